@@ -1,0 +1,5 @@
+export module buffers;
+export import buffers.core;
+export import buffers.resources;
+export import buffers.tensor;
+export import buffers.threads;

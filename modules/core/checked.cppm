@@ -1,0 +1,48 @@
+// The one place where sizes are added and multiplied: every request of the library goes through here.
+module;
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <utility>
+export module buffers.core:checked;
+import :errors;
+
+export namespace buffers::detail {
+
+/// No object is larger than this; greater requests do not even go upstream.
+inline constexpr std::size_t largest_request = std::numeric_limits<std::ptrdiff_t>::max();
+
+/// a + b bytes; std::bad_alloc where no object can be as large.
+[[nodiscard]] constexpr std::size_t add_bytes(std::size_t a, std::size_t b) {
+  if (a > largest_request || b > largest_request - a) throw std::bad_alloc();
+  return a + b;
+}
+
+/// a * b, of element counts and sizes; std::bad_array_new_length where no array can be as large.
+[[nodiscard]] constexpr std::size_t multiply(std::size_t a, std::size_t b) {
+  if (a != 0 && b > largest_request / a) throw std::bad_array_new_length();
+  return a * b;
+}
+
+/// A dimension, offset or count as std::size_t; std::invalid_argument for a negative one.
+template <std::integral I>
+[[nodiscard]] constexpr std::size_t to_size(I value) {
+  if (std::cmp_less(value, 0)) throw std::invalid_argument("buffers: a dimension is negative");
+  return static_cast<std::size_t>(value);
+}
+
+/// The least multiple of a power of two that is not less than value; std::bad_alloc where there is none.
+[[nodiscard]] constexpr std::size_t round_up(std::size_t value, std::size_t power_of_two) {
+  return add_bytes(value, power_of_two - 1) & ~(power_of_two - 1);
+}
+
+/// std::invalid_argument unless alignment is a power of two.
+constexpr void require_alignment(std::size_t alignment) {
+  if (!std::has_single_bit(alignment)) [[unlikely]]
+    throw_alignment(alignment);
+}
+
+}  // namespace buffers::detail

@@ -1,0 +1,53 @@
+// Everything that is said to a particular compiler or sanitizer: no other file asks which one it is.
+module;
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define BUFFERS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BUFFERS_ASAN 1
+#endif
+#endif
+
+#if defined(BUFFERS_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+export module buffers.core:compiler;
+
+export namespace buffers::detail {
+
+/// Whether this library was built to check what costs too much for every program (CMake option BUFFERS_HARDENED).
+inline constexpr bool hardened = BUFFERS_HARDENED;
+
+#if defined(BUFFERS_ASAN)
+inline constexpr bool address_sanitizer = true;
+/// Tells AddressSanitizer, where the translation unit at hand is compiled with it, that nobody may touch these bytes.
+inline void poison(const volatile void* first, std::size_t bytes) noexcept { __asan_poison_memory_region(first, bytes); }
+/// ... that they may be touched again.
+inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
+  __asan_unpoison_memory_region(first, bytes);
+}
+#else
+inline constexpr bool address_sanitizer = false;
+inline void poison(const volatile void*, std::size_t) noexcept {}
+inline void unpoison(const volatile void*, std::size_t) noexcept {}
+#endif
+
+/// The same for code that is compiled once, into the library: they find AddressSanitizer in the running program, so that
+/// a program built with it may use a library built without.
+void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
+void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
+/// Whether AddressSanitizer watches this program.
+[[nodiscard]] bool is_sanitized() noexcept;
+/// Whether it does, and holds this byte to be out of bounds.
+[[nodiscard]] bool is_poisoned(const volatile void* byte) noexcept;
+
+/// The same pointer, but the optimiser no longer knows where it came from.
+template <class T>
+[[nodiscard]] inline T* launder_origin(T* pointer) noexcept {
+  asm volatile("" : "+r"(pointer) : : "memory");
+  return pointer;
+}
+
+}  // namespace buffers::detail

@@ -1,0 +1,147 @@
+module;
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+module buffers.resources;
+
+namespace buffers::detail {
+
+namespace {
+
+// Holes lie in memory that nobody else may touch, so AddressSanitizer must let these two through.
+[[gnu::no_sanitize_address]] hole read(const hole* at) noexcept { return *at; }
+[[gnu::no_sanitize_address]] void write(hole* at, hole value) noexcept { *at = value; }
+
+[[gnu::no_sanitize_address]] std::uint64_t read_word(std::uintptr_t at) noexcept {
+  return *reinterpret_cast<const volatile std::uint64_t*>(at);
+}
+[[gnu::no_sanitize_address]] void write_word(std::uintptr_t at, std::uint64_t value) noexcept {
+  *reinterpret_cast<volatile std::uint64_t*>(at) = value;
+}
+
+// What a freed block at this address starts with in the hardened build.
+std::uint64_t freed_sign(std::uintptr_t first) noexcept { return 0xb10cf4eeb10cf4ee ^ (first * 0x9e3779b97f4a7c15); }
+
+hole* hole_at(std::uintptr_t first) noexcept { return reinterpret_cast<hole*>(first); }
+
+}  // namespace
+
+void region::note_padding(std::uintptr_t before) noexcept {
+  const std::uintptr_t end = granule_end(top);
+  if (end == before) return;
+  write(hole_at(end + 1), {holes, before - end});
+  holes = hole_at(end + 1);
+}
+
+bool region::is_live(std::span<const std::byte> block) const noexcept {
+  const std::uintptr_t first = address(block.data()), end = first + block.size() - 1;
+  if (first <= base || first > top || end > top || end < first) return false;
+  if (short_granule_dropped && granule_end(end) > last) return false;
+  for (const hole* h = holes; h != nullptr; h = read(h).below)
+    if (end >= address(h) && first < address(h) + read(h).bytes) return false;
+  return true;
+}
+
+void region::drop(std::span<std::byte> block) noexcept {
+  poison_in_program(block.data(), block.size());
+  const std::uintptr_t first = address(block.data());
+  if (is_newest(block.data(), block.size())) {
+    top = first - 1;
+    reclaim();
+    return;
+  }
+  if (is_short_granule(first)) {
+    short_granule_dropped = true;
+    return;
+  }
+  hole* above = nullptr;
+  hole* below = holes;
+  while (below != nullptr && address(below) > first) {
+    above = below;
+    below = read(below).below;
+  }
+  write(hole_at(first), {below, granule_end(first + block.size() - 1) - (first - 1)});
+  if (above == nullptr)
+    holes = hole_at(first);
+  else
+    write(above, {hole_at(first), read(above).bytes});
+}
+
+void region::reclaim() noexcept {
+  if (short_granule_dropped && (top & ~(granule - 1)) > mark) {
+    short_granule_dropped = false;
+    top = (top & ~(granule - 1)) - 1;
+  }
+  while (holes != nullptr && address(holes) > mark && address(holes) + read(holes).bytes - 1 == granule_end(top)) {
+    top = address(holes) - 1;
+    holes = read(holes).below;
+  }
+}
+
+void region::forget_holes() noexcept {
+  if (granule_end(top) <= last) short_granule_dropped = false;
+  while (holes != nullptr && address(holes) > top) holes = read(holes).below;
+}
+
+void region::forget_freed(std::uintptr_t first) noexcept {
+  if (last - first >= 7) write_word(first, 0);
+}
+
+bool region::note_freed(std::span<const std::byte> block) noexcept {
+  const std::uintptr_t first = address(block.data());
+  if (!is_live(block) || is_poisoned(block.data())) return false;
+  if (last - first < 7) return true;  // the last granule of the memory, cut too short for a sign
+  if (read_word(first) == freed_sign(first)) return false;
+  write_word(first, freed_sign(first));
+  return true;
+}
+
+std::uint64_t checkpoint_order::first_serial() noexcept {
+  // 2^24 resources with 2^40 checkpoints each before a number comes again.
+  static constinit std::atomic<std::uint64_t> resources{0};
+  return (resources.fetch_add(1, std::memory_order_relaxed) + 1) << 40;
+}
+
+void checkpoint_order::require_valid(std::uint64_t serial) const {
+  if (serial > newest || serial < oldest) throw order_error("buffers: this checkpoint is older than a reset");
+  if (serial < open) throw order_error("buffers: a scope that began after this checkpoint is still open");
+  if (is_dead(serial)) throw order_error("buffers: an older checkpoint has been restored since this one was made");
+}
+
+bool checkpoint_order::is_dead(std::uint64_t serial) const noexcept {
+  for (const range& dead : dead_)
+    if (serial > dead.after && serial <= dead.through) return true;
+  return false;
+}
+
+void checkpoint_order::require_no_scope() const {
+  if (open != 0) throw order_error("buffers: a scope of this resource is still open");
+}
+
+void checkpoint_order::went_back_to(std::uint64_t serial) noexcept {
+  if (serial == newest) return;
+  for (range& dead : dead_)
+    if (dead.after >= serial) dead = {};
+  dead_[next_dead_++ % 4] = {serial, newest};
+}
+
+void checkpoint_order::reset() noexcept {
+  oldest = newest + 1;
+  for (range& dead : dead_) dead = {};
+}
+
+void throw_not_live() {
+  throw std::invalid_argument("buffers: drop: a view is not from this buffer, or was dropped before");
+}
+
+void require_disjoint(std::span<const std::span<std::byte>> blocks) {
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (!blocks[i].empty() && !blocks[j].empty() && address(blocks[i].data()) <= address(&blocks[j].back()) &&
+          address(blocks[j].data()) <= address(&blocks[i].back()))
+        throw_not_live();
+}
+
+}  // namespace buffers::detail

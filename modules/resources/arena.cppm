@@ -1,0 +1,159 @@
+// What bump_resource and slab_resource have in common: cutting blocks off a region, upwards, and giving them back from
+// the end.
+//
+//     base                        mark          top                last
+//      │┌─────────┬──┬────────────┐│┌────────┐    │┌────────────────┐│
+//      ││ block   │  │ block      │││ block  │    ││ not handed out ││
+//      │└─────────┴──┴────────────┘│└────────┘    │└────────────────┘│
+//
+// `base`, `mark`, `top` and `last` are addresses of bytes, each the last of what is left of it. A block starts at a
+// multiple of 16 bytes, so `top | 15` is the byte before the next one: one `or` and one add are all that the next
+// request has to wait for. Blocks at or below `mark` belong to a checkpoint and stay until it is restored.
+module;
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+export module buffers.resources:arena;
+import buffers.core;
+
+namespace buffers::detail {
+
+/// Every block starts at a multiple of this many bytes.
+inline constexpr std::size_t granule = 16;
+
+/// A block that was dropped while younger ones live, kept in that block's own memory, or the padding before an aligned
+/// block. `bytes` are whole granules.
+struct hole {
+  hole* below;
+  std::size_t bytes;
+};
+
+[[nodiscard]] inline std::uintptr_t address(const void* pointer) noexcept {
+  return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+/// Rounds the address of a byte up to the last byte of its granule.
+[[nodiscard]] inline std::uintptr_t granule_end(std::uintptr_t byte) noexcept { return byte | (granule - 1); }
+
+/// A run of memory and how far it is handed out.
+struct region {
+  std::uintptr_t top = granule - 1;
+  std::uintptr_t last = granule - 1;
+  std::uintptr_t mark = granule - 2;  // below base: nothing in this region belongs to a checkpoint
+  std::uintptr_t base = granule - 1;
+  std::uintptr_t zero = granule - 1;  // top - zero bytes are in use, those of the regions before included
+  hole* holes = nullptr;              // from the highest address down
+
+  region() = default;
+  /// Over the given memory, which starts at a multiple of the granule, with `before` bytes in use elsewhere.
+  region(std::uintptr_t first, std::size_t bytes, std::size_t before) noexcept
+      : top(first - 1), last(first - 1 + bytes), mark(first - 2), base(first - 1), zero(first - 1 - before) {}
+
+  /// A block, or null when this region has no room for it, the size is 0 or the alignment no power of two.
+  [[nodiscard]] inline void* take(std::size_t bytes, std::size_t alignment) noexcept {
+    const std::uintptr_t before = granule_end(top) | (alignment - 1);
+    if (before < last && bytes - 1 < last - before && std::has_single_bit(alignment)) [[likely]] {
+      if (alignment > granule) note_padding(before);
+      top = before + bytes;
+      unpoison(reinterpret_cast<void*>(before + 1), bytes);
+      if constexpr (hardened) forget_freed(before + 1);
+      return reinterpret_cast<void*>(before + 1);
+    }
+    return nullptr;
+  }
+
+  /// Whether these bytes are the newest block, and no checkpoint counts on it.
+  [[nodiscard]] inline bool is_newest(const void* block, std::size_t bytes) const noexcept {
+    const std::uintptr_t first = address(block);
+    return granule_end(first + bytes - 1) == granule_end(top) && first > mark && first <= top;
+  }
+
+  [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    if (!is_newest(block, old_bytes) || new_bytes < old_bytes || new_bytes - 1 > last - address(block)) return false;
+    top = address(block) + new_bytes - 1;
+    unpoison(block, new_bytes);
+    return true;
+  }
+
+  void note_padding(std::uintptr_t before) noexcept;
+  /// Whether all these bytes are handed out and none of them has been dropped.
+  [[nodiscard]] bool is_live(std::span<const std::byte> block) const noexcept;
+  /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone.
+  void drop(std::span<std::byte> block) noexcept;
+  /// Lowers top past the holes that have come to lie at the end.
+  void reclaim() noexcept;
+  /// Forgets the holes above top.
+  void forget_holes() noexcept;
+
+  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already.
+  void forget_freed(std::uintptr_t first) noexcept;
+  [[nodiscard]] bool note_freed(std::span<const std::byte> block) noexcept;
+
+ private:
+  /// The granule that the end of the memory cuts short has no room for a `hole`: its drop is remembered here.
+  bool short_granule_dropped = false;
+  [[nodiscard]] bool is_short_granule(std::uintptr_t first) const noexcept { return first + sizeof(hole) - 1 > last; }
+};
+
+/// Which checkpoints may still be restored. Each one gets a serial number, unique among all resources of the program;
+/// going back to one kills those that are younger. The last four such histories are remembered exactly.
+struct checkpoint_order {
+  std::uint64_t newest = first_serial();
+  std::uint64_t oldest = newest + 1;  // nothing from before the last reset
+  std::uint64_t open = 0;             // the innermost open scope; 0: none
+
+  [[nodiscard]] inline std::uint64_t issue() noexcept { return ++newest; }
+  /// Throws order_error unless the checkpoint is alive and no scope is open that began after it.
+  void require_valid(std::uint64_t serial) const;
+  /// Throws order_error while a scope is open.
+  void require_no_scope() const;
+  [[nodiscard]] bool is_dead(std::uint64_t serial) const noexcept;
+  /// The checkpoints after this one are dead from now on.
+  void went_back_to(std::uint64_t serial) noexcept;
+  void reset() noexcept;
+
+ private:
+  static std::uint64_t first_serial() noexcept;
+  struct range {
+    std::uint64_t after, through;
+  };
+  range dead_[4] = {};
+  unsigned next_dead_ = 0;
+};
+
+/// The peak of `used()`, worked out only when something is given back: in between, `used()` only grows.
+struct peak_meter {
+  std::uintptr_t high = 0;   // greatest top in the current region since the last settle()
+  std::size_t round = 0;     // greatest use since the last reset
+  std::size_t earlier = 0;   // greatest use of the rounds before
+
+  inline void falling(std::uintptr_t top) noexcept { high = top > high ? top : high; }
+  void settle(const region& now, std::size_t elsewhere) noexcept {
+    falling(now.top);
+    const std::size_t use = high - now.zero + elsewhere;
+    round = use > round ? use : round;
+    high = 0;
+  }
+  [[nodiscard]] std::size_t peak(const region& now, std::size_t elsewhere) const noexcept {
+    peak_meter then = *this;
+    then.settle(now, elsewhere);
+    return then.round > earlier ? then.round : earlier;
+  }
+  void next_round() noexcept {
+    earlier = round > earlier ? round : earlier;
+    round = 0;
+  }
+  void restart(std::size_t use) noexcept { *this = {0, use, 0}; }
+};
+
+/// A pointer for a request of no bytes: aligned, not null, and to no memory at all.
+[[nodiscard]] inline void* no_bytes(std::size_t alignment) noexcept {
+  return reinterpret_cast<void*>(alignment > granule ? alignment : granule);
+}
+
+/// Throws invalid_argument when two of the blocks overlap or one is not live.
+[[noreturn]] void throw_not_live();
+void require_disjoint(std::span<const std::span<std::byte>> blocks);
+
+}  // namespace buffers::detail

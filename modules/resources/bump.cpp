@@ -1,0 +1,166 @@
+module;
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <span>
+module buffers.resources;
+
+namespace buffers {
+
+namespace {
+
+// Owned memory is asked for in whole granules, so that every block has room for a `hole`.
+std::size_t owned_bytes(std::size_t capacity) { return detail::round_up(capacity, detail::granule); }
+
+constexpr std::size_t owned_alignment = 64;
+
+}  // namespace
+
+bump_resource::bump_resource(std::size_t bytes, gsl::not_null<std::pmr::memory_resource*> upstream)
+    : capacity_(bytes), upstream_(upstream) {
+  acquire();
+}
+
+bump_resource::bump_resource(std::span<std::byte> storage) noexcept
+    : memory_(storage.data()), capacity_(storage.size()), upstream_(nullptr) {
+  const std::uintptr_t first = detail::granule_end(detail::address(memory_) - 1) + 1;
+  const std::size_t lost = first - detail::address(memory_);
+  if (lost < capacity_) now_ = detail::region(first, capacity_ - lost, 0);
+  detail::poison_in_program(memory_, capacity_);
+}
+
+bump_resource::~bump_resource() {
+  if constexpr (detail::hardened)
+    if (order_.open != 0) detail::violate("a bump_resource is destroyed while a scope of it is open");
+  give_memory_back();
+}
+
+void bump_resource::acquire() {
+  if (capacity_ == 0) return;
+  memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), owned_alignment));
+  now_ = detail::region(detail::address(memory_), capacity_, 0);
+  detail::poison_in_program(memory_, owned_bytes(capacity_));
+}
+
+void bump_resource::give_memory_back() noexcept {
+  if (memory_ == nullptr) return;
+  if (upstream_ == nullptr) {
+    detail::unpoison_in_program(memory_, capacity_);
+    return;
+  }
+  detail::unpoison_in_program(memory_, owned_bytes(capacity_));
+  upstream_->deallocate(memory_, owned_bytes(capacity_), owned_alignment);
+  memory_ = nullptr;
+  now_ = {};
+}
+
+std::size_t bump_resource::available() const noexcept {
+  if (memory_ == nullptr) return capacity_;
+  return now_.last - std::min(detail::granule_end(now_.top), now_.last);
+}
+
+void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+  detail::require_alignment(alignment);
+  if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
+  if (bytes == 0) return detail::no_bytes(alignment);
+  if (memory_ == nullptr && bytes <= capacity_) acquire();  // after release()
+  if (void* block = now_.take(bytes, alignment)) {
+    detail::unpoison_in_program(block, bytes);
+    return block;
+  }
+  throw exhausted(bytes, available(), capacity_);
+}
+
+void bump_resource::restore(const checkpoint_type& cp) {
+  if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
+  order_.require_valid(cp.serial);
+  if (cp.serial < reshaped_) leave_reshape();
+  // After release() there is no memory, and a checkpoint that is still valid is one of an empty buffer.
+  const std::uintptr_t top = memory_ == nullptr ? now_.base : cp.top;
+  if (top > now_.top) throw order_error("buffers: the memory of this checkpoint has been given back");
+  order_.went_back_to(cp.serial);
+  detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
+  meter_.falling(now_.top);
+  now_.top = now_.mark = top;
+  now_.forget_holes();
+}
+
+void bump_resource::close_scope_slow(const scope_mark& opened) noexcept {
+  if (detail::hardened && order_.open != opened.serial) detail::violate("scopes are closed out of order");
+  if (order_.open < opened.serial || order_.is_dead(opened.serial)) return;  // an outer scope took it along
+  if (opened.serial < reshaped_) leave_reshape();
+  order_.went_back_to(opened.serial - 1);
+  go_back(opened);
+}
+
+void bump_resource::settle_holes() noexcept {
+  now_.forget_holes();
+  now_.reclaim();
+}
+
+void bump_resource::note_freed(const void* block, std::size_t bytes) noexcept {
+  if (block == nullptr || bytes == 0) return;
+  if (!now_.note_freed({static_cast<const std::byte*>(block), bytes}))
+    detail::violate("deallocate: the block is not from this bump_resource, or was given back before");
+}
+
+void bump_resource::leave_reshape() noexcept {
+  reshaped_ = 0;
+  detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
+  now_.top = now_.zero = now_.base;
+  meter_.high = 0;
+}
+
+void bump_resource::reset() {
+  order_.require_no_scope();
+  if (reshaped_ != 0) leave_reshape();
+  order_.reset();
+  meter_.settle(now_, 0);
+  meter_.next_round();
+  detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
+  now_ = detail::region(now_.base + 1, now_.last - now_.base, 0);
+}
+
+void bump_resource::release() {
+  reset();
+  if (upstream_ != nullptr) give_memory_back();
+}
+
+std::size_t bump_resource::trim(std::size_t keep_bytes) {
+  if (upstream_ == nullptr || memory_ == nullptr || used() != 0 || reshaped_ != 0 || order_.open != 0 ||
+      capacity_ <= keep_bytes)
+    return 0;
+  give_memory_back();
+  return capacity_;
+}
+
+void bump_resource::drop(std::span<const std::span<std::byte>> blocks) {
+  for (std::span<std::byte> block : blocks)
+    if (!block.empty() && (reshaped_ != 0 || !now_.is_live(block))) detail::throw_not_live();
+  detail::require_disjoint(blocks);
+  meter_.falling(now_.top);
+  for (std::span<std::byte> block : blocks)
+    if (!block.empty()) now_.drop(block);
+}
+
+std::byte* bump_resource::reshape(std::size_t bytes) {
+  if (reshaped_ == 0 && used() != 0) throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+  if (bytes > capacity_) throw exhausted(bytes, capacity_, capacity_);
+  if (memory_ == nullptr) acquire();
+  if (bytes > now_.last - now_.base) throw exhausted(bytes, now_.last - now_.base, capacity_);
+  if (reshaped_ == 0) {
+    meter_.settle(now_, 0);
+    now_.top = now_.zero = now_.last;  // full for allocate, and nothing used
+    reshaped_ = order_.issue();
+    detail::unpoison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
+  }
+  return reinterpret_cast<std::byte*>(now_.base + 1);
+}
+
+bool bump_resource::owns(const void* byte) const noexcept {
+  return detail::address(byte) > now_.base && detail::address(byte) <= now_.last;
+}
+
+}  // namespace buffers

@@ -1,0 +1,180 @@
+// bump_resource hands out a fixed piece of memory from one end to the other.
+//
+//     ┌────────┬──────┬───────────┬──────────────────────────┐
+//     │ block  │ block│ newest    │ free                     │   capacity()
+//     └────────┴──────┴───────────┴──────────────────────────┘
+//      ───────── used() ────────── ▲ the next block starts here, at a multiple of 16 bytes
+//
+//   operation              cost   what it does
+//   allocate               O(1)   moves the end; `exhausted` when it does not fit
+//   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//   try_expand, shrink     O(1)   the newest block, in place
+//   checkpoint, restore    O(1)   notes the end, and goes back to it
+//   reset                  O(1)   forgets all blocks
+//   drop                   O(k)   k blocks dropped out of order and not yet reclaimed
+//
+// Threads: one at a time.
+//
+//     alignas(64) std::byte storage[4096];
+//     buffers::bump_resource buffer{std::span{storage}};
+//     std::pmr::vector<int> squares{&buffer};
+//     for (int i = 0; i < 10; ++i) squares.push_back(i * i);
+module;
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <span>
+export module buffers.resources:bump;
+import buffers.core;
+import :arena;
+
+export namespace buffers {
+
+/// A fixed buffer. It never grows: what does not fit is an `exhausted`, and the state is as before.
+class bump_resource final : public std::pmr::memory_resource {
+ public:
+  static constexpr std::size_t default_capacity = 128 * 1024;
+
+  /// Gets `bytes` bytes, aligned to 64, from upstream, which must outlive this. Throws what upstream throws.
+  explicit bump_resource(std::size_t bytes = default_capacity,
+                         gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  /// Over memory that it does not own, and that must outlive it. Blocks start at multiples of 16 bytes, so storage with
+  /// less alignment loses up to 15 bytes.
+  explicit bump_resource(std::span<std::byte> storage) noexcept;
+  bump_resource(const bump_resource&) = delete;
+  bump_resource& operator=(const bump_resource&) = delete;
+  ~bump_resource() override;
+
+  /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
+  /// Throws: exhausted when it does not fit; invalid_argument when alignment is no power of two; order_error while the
+  /// buffer is reshaped.
+  [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return block;
+    return allocate_slow(bytes, alignment);
+  }
+
+  /// Gives the block back when it is the newest and no open scope or checkpoint is younger. Null is ignored.
+  inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
+    if constexpr (detail::hardened) note_freed(block, bytes);
+    detail::poison(block, bytes);
+    if (now_.is_newest(block, bytes)) {
+      meter_.falling(now_.top);
+      now_.top = detail::address(block) - 1;
+      if (now_.holes != nullptr) [[unlikely]]
+        now_.reclaim();
+    }
+  }
+
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest or does not fit.
+  [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    return now_.try_expand(block, old_bytes, new_bytes);
+  }
+  /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
+  inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    if (!now_.is_newest(block, old_bytes) || new_bytes > old_bytes || new_bytes == 0) return false;
+    detail::poison(static_cast<std::byte*>(block) + new_bytes, old_bytes - new_bytes);
+    meter_.falling(now_.top);
+    now_.top = detail::address(block) + new_bytes - 1;
+    return true;
+  }
+
+  /// A moment to go back to.
+  class checkpoint_type {
+    friend bump_resource;
+    const bump_resource* owner;
+    std::uint64_t serial;
+    std::uintptr_t top;
+  };
+  [[nodiscard]] inline checkpoint_type checkpoint() noexcept {
+    checkpoint_type cp;
+    cp.owner = this;
+    cp.serial = order_.issue();
+    cp.top = now_.mark = now_.top;
+    return cp;
+  }
+  /// Gives back all that was allocated after the checkpoint, which can be restored again.
+  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is younger than one
+  /// restored since, and one that is older than an open scope.
+  void restore(const checkpoint_type& cp);
+
+  /// Forgets all blocks and keeps the memory. Throws order_error while a scope is open.
+  void reset();
+  /// reset(), and gives the memory upstream; the next request gets it again. Throws order_error while a scope is open.
+  void release();
+  /// Gives the memory upstream when nothing is in use and it is more than keep_bytes. Returns the bytes given.
+  std::size_t trim(std::size_t keep_bytes);
+
+  /// Gives back views in any order: see buffers::drop.
+  void drop(std::span<const std::span<std::byte>> blocks);
+  /// The buffer's memory, at least `bytes` of it, as it is: see buffers::reshape_buffer.
+  [[nodiscard]] std::byte* reshape(std::size_t bytes);
+
+  /// The bytes from the start of the buffer to the end of the newest block, padding included.
+  [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero; }
+  /// The greatest used() since construction or reset_peak(): a buffer of this capacity would have been enough.
+  [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, 0); }
+  void reset_peak() noexcept { meter_.restart(used()); }
+  /// The bytes that the buffer has in total.
+  [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
+  /// Whether the byte lies in this buffer's memory.
+  [[nodiscard]] bool owns(const void* byte) const noexcept;
+  /// Where the memory is from; null for memory that this does not own.
+  [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
+
+  /// What `scope` is made of: use that instead.
+  struct scope_mark {
+    std::uint64_t serial, outer;
+    std::uintptr_t top, mark;
+  };
+  [[nodiscard]] inline scope_mark open_scope() noexcept {
+    const scope_mark opened{order_.issue(), order_.open, now_.top, now_.mark};
+    order_.open = opened.serial;
+    now_.mark = now_.top;
+    return opened;
+  }
+  inline void close_scope(const scope_mark& opened) noexcept {
+    if (order_.open != opened.serial || order_.newest != opened.serial) [[unlikely]]
+      return close_scope_slow(opened);
+    --order_.newest;
+    go_back(opened);
+  }
+
+ private:
+  inline void go_back(const scope_mark& opened) noexcept {
+    detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
+    meter_.falling(now_.top);
+    now_.top = opened.top;
+    now_.mark = opened.mark;
+    order_.open = opened.outer;
+    if (now_.holes != nullptr) [[unlikely]]
+      settle_holes();
+  }
+  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void close_scope_slow(const scope_mark& opened) noexcept;
+  [[gnu::cold]] void settle_holes() noexcept;
+  void note_freed(const void* block, std::size_t bytes) noexcept;
+  void acquire();
+  void give_memory_back() noexcept;
+  void leave_reshape() noexcept;
+  std::size_t available() const noexcept;
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  detail::region now_;
+  detail::peak_meter meter_;
+  detail::checkpoint_order order_;
+  std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
+  std::byte* memory_ = nullptr;
+  std::size_t capacity_;
+  std::pmr::memory_resource* upstream_;
+};
+
+static_assert(checkpointable<bump_resource>);
+
+}  // namespace buffers

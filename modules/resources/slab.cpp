@@ -1,0 +1,498 @@
+module;
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <new>
+#include <span>
+module buffers.resources;
+
+namespace buffers {
+
+namespace {
+
+constexpr std::size_t slab_alignment = 64;
+constexpr int search_limit = 64;  // how many kept or oversized blocks a request looks at
+
+slab_options checked(slab_options options) {
+  constexpr std::size_t most = detail::largest_request / 4;
+  if (options.first_slab < 1 || options.first_slab > most)
+    detail::throw_option("slab_options::first_slab", "must be from 1 to a quarter of the address space");
+  if (!(options.growth >= 1 && options.growth <= 1024))
+    detail::throw_option("slab_options::growth", "must be from 1 to 1024");
+  if (options.largest_slab < 1 || options.largest_slab > most)
+    detail::throw_option("slab_options::largest_slab", "must be from 1 to a quarter of the address space");
+  options.first_slab = detail::round_up(options.first_slab, slab_alignment);
+  options.largest_slab = std::max(options.first_slab, detail::round_up(options.largest_slab, slab_alignment));
+  return options;
+}
+
+}  // namespace
+
+slab_resource::slab_resource(const slab_options& options, gsl::not_null<std::pmr::memory_resource*> upstream)
+    : options_(checked(options)), upstream_(upstream) {
+  std::byte* const memory = options_.initial_buffer.data();
+  const std::uintptr_t first = detail::granule_end(detail::address(memory) - 1) + 1;
+  const std::size_t lost = first - detail::address(memory);
+  if (options_.initial_buffer.size() < lost + detail::granule) return;
+  const std::size_t payload = (options_.initial_buffer.size() - lost) & ~(detail::granule - 1);
+  initial_.away = detail::region(first, payload, 0);
+  capacity_ = payload;
+  first_ = &initial_;
+  detail::poison_in_program(reinterpret_cast<void*>(first), payload);
+}
+
+slab_resource::~slab_resource() {
+  if constexpr (detail::hardened)
+    if (order_.open != 0) detail::violate("a slab_resource is destroyed while a scope of it is open");
+  forget_oversize_after(0);
+  give_all_upstream();
+  detail::unpoison_in_program(options_.initial_buffer.data(), options_.initial_buffer.size());
+}
+
+// --- growing ---------------------------------------------------------------------------------------------------------
+
+void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+  detail::require_alignment(alignment);
+  if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
+  if (bytes == 0) return detail::no_bytes(alignment);
+  if (wanted_ != 0) gather();
+  const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
+  slab* const next = next_slab(detail::add_bytes(bytes, padding));
+  if (next == nullptr) return allocate_oversize(bytes, alignment);
+  enter(next);
+  void* const block = now_.take(bytes, alignment);
+  detail::unpoison_in_program(block, bytes);
+  return block;
+}
+
+std::size_t slab_resource::next_payload() const noexcept {
+  if (grown_to_ == 0) return options_.first_slab;
+  const double grown = static_cast<double>(grown_to_) * options_.growth;
+  if (grown >= static_cast<double>(options_.largest_slab)) return options_.largest_slab;
+  return (static_cast<std::size_t>(grown) + slab_alignment - 1) & ~(slab_alignment - 1);
+}
+
+// A kept slab with room for that many bytes, made the next in line; null when there is none.
+slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
+  slab* const next = current_ != nullptr ? current_->above : first_;
+  int looked_at = 0;
+  for (slab* s = next; s != nullptr && looked_at < search_limit; s = s->above, ++looked_at) {
+    if (s->payload() < payload) continue;
+    if (s != next) {
+      unlink(s);
+      insert_above_current(s);
+    }
+    return s;
+  }
+  return nullptr;
+}
+
+// A slab with room for that many bytes. Null: they need memory of their own.
+slab_resource::slab* slab_resource::next_slab(std::size_t payload) {
+  if (slab* const kept = kept_slab(payload)) return kept;
+  if (payload > next_payload()) return nullptr;
+  if (!options_.extendable && first_ != nullptr) throw_exhausted(payload);
+  slab* const made = new_slab(next_payload());
+  grown_to_ = made->payload();
+  insert_above_current(made);
+  return made;
+}
+
+slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
+  const std::size_t total = detail::add_bytes(payload, sizeof(slab));
+  slab* const made = ::new (upstream_->allocate(total, slab_alignment)) slab;
+  made->away = detail::region(detail::address(made + 1), payload, 0);
+  made->upstream_bytes = total;
+  capacity_ += payload;
+  detail::poison_in_program(made + 1, payload);
+  return made;
+}
+
+void slab_resource::throw_exhausted(std::size_t requested) const {
+  if (first_ == nullptr) throw exhausted(requested, options_.first_slab, options_.first_slab);
+  throw exhausted(requested, now_.last - std::min(detail::granule_end(now_.top), now_.last), capacity_);
+}
+
+void slab_resource::enter(slab* next) noexcept {
+  settle();
+  const std::size_t before = now_.top - now_.zero;
+  if (current_ != nullptr) current_->away = now_;
+  now_ = detail::region(next->first(), next->payload(), before);
+  next->entered = ++entries_;
+  current_ = next;
+}
+
+void slab_resource::insert_above_current(slab* s) noexcept {
+  s->below = current_;
+  s->above = current_ != nullptr ? current_->above : first_;
+  if (s->above != nullptr) s->above->below = s;
+  (current_ != nullptr ? current_->above : first_) = s;
+}
+
+void slab_resource::unlink(slab* s) noexcept {
+  (s->below != nullptr ? s->below->above : first_) = s->above;
+  if (s->above != nullptr) s->above->below = s->below;
+}
+
+// After a reset: one slab for all that the last round needed, or what there is when upstream has none.
+void slab_resource::gather() noexcept {
+  slab* all = nullptr;
+  try {
+    all = new_slab(wanted_);
+  } catch (...) {
+  }
+  wanted_ = 0;
+  if (all == nullptr) return;
+  for (slab* s = first_; s != nullptr;) {
+    slab* const above = s->above;
+    if (s->upstream_bytes != 0) give_upstream(s);
+    s = above;
+  }
+  while (kept_ != nullptr) give_upstream(kept_);
+  insert_above_current(all);
+}
+
+// --- blocks with memory of their own ---------------------------------------------------------------------------------
+
+void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment) {
+  oversize* block = kept_for(bytes, alignment);
+  if (block == nullptr) {
+    if (!options_.extendable) throw_exhausted(bytes);
+    const std::size_t size = detail::round_up(bytes, detail::granule);
+    const std::size_t strictest = std::max(alignment, slab_alignment);
+    auto* const memory =
+        static_cast<std::byte*>(upstream_->allocate(detail::add_bytes(size, sizeof(oversize)), strictest));
+    block = ::new (memory + size) oversize{nullptr, memory, size, strictest, 0, 0};
+    capacity_ += size;
+    detail::poison_in_program(memory, size);
+  }
+  settle();
+  block->used = bytes;
+  block->serial = ++oversize_serial_;
+  block->older = oversize_;
+  oversize_ = block;
+  oversize_used_ += bytes;
+  oversize_live_ += block->bytes;
+  oversize_peak_ = std::max(oversize_peak_, oversize_live_);
+  smallest_oversize_ = std::min(smallest_oversize_, bytes);
+  bound_kept();
+  detail::unpoison_in_program(block->memory, bytes);
+  return block->memory;
+}
+
+// The tightest kept block that is at most twice too large, taken out of the kept ones.
+slab_resource::oversize* slab_resource::kept_for(std::size_t bytes, std::size_t alignment) noexcept {
+  oversize** best = nullptr;
+  int looked_at = 0;
+  for (oversize** at = &kept_; *at != nullptr && looked_at < search_limit; at = &(*at)->older, ++looked_at)
+    if ((*at)->bytes >= bytes && (*at)->bytes / 2 <= bytes && detail::address((*at)->memory) % alignment == 0 &&
+        (best == nullptr || (*at)->bytes < (*best)->bytes))
+      best = at;
+  if (best == nullptr) return nullptr;
+  oversize* const block = *best;
+  *best = block->older;
+  oversize_kept_ -= block->bytes;
+  return block;
+}
+
+// Puts a block that is in no list any more among the kept ones.
+void slab_resource::keep(oversize* block) noexcept {
+  settle();
+  oversize_used_ -= block->used;
+  oversize_live_ -= block->bytes;
+  oversize_kept_ += block->bytes;
+  block->used = 0;
+  block->older = kept_;
+  kept_ = block;
+  if (oversize_ == nullptr) smallest_oversize_ = SIZE_MAX;
+  detail::poison_in_program(block->memory, block->bytes);
+}
+
+void slab_resource::bound_kept() noexcept {
+  while (kept_ != nullptr && oversize_live_ + oversize_kept_ > oversize_peak_) {
+    oversize* oldest = kept_;
+    while (oldest->older != nullptr) oldest = oldest->older;
+    give_upstream(oldest);
+  }
+}
+
+void slab_resource::forget_oversize_after(std::uint64_t serial) noexcept {
+  while (oversize_ != nullptr && oversize_->serial > serial) {
+    oversize* const block = oversize_;
+    oversize_ = block->older;
+    keep(block);
+  }
+}
+
+slab_resource::oversize** slab_resource::find_oversize(const void* block) noexcept {
+  for (oversize** at = &oversize_; *at != nullptr; at = &(*at)->older)
+    if ((*at)->memory == block) return at;
+  return nullptr;
+}
+
+void slab_resource::deallocate_oversize(void* block) noexcept {
+  int looked_at = 0;
+  for (oversize** at = &oversize_; *at != nullptr && looked_at < search_limit; at = &(*at)->older, ++looked_at)
+    if ((*at)->memory == block) {
+      oversize* const found = *at;
+      *at = found->older;
+      return keep(found);
+    }
+}
+
+// --- going back ------------------------------------------------------------------------------------------------------
+
+slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
+  checkpoint_type cp;
+  cp.owner = this;
+  cp.at = current_;
+  cp.top = now_.mark = now_.top;
+  cp.serial = order_.issue();
+  cp.entered = current_ != nullptr ? current_->entered : 0;
+  cp.trims = trims_;
+  cp.oversize_serial = oversize_serial_;
+  return cp;
+}
+
+// Whether the slab of a checkpoint is still in use, and has been all the time.
+bool slab_resource::holds(const slab* wanted, std::uint64_t entered, std::uint64_t trims) const noexcept {
+  if (wanted == nullptr) return true;
+  if (current_ == nullptr) return false;
+  if (trims != trims_) {  // its memory may be gone: look before touching it
+    const slab* s = current_;
+    while (s != nullptr && s != wanted) s = s->below;
+    if (s == nullptr) return false;
+  }
+  return wanted->entered == entered && entered <= current_->entered;
+}
+
+void slab_resource::restore(const checkpoint_type& cp) {
+  if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
+  order_.require_valid(cp.serial);
+  if (!holds(cp.at, cp.entered, cp.trims) ||
+      (cp.at != nullptr && cp.top > (cp.at == current_ ? now_.top : cp.at->away.top)))
+    throw order_error("buffers: the memory of this checkpoint has been given back");
+  if (cp.serial < reshaped_) leave_reshape();
+  order_.went_back_to(cp.serial);
+  go_back(cp.at, cp.top, cp.oversize_serial);
+  now_.mark = now_.top;
+}
+
+void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t oversize_serial) noexcept {
+  settle();
+  if (to == nullptr && current_ != nullptr) {
+    to = first_;
+    top = first_->away.base;
+  }
+  if (detail::is_sanitized())
+    for (slab* s = current_; s != to; s = s->below)
+      detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+  if (to != current_) {
+    current_->away = now_;
+    current_ = to;
+    now_ = to->away;
+  }
+  if (to != nullptr) {
+    detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
+    now_.top = top;
+    now_.forget_holes();
+  }
+  forget_oversize_after(oversize_serial);
+}
+
+void slab_resource::close_scope_slow(const scope_mark& opened) noexcept {
+  if (detail::hardened && order_.open != opened.serial) detail::violate("scopes are closed out of order");
+  if (order_.open < opened.serial || order_.is_dead(opened.serial)) return;  // an outer scope took it along
+  if (opened.serial < reshaped_) leave_reshape();
+  order_.went_back_to(opened.serial - 1);
+  go_back(opened.at, opened.top, opened.oversize_serial);
+  // A scope that began before the first slab has a mark of no slab: only how it lies to the start counts.
+  now_.mark = opened.at != nullptr ? opened.mark : now_.base + (opened.mark - detail::region().base);
+  order_.open = opened.outer;
+  settle_holes();
+}
+
+void slab_resource::settle_holes() noexcept {
+  now_.forget_holes();
+  now_.reclaim();
+  step_back();
+}
+
+// Leaves slabs in which nothing is left.
+void slab_resource::step_back() noexcept {
+  while (current_ != nullptr && current_->below != nullptr && now_.top == now_.base && now_.mark < now_.base) {
+    settle();
+    current_->away = now_;
+    current_ = current_->below;
+    now_ = current_->away;
+    now_.reclaim();
+  }
+}
+
+void slab_resource::reset() {
+  order_.require_no_scope();
+  if (reshaped_ != 0) leave_reshape();
+  order_.reset();
+  settle();
+  const std::size_t needed = meter_.round;
+  meter_.next_round();
+  if (detail::is_sanitized())
+    for (slab* s = current_; s != nullptr; s = s->below)
+      detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+  forget_oversize_after(0);
+  now_ = {};
+  current_ = nullptr;
+  meter_.high = 0;
+  if (first_ == nullptr) return;
+  if (needed > first_->payload() && options_.extendable)
+    wanted_ = (needed + needed / 16 + slab_alignment - 1) & ~(slab_alignment - 1);  // and a little to spare
+  else
+    enter(first_);
+}
+
+// --- giving back upstream --------------------------------------------------------------------------------------------
+
+void slab_resource::give_upstream(slab* s) noexcept {
+  unlink(s);
+  capacity_ -= s->payload();
+  ++trims_;
+  detail::unpoison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+  upstream_->deallocate(s, s->upstream_bytes, slab_alignment);
+}
+
+// For a kept block.
+void slab_resource::give_upstream(oversize* block) noexcept {
+  for (oversize** at = &kept_; *at != nullptr; at = &(*at)->older)
+    if (*at == block) {
+      *at = block->older;
+      break;
+    }
+  capacity_ -= block->bytes;
+  oversize_kept_ -= block->bytes;
+  detail::unpoison_in_program(block->memory, block->bytes);
+  upstream_->deallocate(block->memory, block->bytes + sizeof(oversize), block->alignment);
+}
+
+void slab_resource::give_all_upstream() noexcept {
+  while (kept_ != nullptr) give_upstream(kept_);
+  for (slab* s = first_; s != nullptr;) {
+    slab* const above = s->above;
+    if (s->upstream_bytes != 0) give_upstream(s);
+    s = above;
+  }
+  current_ = nullptr;
+  now_ = {};
+  meter_.high = 0;
+  grown_to_ = wanted_ = oversize_peak_ = 0;
+}
+
+void slab_resource::release() {
+  reset();
+  give_all_upstream();
+}
+
+std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
+  if (used() == 0 && reshaped_ == 0 && now_.mark < now_.base) {  // not even the current slab is needed
+    settle();
+    current_ = nullptr;
+    now_ = {};
+  }
+  std::size_t unused = oversize_kept_;
+  slab* top = nullptr;
+  for (slab* s = current_ != nullptr ? current_->above : first_; s != nullptr; s = s->above)
+    if (s->upstream_bytes != 0) {
+      unused += s->payload();
+      top = s;
+    }
+  const std::size_t before = capacity_;
+  while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(kept_);
+  while (unused - (before - capacity_) > keep_bytes && top != nullptr) {
+    slab* const next = top->below;
+    give_upstream(top);
+    top = next == current_ ? nullptr : next;
+    if (top != nullptr && top->upstream_bytes == 0) top = nullptr;  // the initial buffer, always the lowest
+  }
+  if (wanted_ != 0) wanted_ = std::min(wanted_, std::max(keep_bytes, options_.first_slab));
+  return before - capacity_;
+}
+
+// --- views -----------------------------------------------------------------------------------------------------------
+
+detail::region* slab_resource::find_region(std::span<const std::byte> block) noexcept {
+  const std::uintptr_t first = detail::address(block.data());
+  for (slab* s = current_; s != nullptr; s = s->below)
+    if (first >= s->first() && first - s->first() < s->payload()) return s == current_ ? &now_ : &s->away;
+  return nullptr;
+}
+
+void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
+  for (std::span<std::byte> block : blocks) {
+    if (block.empty()) continue;
+    if (const detail::region* in = find_region(block); in != nullptr ? !in->is_live(block) || reshaped_ != 0
+                                                                     : find_oversize(block.data()) == nullptr)
+      detail::throw_not_live();
+  }
+  detail::require_disjoint(blocks);
+  meter_.falling(now_.top);
+  for (std::span<std::byte> block : blocks) {
+    if (block.empty()) continue;
+    if (detail::region* in = find_region(block)) {
+      in->drop(block);
+      step_back();
+    } else {
+      oversize** const at = find_oversize(block.data());
+      oversize* const found = *at;
+      *at = found->older;
+      keep(found);
+    }
+  }
+}
+
+void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
+  if (block == nullptr || bytes == 0) return;
+  const std::span memory{static_cast<const std::byte*>(block), bytes};
+  detail::region* const in = find_region(memory);
+  if (in != nullptr ? !in->note_freed(memory) : find_oversize(block) == nullptr)
+    detail::violate("deallocate: the block is not from this slab_resource, or was given back before");
+}
+
+std::byte* slab_resource::reshape(std::size_t bytes) {
+  if (reshaped_ == 0 && used() != 0)
+    throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+  if (wanted_ != 0) gather();
+  if (current_ == nullptr || now_.last - now_.base < bytes) {
+    slab* next = kept_slab(bytes);
+    if (next == nullptr) {
+      if (!options_.extendable && (first_ != nullptr || bytes > options_.first_slab)) throw_exhausted(bytes);
+      next = new_slab(std::max(detail::round_up(bytes, slab_alignment), next_payload()));
+      insert_above_current(next);
+    }
+    enter(next);
+  }
+  if (reshaped_ == 0) reshaped_ = order_.issue();
+  settle();
+  now_.top = now_.zero = now_.last;  // full for allocate, and nothing used
+  detail::unpoison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
+  return reinterpret_cast<std::byte*>(now_.base + 1);
+}
+
+void slab_resource::leave_reshape() noexcept {
+  reshaped_ = 0;
+  detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
+  now_.top = now_.zero = now_.base;
+  meter_.high = 0;
+}
+
+bool slab_resource::owns(const void* byte) const noexcept {
+  for (const slab* s = first_; s != nullptr; s = s->above)
+    if (detail::address(byte) >= s->first() && detail::address(byte) - s->first() < s->payload()) return true;
+  for (const oversize* list : {oversize_, kept_})
+    for (const oversize* block = list; block != nullptr; block = block->older)
+      if (byte >= block->memory && byte < block->memory + block->bytes) return true;
+  return false;
+}
+
+}  // namespace buffers

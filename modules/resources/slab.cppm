@@ -1,0 +1,265 @@
+// slab_resource grows: it cuts blocks off slabs that it gets one after the other, and never moves a block.
+//
+//     slabs    ┌──────────┐   ┌────────────────────┐   ┌────────────────────┐
+//              │ in use   │ → │ current ▲          │ → │ kept for later     │
+//              └──────────┘   └────────────────────┘   └────────────────────┘
+//     oversize ┌──────────────────────────────────┐
+//              │ a block too large for a slab     │   beside the slabs, and kept for the next of its size
+//              └──────────────────────────────────┘
+//
+//   operation              cost   what it does
+//   allocate               O(1)   moves the end in the current slab, or goes to the next slab
+//   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//   try_expand, shrink     O(1)   the newest block, in place
+//   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
+//   reset                  O(1)   forgets all blocks; the next round runs in one slab as large as the peak
+//   trim, release          O(s)   give slabs upstream, s of them
+//   drop                   O(s+k) k blocks dropped out of order and not yet reclaimed
+//
+// Threads: one at a time.
+//
+//     buffers::slab_resource scratch;
+//     for (auto line : lines) {
+//       buffers::scope inner{scratch};
+//       std::pmr::vector<std::pmr::string> words{&scratch};
+//       split(line, words);
+//     }
+module;
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <span>
+export module buffers.resources:slab;
+import buffers.core;
+import :arena;
+
+export namespace buffers {
+
+/// How a slab_resource grows. Sizes are in bytes.
+struct slab_options {
+  /// The size of the first slab. At least 1.
+  std::size_t first_slab = 16 * 1024;
+  /// How many times larger each slab is than the one before. From 1 to 1024.
+  double growth = 2;
+  /// No slab grows larger than this, or than the first one. A block that is larger than the next slab would be gets
+  /// memory of its own.
+  std::size_t largest_slab = 1024 * 1024;
+  /// Whether it may get more memory than its first slab or initial buffer.
+  bool extendable = true;
+  /// Memory to use before any other. It is not owned and must outlive the resource.
+  std::span<std::byte> initial_buffer = {};
+};
+
+/// A buffer that grows by slabs. Nothing is allocated before the first request.
+class slab_resource final : public std::pmr::memory_resource {
+ public:
+  /// Slabs come from upstream, which must outlive this.
+  /// Throws: invalid_argument for an option out of range, naming the field.
+  explicit slab_resource(const slab_options& options = {},
+                         gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  slab_resource(const slab_resource&) = delete;
+  slab_resource& operator=(const slab_resource&) = delete;
+  ~slab_resource() override;
+
+  /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
+  /// Throws: what upstream throws; exhausted when it must not grow; invalid_argument when alignment is no power of two;
+  /// order_error while the buffer is reshaped.
+  [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return block;
+    return allocate_slow(bytes, alignment);
+  }
+
+  /// Gives the block back when it is the newest in its slab and no open scope or checkpoint is younger, or has memory of
+  /// its own. Null is ignored.
+  inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
+    if constexpr (detail::hardened) note_freed(block, bytes);
+    detail::poison(block, bytes);
+    if (now_.is_newest(block, bytes)) {
+      meter_.falling(now_.top);
+      now_.top = detail::address(block) - 1;
+      if (now_.holes != nullptr) [[unlikely]]
+        now_.reclaim();
+    } else if (bytes >= smallest_oversize_) [[unlikely]] {
+      deallocate_oversize(block);
+    }
+  }
+
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest or does not fit.
+  [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    return now_.try_expand(block, old_bytes, new_bytes);
+  }
+  /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
+  inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    if (!now_.is_newest(block, old_bytes) || new_bytes > old_bytes || new_bytes == 0) return false;
+    detail::poison(static_cast<std::byte*>(block) + new_bytes, old_bytes - new_bytes);
+    meter_.falling(now_.top);
+    now_.top = detail::address(block) + new_bytes - 1;
+    return true;
+  }
+
+  /// A moment to go back to.
+  class checkpoint_type;
+  [[nodiscard]] checkpoint_type checkpoint() noexcept;
+  /// Gives back all that was allocated after the checkpoint, which can be restored again. The slabs are kept.
+  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is younger than one
+  /// restored since, and one that is older than an open scope.
+  void restore(const checkpoint_type& cp);
+
+  /// Forgets all blocks and keeps the memory. When they lay in several places, the next request gets one slab as large
+  /// as their peak, and the rest goes upstream. Throws order_error while a scope is open.
+  void reset();
+  /// reset(), and gives all memory upstream. Throws order_error while a scope is open.
+  void release();
+  /// Gives slabs and blocks that are not in use upstream until at most keep_bytes of them are left. Returns the bytes
+  /// given.
+  std::size_t trim(std::size_t keep_bytes) noexcept;
+
+  /// Whether it may get more memory from upstream.
+  [[nodiscard]] inline bool extendable() const noexcept { return options_.extendable; }
+  inline void set_extendable(bool extendable = true) noexcept { options_.extendable = extendable; }
+
+  /// Gives back views in any order: see buffers::drop.
+  void drop(std::span<const std::span<std::byte>> blocks);
+  /// At least `bytes` bytes of memory in one piece, as they are: see buffers::reshape_buffer. A call that needs more
+  /// than those before gets other memory, and their views keep theirs.
+  [[nodiscard]] std::byte* reshape(std::size_t bytes);
+
+  /// The bytes in use, padding between blocks included.
+  [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero + oversize_used_; }
+  /// The greatest used() since construction or reset_peak().
+  [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, oversize_used_); }
+  void reset_peak() noexcept { meter_.restart(used()); }
+  /// The bytes that it holds, in use or not.
+  [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
+  /// Whether the byte lies in memory that this holds. O(slabs).
+  [[nodiscard]] bool owns(const void* byte) const noexcept;
+  [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
+
+  /// What `scope` is made of: use that instead.
+  struct scope_mark;
+  [[nodiscard]] inline scope_mark open_scope() noexcept;
+  inline void close_scope(const scope_mark& opened) noexcept;
+
+ private:
+  // At the front of each slab's memory.
+  struct alignas(64) slab {
+    slab* below = nullptr;
+    slab* above = nullptr;
+    detail::region away;            // while another slab is current
+    std::uint64_t entered = 0;      // when it last became current: grows from slab to slab in use
+    std::size_t upstream_bytes = 0;  // 0: not owned
+    std::size_t payload() const noexcept { return away.last - away.base; }
+    std::uintptr_t first() const noexcept { return away.base + 1; }
+  };
+  // Behind each block that has memory of its own, so that the block itself can be aligned.
+  struct oversize {
+    oversize* older;
+    std::byte* memory;
+    std::size_t bytes;  // from memory to here
+    std::size_t alignment;
+    std::size_t used;      // 0: kept for later
+    std::uint64_t serial;  // grows with each block
+  };
+
+  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  void* allocate_oversize(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void deallocate_oversize(void* block) noexcept;
+  [[gnu::cold]] void close_scope_slow(const scope_mark& opened) noexcept;
+  [[gnu::cold]] void settle_holes() noexcept;
+  void note_freed(const void* block, std::size_t bytes) noexcept;
+
+  void go_back(slab* to, std::uintptr_t top, std::uint64_t oversize_serial) noexcept;
+  bool holds(const slab* wanted, std::uint64_t entered, std::uint64_t trims) const noexcept;
+  void enter(slab* next) noexcept;
+  void step_back() noexcept;
+  slab* kept_slab(std::size_t payload) noexcept;
+  slab* next_slab(std::size_t payload);
+  slab* new_slab(std::size_t payload);
+  void insert_above_current(slab* s) noexcept;
+  void unlink(slab* s) noexcept;
+  void give_upstream(slab* s) noexcept;
+  void give_upstream(oversize* block) noexcept;
+  void give_all_upstream() noexcept;
+  void gather() noexcept;
+  oversize* kept_for(std::size_t bytes, std::size_t alignment) noexcept;
+  void keep(oversize* block) noexcept;
+  void bound_kept() noexcept;
+  void forget_oversize_after(std::uint64_t serial) noexcept;
+  oversize** find_oversize(const void* block) noexcept;
+  detail::region* find_region(std::span<const std::byte> block) noexcept;
+  [[noreturn]] void throw_exhausted(std::size_t requested) const;
+  std::size_t next_payload() const noexcept;
+  void leave_reshape() noexcept;
+  void settle() noexcept { meter_.settle(now_, oversize_used_); }
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  detail::region now_;  // the current slab's
+  std::size_t smallest_oversize_ = SIZE_MAX;
+  detail::peak_meter meter_;
+  detail::checkpoint_order order_;
+  slab* current_ = nullptr;  // null: the next request begins with the first slab
+  slab* first_ = nullptr;
+  std::uint64_t entries_ = 0;
+  std::uint64_t trims_ = 0;  // how often slabs went upstream
+  std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
+  oversize* oversize_ = nullptr;
+  oversize* kept_ = nullptr;
+  std::uint64_t oversize_serial_ = 0;
+  std::size_t oversize_used_ = 0;
+  std::size_t oversize_live_ = 0;  // bytes of memory behind the blocks in use ...
+  std::size_t oversize_peak_ = 0;  // ... at most so far ...
+  std::size_t oversize_kept_ = 0;  // ... and kept: never more than that peak
+  std::size_t capacity_ = 0;
+  std::size_t grown_to_ = 0;  // the payload of the newest slab that growth made
+  std::size_t wanted_ = 0;    // the payload of the one slab to run in after reset()
+  slab_options options_;
+  std::pmr::memory_resource* upstream_;
+  slab initial_;
+};
+
+class slab_resource::checkpoint_type {
+  friend slab_resource;
+  const slab_resource* owner;
+  slab* at;
+  std::uintptr_t top;
+  std::uint64_t serial, entered, trims, oversize_serial;
+};
+
+struct slab_resource::scope_mark {
+  std::uint64_t serial, outer, entered, oversize_serial;
+  std::uintptr_t top, mark;
+  slab* at;
+};
+
+inline slab_resource::scope_mark slab_resource::open_scope() noexcept {
+  const scope_mark opened{order_.issue(), order_.open, entries_, oversize_serial_, now_.top, now_.mark, current_};
+  order_.open = opened.serial;
+  now_.mark = now_.top;
+  return opened;
+}
+
+inline void slab_resource::close_scope(const scope_mark& opened) noexcept {
+  // Since the scope was opened: no other scope or checkpoint left, no slab entered, no oversized block allocated.
+  if (((order_.open ^ opened.serial) | (order_.newest ^ opened.serial) | (entries_ ^ opened.entered) |
+       (oversize_serial_ ^ opened.oversize_serial)) != 0) [[unlikely]]
+    return close_scope_slow(opened);
+  --order_.newest;
+  detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
+  meter_.falling(now_.top);
+  now_.top = opened.top;
+  now_.mark = opened.mark;
+  order_.open = opened.outer;
+  if (now_.holes != nullptr) [[unlikely]]
+    settle_holes();
+}
+
+static_assert(checkpointable<slab_resource>);
+
+}  // namespace buffers

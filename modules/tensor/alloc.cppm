@@ -1,0 +1,183 @@
+// alloc makes a std::mdspan over fresh, uninitialised memory of a buffer; drop gives such views back; reshape_buffer sees
+// a buffer's memory as an array without allocating.
+//
+//     buffers::slab_resource scratch;
+//     auto a = buffers::alloc<double>(scratch, 10, 20);                          // 10 x 20, row by row
+//     auto b = buffers::alloc<float>(scratch, buffers::alignment{64}, 100);      // aligned for vector loads
+//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as Fortran and BLAS
+//     buffers::drop(scratch, a, c);                                              // in any order
+//
+//   operation            cost            what it does
+//   alloc, alloc_bytes   as allocate     a view over fresh memory
+//   drop                 as deallocate   gives views back, in any order, within a call and across calls
+//   reshape_buffer(_at)  O(1)            a view over a buffer's memory; excludes alloc until reset
+//
+// Threads: as the resource.
+module;
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <mdspan>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
+export module buffers.tensor:alloc;
+import buffers.core;
+
+export namespace buffers {
+
+/// A number of bytes that an address is to be a multiple of: a power of two.
+struct alignment {
+  std::size_t bytes;
+};
+
+}  // namespace buffers
+
+namespace buffers::detail {
+
+template <class E>
+inline constexpr bool is_extents = false;
+template <class I, std::size_t... E>
+inline constexpr bool is_extents<std::extents<I, E...>> = true;
+
+template <class E>
+concept extents_type = is_extents<E>;
+
+// The number of elements of an array of these extents; bad_array_new_length when it has more bytes than there are.
+template <class T, class Extents>
+constexpr std::size_t count_of(const Extents& extents) {
+  std::size_t count = 1;
+  bool empty = false;
+  for (std::size_t d = 0; d < Extents::rank(); ++d) empty |= to_size(extents.extent(d)) == 0;
+  if (empty) return 0;
+  for (std::size_t d = 0; d < Extents::rank(); ++d) count = multiply(count, to_size(extents.extent(d)));
+  static_cast<void>(multiply(count, sizeof(T)));
+  return count;
+}
+
+template <class T>
+constexpr void require_element() {
+  static_assert(std::is_trivially_destructible_v<T>, "no destructor of these elements will ever run");
+  static_assert(!std::is_const_v<T> && !std::is_reference_v<T>);
+}
+
+template <class T, class Layout, byte_source R, class Extents>
+[[nodiscard]] auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
+  require_element<T>();
+  void* const memory = resource.allocate(count_of<T>(extents) * sizeof(T), align);
+  return std::mdspan<T, Extents, Layout>(static_cast<T*>(memory), extents);
+}
+
+template <std::integral... I>
+[[nodiscard]] constexpr auto extents_of(I... dims) {
+  return std::dextents<std::size_t, sizeof...(I)>(to_size(dims)...);
+}
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// An array of the given shape over fresh memory. Its elements are uninitialised; T's destructor must be trivial. With no
+/// dims: one element, of rank 0. `Layout` is std::layout_right (row by row) or std::layout_left (column by column).
+/// Throws: invalid_argument for a negative dim; bad_array_new_length when the shape has more bytes than there are; what
+/// the resource throws.
+template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
+[[nodiscard]] auto alloc(R& resource, I... dims) {
+  return detail::alloc_extents<T, Layout>(resource, alignof(T), detail::extents_of(dims...));
+}
+/// ... aligned to at least `align.bytes` bytes.
+template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
+[[nodiscard]] auto alloc(R& resource, alignment align, I... dims) {
+  detail::require_alignment(align.bytes);
+  return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), detail::extents_of(dims...));
+}
+/// ... of a shape that is, in part or in whole, known to the compiler.
+template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
+[[nodiscard]] auto alloc(R& resource, const E& extents) {
+  return detail::alloc_extents<T, Layout>(resource, alignof(T), extents);
+}
+template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
+[[nodiscard]] auto alloc(R& resource, alignment align, const E& extents) {
+  detail::require_alignment(align.bytes);
+  return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), extents);
+}
+
+/// `bytes` fresh bytes, aligned for every fundamental type.
+template <byte_source R>
+[[nodiscard]] std::span<std::byte> alloc_bytes(R& resource, std::size_t bytes) {
+  return {static_cast<std::byte*>(resource.allocate(bytes, alignof(std::max_align_t))), bytes};
+}
+
+}  // namespace buffers
+
+namespace buffers::detail {
+
+template <class T, class Extents, class Layout>
+[[nodiscard]] std::span<std::byte> bytes_of(const std::mdspan<T, Extents, Layout>& view) {
+  return std::as_writable_bytes(std::span(view.data_handle(), view.mapping().required_span_size()));
+}
+template <class T, std::size_t N>
+  requires(!std::is_const_v<T>)
+[[nodiscard]] std::span<std::byte> bytes_of(std::span<T, N> view) {
+  return std::as_writable_bytes(view);
+}
+
+template <class V>
+concept byte_view = requires(const V& view) {
+  { bytes_of(view) } -> std::same_as<std::span<std::byte>>;
+};
+
+template <class R>
+concept dropping = requires(R& resource, std::span<const std::span<std::byte>> blocks) { resource.drop(blocks); };
+
+template <class R>
+concept reshapable = requires(R& resource, std::size_t bytes) {
+  { resource.reshape(bytes) } -> std::convertible_to<std::byte*>;
+};
+
+template <class T, class Layout, class R, class Extents>
+[[nodiscard]] auto reshape_extents(R& resource, std::size_t offset, const Extents& extents) {
+  require_element<T>();
+  const std::size_t before = multiply(offset, sizeof(T));
+  std::byte* const memory = resource.reshape(add_bytes(before, count_of<T>(extents) * sizeof(T)));
+  return std::mdspan<T, Extents, Layout>(reinterpret_cast<T*>(memory + before), extents);
+}
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// Gives back views that alloc made (mdspans and spans), in any order: their memory is reclaimed from the end of the
+/// buffer as soon as it can be, so a view dropped before younger ones is when those are dropped too. Empty views are
+/// ignored. For a resource without `drop`, the views are deallocated from the highest address down.
+/// Throws invalid_argument, and drops nothing, when a view is not from this buffer or was dropped before.
+template <byte_source R, detail::byte_view... Views>
+void drop(R& resource, const Views&... views) {
+  std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
+  if constexpr (detail::dropping<R>) {
+    resource.drop(blocks);
+  } else {
+    std::ranges::sort(blocks, std::ranges::greater(), [](std::span<std::byte> block) { return block.data(); });
+    for (std::span<std::byte> block : blocks)
+      if (!block.empty()) resource.deallocate(block.data(), block.size(), alignof(std::max_align_t));
+  }
+}
+
+/// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory in
+/// other shapes. Until the buffer is reset, nothing can be allocated from it.
+/// Throws: order_error when the buffer has allocations; exhausted when it is fixed and too small; what alloc throws.
+template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
+[[nodiscard]] auto reshape_buffer(R& resource, I... dims) {
+  return detail::reshape_extents<T, Layout>(resource, 0, detail::extents_of(dims...));
+}
+/// ... from that element on.
+template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
+[[nodiscard]] auto reshape_buffer_at(R& resource, std::integral auto offset_elements, I... dims) {
+  return detail::reshape_extents<T, Layout>(resource, detail::to_size(offset_elements), detail::extents_of(dims...));
+}
+
+}  // namespace buffers

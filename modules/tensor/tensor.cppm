@@ -1,0 +1,5 @@
+// buffers.tensor: arrays of several dimensions that allocate from any resource.
+export module buffers.tensor;
+export import buffers.core;
+export import :alloc;
+export import :views;

@@ -1,0 +1,33 @@
+// Small questions about a std::mdspan.
+//
+//   operation       cost      what it does
+//   is_contiguous   O(rank)   whether the elements lie in memory without gaps
+//   neuralyze       O(rank)   the same memory, with its origin hidden from the optimiser
+module;
+#include <cstddef>
+#include <mdspan>
+#include <stdexcept>
+export module buffers.tensor:views;
+import buffers.core;
+
+export namespace buffers {
+
+/// Whether the elements fill their part of the memory without gaps, in whatever order of dimensions. Dimensions of size
+/// 1 have no say.
+template <class T, class Extents, class Layout, class Accessor>
+[[nodiscard]] constexpr bool is_contiguous(const std::mdspan<T, Extents, Layout, Accessor>& view) {
+  if (view.empty()) return true;
+  return static_cast<std::size_t>(view.mapping().required_span_size()) == static_cast<std::size_t>(view.size());
+}
+
+/// The same view of the same memory, but the optimiser no longer knows that it has anything to do with the buffer or with
+/// other views of it: for passing to C, or for an array that is to be treated as if it were alone.
+/// Throws invalid_argument when the view is not contiguous.
+template <class T, class Extents, class Layout, class Accessor>
+[[nodiscard]] inline std::mdspan<T, Extents, Layout, Accessor> neuralyze(
+    const std::mdspan<T, Extents, Layout, Accessor>& view) {
+  if (!is_contiguous(view)) throw std::invalid_argument("buffers: neuralyze: the view is not contiguous");
+  return {detail::launder_origin(view.data_handle()), view.mapping(), view.accessor()};
+}
+
+}  // namespace buffers

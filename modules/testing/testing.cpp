@@ -1,0 +1,128 @@
+module;
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory_resource>
+#include <new>
+#include <stdexcept>
+#include <string>
+module buffers.testing;
+
+namespace buffers {
+
+namespace {
+
+constexpr std::size_t fence = 64;
+constexpr unsigned char fence_byte = 0xb1, fresh_byte = 0xa5, freed_byte = 0xdd;
+
+}  // namespace
+
+// Apart from the block, so that the block can lie at an odd multiple of its alignment.
+struct test_resource::header {
+  header* next;
+  unsigned char* memory;
+  std::size_t memory_bytes, memory_alignment;
+  unsigned char* block;
+  std::size_t bytes, alignment, number;
+};
+
+test_resource::~test_resource() {
+  while (live_ != nullptr) {
+    header* const block = live_;
+    live_ = block->next;
+    free(block);
+  }
+}
+
+void test_resource::free(header* block) noexcept {
+  std::memset(block->block, freed_byte, block->bytes);
+  ::operator delete(block->memory, std::align_val_t{block->memory_alignment});
+  delete block;
+}
+
+void test_resource::mistake(const std::string& what) {
+  if (mistakes_++ == 0) first_mistake_ = what;
+}
+
+void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
+  last_bytes_ = bytes;
+  last_alignment_ = alignment;
+  if (limit_ == 0) {
+    ++refusals_;
+    throw std::bad_alloc();
+  }
+  // Room for the fences, and for the block at a multiple of its alignment that is no multiple of twice that.
+  const std::size_t front = std::max(fence, alignment);
+  if (bytes > PTRDIFF_MAX - 4 * front - fence) throw std::bad_alloc();
+  const std::size_t memory_bytes = bytes + 2 * front + fence, memory_alignment = 2 * front;
+  auto* const memory = static_cast<unsigned char*>(::operator new(memory_bytes, std::align_val_t{memory_alignment}));
+  unsigned char* const block = memory + (front > alignment ? front + alignment : front);
+  header* made;
+  try {
+    made = new header{live_, memory, memory_bytes, memory_alignment, block, bytes, alignment, allocations_};
+  } catch (...) {
+    ::operator delete(memory, std::align_val_t{memory_alignment});
+    throw;
+  }
+  std::memset(memory, fence_byte, memory_bytes);
+  std::memset(block, fresh_byte, bytes);
+  live_ = made;
+  if (limit_ > 0) --limit_;
+  ++allocations_;
+  ++live_blocks_;
+  live_bytes_ += bytes;
+  peak_bytes_ = std::max(peak_bytes_, live_bytes_);
+  return block;
+}
+
+void test_resource::check_fences(const header& block) {
+  const auto broken = [](unsigned char byte) { return byte != fence_byte; };
+  if (std::any_of(block.memory, block.block, broken))
+    mistake("allocation " + std::to_string(block.number) + " was written to before its first byte");
+  if (std::any_of(block.block + block.bytes, block.memory + block.memory_bytes, broken))
+    mistake("allocation " + std::to_string(block.number) + " was written to after its last byte");
+}
+
+void test_resource::do_deallocate(void* pointer, std::size_t bytes, std::size_t alignment) {
+  ++deallocations_;
+  if (pointer == nullptr) return;
+  header** at = &live_;
+  while (*at != nullptr && (*at)->block != pointer) at = &(*at)->next;
+  if (*at == nullptr) return mistake("a block was deallocated that is not allocated here");
+  header* const block = *at;
+  const std::string name = "allocation " + std::to_string(block->number);
+  if (block->bytes != bytes)
+    mistake(name + " of " + std::to_string(block->bytes) + " bytes was deallocated as " + std::to_string(bytes));
+  if (block->alignment != alignment)
+    mistake(name + " with alignment " + std::to_string(block->alignment) + " was deallocated with " +
+            std::to_string(alignment));
+  check_fences(*block);
+  *at = block->next;
+  --live_blocks_;
+  live_bytes_ -= block->bytes;
+  free(block);
+}
+
+std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code, std::size_t most_runs) {
+  for (std::size_t run = 0; run < most_runs; ++run) {
+    test_resource memory;
+    memory.set_allocation_limit(static_cast<std::int64_t>(run));
+    bool completed = true;
+    try {
+      code(memory);
+    } catch (const std::bad_alloc&) {
+      if (memory.refusals() == 0) throw;  // not one that the limit made
+      completed = false;
+    }
+    const std::string when = " with a limit of " + std::to_string(run) + " allocations";
+    if (memory.mistakes() != 0) throw std::logic_error("exception_test_loop: " + memory.first_mistake() + when);
+    if (memory.live_blocks() != 0)
+      throw std::logic_error("exception_test_loop: " + std::to_string(memory.live_blocks()) + " blocks leaked" + when);
+    if (completed) return run + 1;
+  }
+  throw std::logic_error("exception_test_loop: not done after " + std::to_string(most_runs) + " runs");
+}
+
+}  // namespace buffers

@@ -1,0 +1,89 @@
+// test_resource stands under the code that is to be tested and watches what it does with memory; exception_test_loop runs
+// code again and again with the first, the second, ... allocation failing.
+//
+//     block    ┌────────┬────────────────────────┬───────────────┐
+//              │ fence  │ the bytes asked for    │ fence         │   at exactly the alignment asked for, and no more
+//              └────────┴────────────────────────┴───────────────┘
+//
+//   operation             cost   what it does
+//   allocate              O(1)   notes size, alignment and number, fills with 0xa5
+//   deallocate            O(1)   checks pointer, size, alignment and fences, and counts what is wrong
+//   set_allocation_limit  O(1)   after n more allocations, the next one throws std::bad_alloc
+//   exception_test_loop   n runs for code that allocates n times
+//
+// Threads: one at a time.
+//
+//     BOOST_AUTO_TEST_CASE(my_list_leaks_nothing) {
+//       buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
+//         my_list list{&memory};
+//         list.push_back("a string that is too long for the small-string optimisation");
+//       });
+//     }
+module;
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory_resource>
+#include <new>
+#include <stdexcept>
+#include <string>
+export module buffers.testing;
+
+export namespace buffers {
+
+/// A memory resource that checks how it is used. Mistakes are counted and described, not thrown: they may happen in
+/// destructors. Blocks that are still live when it is destroyed are freed.
+class test_resource final : public std::pmr::memory_resource {
+ public:
+  test_resource() = default;
+  test_resource(const test_resource&) = delete;
+  test_resource& operator=(const test_resource&) = delete;
+  ~test_resource() override;
+
+  /// From now on, `allocations` succeed and the next one throws std::bad_alloc, as do all after it. Negative: no limit.
+  void set_allocation_limit(std::int64_t allocations) noexcept { limit_ = allocations; }
+
+  /// Blocks and bytes that are allocated and not yet deallocated.
+  [[nodiscard]] std::size_t live_blocks() const noexcept { return live_blocks_; }
+  [[nodiscard]] std::size_t live_bytes() const noexcept { return live_bytes_; }
+  /// The greatest live_bytes().
+  [[nodiscard]] std::size_t peak_bytes() const noexcept { return peak_bytes_; }
+  /// Calls that allocated, were refused by the limit, and deallocated.
+  [[nodiscard]] std::size_t allocations() const noexcept { return allocations_; }
+  [[nodiscard]] std::size_t refusals() const noexcept { return refusals_; }
+  [[nodiscard]] std::size_t deallocations() const noexcept { return deallocations_; }
+  /// The size and alignment of the newest request, refused ones included.
+  [[nodiscard]] std::size_t last_bytes() const noexcept { return last_bytes_; }
+  [[nodiscard]] std::size_t last_alignment() const noexcept { return last_alignment_; }
+
+  /// Deallocations with a pointer, size or alignment that was never allocated, and blocks written to outside.
+  [[nodiscard]] std::size_t mistakes() const noexcept { return mistakes_; }
+  /// The first mistake in words; empty when there is none.
+  [[nodiscard]] const std::string& first_mistake() const noexcept { return first_mistake_; }
+  /// No mistake, and nothing live.
+  [[nodiscard]] bool is_clean() const noexcept { return mistakes_ == 0 && live_blocks_ == 0; }
+
+ private:
+  struct header;
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override;
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+  void mistake(const std::string& what);
+  void check_fences(const header& block);
+  void free(header* block) noexcept;
+
+  header* live_ = nullptr;
+  std::int64_t limit_ = -1;
+  std::size_t live_blocks_ = 0, live_bytes_ = 0, peak_bytes_ = 0;
+  std::size_t allocations_ = 0, refusals_ = 0, deallocations_ = 0;
+  std::size_t last_bytes_ = 0, last_alignment_ = 0, mistakes_ = 0;
+  std::string first_mistake_;
+};
+
+/// Runs `code(resource)` on a fresh test_resource with an allocation limit of 0, 1, 2, ... until it returns without
+/// std::bad_alloc. Throws std::logic_error when a run made a mistake or left something allocated, and when more than
+/// `most_runs` runs were not enough; exceptions other than std::bad_alloc pass. Returns the number of runs.
+std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code,
+                                std::size_t most_runs = 100'000);
+
+}  // namespace buffers

@@ -1,0 +1,89 @@
+// Each thread has a default buffer, made when it is first asked for; with_default puts another in its place for the time
+// of a call.
+//
+//     double norm(std::span<const double> x) {
+//       return buffers::no_escape([&](auto& buffer) {        // this thread's default buffer
+//         auto y = buffers::alloc<double>(buffer, x.size());
+//         ...
+//       });
+//     }
+//
+//   operation        cost   what it does
+//   default_buffer   O(1)   this thread's buffer of that type
+//   with_default     O(1)   another buffer as the default, inside a call
+//   no_escape(f)     O(1)   a call in a scope of the default slab_resource
+//
+// Threads: each has its own; nothing is shared.
+module;
+#include <concepts>
+#include <functional>
+#include <memory_resource>
+#include <type_traits>
+#include <utility>
+export module buffers.threads:default_buffer;
+import buffers.resources;
+
+namespace buffers::detail {
+
+/// The default of a thread, for one type of buffer.
+template <class R>
+struct thread_default {
+  /// What default_buffer() returns; null before the first call.
+  static R*& current() noexcept {
+    static constinit thread_local R* buffer = nullptr;
+    return buffer;
+  }
+  [[gnu::cold, gnu::noinline]] static R& make() {
+    static thread_local R own;
+    current() = &own;
+    return own;
+  }
+};
+
+template <class R>
+class replaced_default {
+ public:
+  explicit replaced_default(R& buffer) noexcept
+      : before_(std::exchange(thread_default<R>::current(), &buffer)) {}
+  replaced_default(const replaced_default&) = delete;
+  replaced_default& operator=(const replaced_default&) = delete;
+  ~replaced_default() { thread_default<R>::current() = before_; }
+
+ private:
+  R* before_;
+};
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// This thread's default buffer of type R, made on first use and destroyed when the thread ends. The same object at each
+/// call in one thread, another in each thread.
+template <checkpointable R = slab_resource>
+  requires std::default_initializable<R>
+[[nodiscard]] inline R& default_buffer() {
+  if (R* const buffer = detail::thread_default<R>::current()) [[likely]]
+    return *buffer;
+  return detail::thread_default<R>::make();
+}
+
+/// Calls f with `buffer` as this thread's default for its type, and puts the one from before back when f returns or
+/// throws. Defaults of other types stay. f takes the buffer, or nothing. Returns f's value.
+template <checkpointable R, class F>
+  requires std::invocable<F> || std::invocable<F, R&>
+inline decltype(auto) with_default(R& buffer, F&& f) {
+  const detail::replaced_default<R> replaced{buffer};
+  if constexpr (std::invocable<F>)
+    return std::invoke(std::forward<F>(f));
+  else
+    return std::invoke(std::forward<F>(f), buffer);
+}
+
+/// no_escape with this thread's default slab_resource.
+template <std::invocable<slab_resource&> F>
+  requires(!escapes<std::invoke_result_t<F, slab_resource&>>)
+inline std::invoke_result_t<F, slab_resource&> no_escape(F&& f) {
+  return no_escape(default_buffer(), std::forward<F>(f));
+}
+
+}  // namespace buffers

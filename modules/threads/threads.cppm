@@ -1,0 +1,4 @@
+// buffers.threads: buffers that belong to a thread.
+export module buffers.threads;
+export import buffers.resources;
+export import :default_buffer;
