@@ -23,8 +23,9 @@ inline constexpr std::size_t largest_request = std::numeric_limits<std::ptrdiff_
 
 /// a * b, of element counts and sizes; std::bad_array_new_length where no array can be as large.
 [[nodiscard]] constexpr std::size_t multiply(std::size_t a, std::size_t b) {
-  if (a != 0 && b > largest_request / a) throw std::bad_array_new_length();
-  return a * b;
+  std::size_t product = 0;
+  if (__builtin_mul_overflow(a, b, &product) || product > largest_request) throw std::bad_array_new_length();
+  return product;
 }
 
 /// A dimension, offset or count as std::size_t; std::invalid_argument for a negative one.

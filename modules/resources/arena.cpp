@@ -28,11 +28,17 @@ hole* hole_at(std::uintptr_t first) noexcept { return reinterpret_cast<hole*>(fi
 
 }  // namespace
 
-void region::note_padding(std::uintptr_t before) noexcept {
-  const std::uintptr_t end = granule_end(top);
-  if (end == before) return;
-  write(hole_at(end + 1), {holes, before - end});
-  holes = hole_at(end + 1);
+void* region::take_aligned(std::size_t bytes, std::size_t alignment) noexcept {
+  const std::uintptr_t end = granule_end(top), before = end | (alignment - 1);
+  if (before >= last || bytes - 1 >= last - before) return nullptr;
+  if (before != end) {  // the padding is a hole, so that it goes when the block does
+    write(hole_at(end + 1), {holes, before - end});
+    holes = hole_at(end + 1);
+  }
+  top = before + bytes;
+  if constexpr (hardened) forget_freed(before + 1);
+  unpoison_in_program(reinterpret_cast<void*>(before + 1), bytes);
+  return reinterpret_cast<void*>(before + 1);
 }
 
 bool region::is_live(std::span<const std::byte> block) const noexcept {
@@ -44,12 +50,12 @@ bool region::is_live(std::span<const std::byte> block) const noexcept {
   return true;
 }
 
-void region::drop(std::span<std::byte> block) noexcept {
+void region::drop(std::span<std::byte> block, std::uintptr_t floor) noexcept {
   poison_in_program(block.data(), block.size());
   const std::uintptr_t first = address(block.data());
-  if (is_newest(block.data(), block.size())) {
+  if (is_newest(block.data(), block.size()) && first > floor) {
     top = first - 1;
-    reclaim();
+    reclaim(floor);
     return;
   }
   if (is_short_granule(first)) {
@@ -69,19 +75,20 @@ void region::drop(std::span<std::byte> block) noexcept {
     write(above, {hole_at(first), read(above).bytes});
 }
 
-void region::reclaim() noexcept {
-  if (short_granule_dropped && (top & ~(granule - 1)) > mark) {
+void region::reclaim(std::uintptr_t floor) noexcept {
+  const std::uintptr_t short_granule = last & ~(granule - 1);
+  if (short_granule_dropped && top >= short_granule && short_granule > floor) {
     short_granule_dropped = false;
-    top = (top & ~(granule - 1)) - 1;
+    top = short_granule - 1;
   }
-  while (holes != nullptr && address(holes) > mark && address(holes) + read(holes).bytes - 1 == granule_end(top)) {
+  while (holes != nullptr && address(holes) > floor && address(holes) + read(holes).bytes - 1 == granule_end(top)) {
     top = address(holes) - 1;
     holes = read(holes).below;
   }
 }
 
 void region::forget_holes() noexcept {
-  if (granule_end(top) <= last) short_granule_dropped = false;
+  if (top < (last & ~(granule - 1))) short_granule_dropped = false;
   while (holes != nullptr && address(holes) > top) holes = read(holes).below;
 }
 
@@ -104,16 +111,50 @@ std::uint64_t checkpoint_order::first_serial() noexcept {
   return (resources.fetch_add(1, std::memory_order_relaxed) + 1) << 40;
 }
 
-void checkpoint_order::require_valid(std::uint64_t serial) const {
-  if (serial > newest || serial < oldest) throw order_error("buffers: this checkpoint is older than a reset");
-  if (serial < open) throw order_error("buffers: a scope that began after this checkpoint is still open");
-  if (is_dead(serial)) throw order_error("buffers: an older checkpoint has been restored since this one was made");
+namespace {
+
+scope_mark* mark_of(std::uintptr_t link) noexcept { return reinterpret_cast<scope_mark*>(link & ~std::uintptr_t{1}); }
+bool is_disturbed(std::uintptr_t link) noexcept { return (link & 1) != 0; }
+
+}  // namespace
+
+// Completes the marks of the open scopes: up to now, none of them has seen another serial or another slab.
+void checkpoint_order::disturb(void* at) noexcept {
+  for (std::uintptr_t* link = &open; *link != 0 && !is_disturbed(*link);) {
+    scope_mark* const s = mark_of(*link);
+    s->serial = newest;
+    s->at = at;
+    *link |= 1;
+    link = &s->outer;
+  }
 }
 
-bool checkpoint_order::is_dead(std::uint64_t serial) const noexcept {
+bool checkpoint_order::close_scope_slow(scope_mark& opened, void* at) noexcept {
+  if (hardened && mark_of(open) != &opened) violate("scopes are closed out of order");
+  disturb(at);
+  std::uintptr_t link = open;
+  while (link != 0 && mark_of(link) != &opened) link = mark_of(link)->outer;
+  if (link == 0) return false;
+  open = opened.outer;
+  went_back_to(opened.serial);
+  return true;
+}
+
+bool checkpoint_order::opened_in(const void* slab, const void* current) const noexcept {
+  return open != 0 && slab == (is_disturbed(open) ? mark_of(open)->at : current);
+}
+
+std::uintptr_t checkpoint_order::floor(const void* slab, const void* current) const noexcept {
+  return opened_in(slab, current) ? mark_of(open)->top : 0;
+}
+
+void checkpoint_order::require_valid(std::uint64_t serial) const {
+  if (serial > newest || serial < oldest) throw order_error("buffers: this checkpoint is older than a reset");
+  if (open != 0 && (!is_disturbed(open) || serial <= mark_of(open)->serial))
+    throw order_error("buffers: a scope that began after this checkpoint is still open");
   for (const range& dead : dead_)
-    if (serial > dead.after && serial <= dead.through) return true;
-  return false;
+    if (serial > dead.after && serial <= dead.through)
+      throw order_error("buffers: an older checkpoint has been restored since this one was made");
 }
 
 void checkpoint_order::require_no_scope() const {
@@ -122,9 +163,13 @@ void checkpoint_order::require_no_scope() const {
 
 void checkpoint_order::went_back_to(std::uint64_t serial) noexcept {
   if (serial == newest) return;
+  range dying{serial, newest};
   for (range& dead : dead_)
-    if (dead.after >= serial) dead = {};
-  dead_[next_dead_++ % 4] = {serial, newest};
+    if (dead.through >= serial) {  // within the new range, or just before it
+      dying.after = dead.after < dying.after ? dead.after : dying.after;
+      dead = {};
+    }
+  dead_[next_dead_++ % 4] = dying;
 }
 
 void checkpoint_order::reset() noexcept {

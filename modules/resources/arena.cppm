@@ -1,14 +1,14 @@
 // What bump_resource and slab_resource have in common: cutting blocks off a region, upwards, and giving them back from
 // the end.
 //
-//     base                        mark          top                last
-//      │┌─────────┬──┬────────────┐│┌────────┐    │┌────────────────┐│
-//      ││ block   │  │ block      │││ block  │    ││ not handed out ││
-//      │└─────────┴──┴────────────┘│└────────┘    │└────────────────┘│
+//     base                             top               last
+//      │┌─────────┬──┬────────┐┌────────┐│┌────────────────┐│
+//      ││ block   │  │ block  ││ newest │││ not handed out ││
+//      │└─────────┴──┴────────┘└────────┘│└────────────────┘│
 //
-// `base`, `mark`, `top` and `last` are addresses of bytes, each the last of what is left of it. A block starts at a
-// multiple of 16 bytes, so `top | 15` is the byte before the next one: one `or` and one add are all that the next
-// request has to wait for. Blocks at or below `mark` belong to a checkpoint and stay until it is restored.
+// `base`, `top` and `last` are addresses of bytes, each the last of what is left of it. A block starts at a multiple of
+// 16 bytes, so `top | 15` is the byte before the next one: one `or` and one add are all that the next request has to
+// wait for.
 module;
 #include <bit>
 #include <cstddef>
@@ -40,7 +40,6 @@ struct hole {
 struct region {
   std::uintptr_t top = granule - 1;
   std::uintptr_t last = granule - 1;
-  std::uintptr_t mark = granule - 2;  // below base: nothing in this region belongs to a checkpoint
   std::uintptr_t base = granule - 1;
   std::uintptr_t zero = granule - 1;  // top - zero bytes are in use, those of the regions before included
   hole* holes = nullptr;              // from the highest address down
@@ -48,25 +47,29 @@ struct region {
   region() = default;
   /// Over the given memory, which starts at a multiple of the granule, with `before` bytes in use elsewhere.
   region(std::uintptr_t first, std::size_t bytes, std::size_t before) noexcept
-      : top(first - 1), last(first - 1 + bytes), mark(first - 2), base(first - 1), zero(first - 1 - before) {}
+      : top(first - 1), last(first - 1 + bytes), base(first - 1), zero(first - 1 - before) {}
 
-  /// A block, or null when this region has no room for it, the size is 0 or the alignment no power of two.
+  /// A block, or null when this region has no room for it, the size is 0, or the alignment is not a power of two or
+  /// larger than the granule.
   [[nodiscard]] inline void* take(std::size_t bytes, std::size_t alignment) noexcept {
-    const std::uintptr_t before = granule_end(top) | (alignment - 1);
-    if (before < last && bytes - 1 < last - before && std::has_single_bit(alignment)) [[likely]] {
-      if (alignment > granule) note_padding(before);
-      top = before + bytes;
-      unpoison(reinterpret_cast<void*>(before + 1), bytes);
-      if constexpr (hardened) forget_freed(before + 1);
-      return reinterpret_cast<void*>(before + 1);
-    }
-    return nullptr;
+    const std::uintptr_t before = granule_end(top);
+    if (before >= last || bytes - 1 >= last - before) [[unlikely]]
+      return nullptr;
+    // Not a power of two, or larger than the granule: both in one test.
+    if (((alignment - 1) & (alignment | ~(granule - 1))) != 0) [[unlikely]]
+      return nullptr;
+    top = before + bytes;
+    unpoison(reinterpret_cast<void*>(before + 1), bytes);
+    if constexpr (hardened) forget_freed(before + 1);
+    return reinterpret_cast<void*>(before + 1);
   }
+  /// The same for any power of two.
+  [[nodiscard]] void* take_aligned(std::size_t bytes, std::size_t alignment) noexcept;
 
-  /// Whether these bytes are the newest block, and no checkpoint counts on it.
+  /// Whether these bytes are the newest block.
   [[nodiscard]] inline bool is_newest(const void* block, std::size_t bytes) const noexcept {
     const std::uintptr_t first = address(block);
-    return granule_end(first + bytes - 1) == granule_end(top) && first > mark && first <= top;
+    return granule_end(first + bytes - 1) == granule_end(top) && first <= top;
   }
 
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -76,13 +79,13 @@ struct region {
     return true;
   }
 
-  void note_padding(std::uintptr_t before) noexcept;
   /// Whether all these bytes are handed out and none of them has been dropped.
   [[nodiscard]] bool is_live(std::span<const std::byte> block) const noexcept;
-  /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone.
-  void drop(std::span<std::byte> block) noexcept;
-  /// Lowers top past the holes that have come to lie at the end.
-  void reclaim() noexcept;
+  /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone. What lies at or
+  /// below `floor` belongs to an open scope's outside and stays until that ends.
+  void drop(std::span<std::byte> block, std::uintptr_t floor) noexcept;
+  /// Lowers top past the holes that have come to lie at the end, down to the floor.
+  void reclaim(std::uintptr_t floor) noexcept;
   /// Forgets the holes above top.
   void forget_holes() noexcept;
 
@@ -96,25 +99,60 @@ struct region {
   [[nodiscard]] bool is_short_granule(std::uintptr_t first) const noexcept { return first + sizeof(hole) - 1 > last; }
 };
 
-/// Which checkpoints may still be restored. Each one gets a serial number, unique among all resources of the program;
-/// going back to one kills those that are younger. The last four such histories are remembered exactly.
+/// An open scope: lies in the `scope` object, and is linked from the resource. Opening one notes two words only; the
+/// other two are filled in when something happens that going back must know of.
+struct scope_mark {
+  std::uintptr_t outer;  // the next scope outside, in the form of checkpoint_order::open
+  std::uintptr_t top;
+  std::uint64_t serial;
+  void* at;  // the slab
+};
+
+/// Which checkpoints may still be restored. Each one, and each event after which going back is more than moving the end
+/// of a region, gets a serial number, unique among all resources of the program. Going back to a checkpoint kills those
+/// that are younger; the last four such histories are remembered exactly.
 struct checkpoint_order {
   std::uint64_t newest = first_serial();
   std::uint64_t oldest = newest + 1;  // nothing from before the last reset
-  std::uint64_t open = 0;             // the innermost open scope; 0: none
+  std::uintptr_t open = 0;            // address of the innermost open scope's mark, and bit 0: it was disturbed
 
-  [[nodiscard]] inline std::uint64_t issue() noexcept { return ++newest; }
+  /// A new serial number. `at` is the current slab: it must not have changed yet.
+  [[nodiscard]] inline std::uint64_t issue(void* at) noexcept {
+    if (open != 0) disturb(at);
+    return ++newest;
+  }
+  inline void open_scope(scope_mark& opened, std::uintptr_t top) noexcept {
+    opened.outer = open;
+    opened.top = top;
+    open = address(&opened);
+  }
+  /// Ends a scope in which nothing was done but to take blocks from its region; else false, and nothing is done.
+  [[nodiscard]] inline bool close_scope(const scope_mark& opened) noexcept {
+    if (open != address(&opened)) [[unlikely]]
+      return false;
+    open = opened.outer;
+    return true;
+  }
+  /// Ends any scope and completes its mark. False, and nothing is done, when an outer one ended before it and took it
+  /// along.
+  [[nodiscard]] bool close_scope_slow(scope_mark& opened, void* at) noexcept;
+  /// Whether the innermost open scope began in this slab.
+  [[nodiscard]] bool opened_in(const void* slab, const void* current) const noexcept;
+  /// The end of what was handed out of this slab before the innermost scope.
+  [[nodiscard]] std::uintptr_t floor(const void* slab, const void* current) const noexcept;
+
   /// Throws order_error unless the checkpoint is alive and no scope is open that began after it.
   void require_valid(std::uint64_t serial) const;
   /// Throws order_error while a scope is open.
   void require_no_scope() const;
-  [[nodiscard]] bool is_dead(std::uint64_t serial) const noexcept;
   /// The checkpoints after this one are dead from now on.
   void went_back_to(std::uint64_t serial) noexcept;
   void reset() noexcept;
 
  private:
   static std::uint64_t first_serial() noexcept;
+  void disturb(void* at) noexcept;
+
   struct range {
     std::uint64_t after, through;
   };
@@ -128,7 +166,9 @@ struct peak_meter {
   std::size_t round = 0;     // greatest use since the last reset
   std::size_t earlier = 0;   // greatest use of the rounds before
 
-  inline void falling(std::uintptr_t top) noexcept { high = top > high ? top : high; }
+  inline void falling(std::uintptr_t top) noexcept {
+    if (top > high) high = top;
+  }
   void settle(const region& now, std::size_t elsewhere) noexcept {
     falling(now.top);
     const std::size_t use = high - now.zero + elsewhere;

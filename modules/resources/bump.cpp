@@ -66,8 +66,8 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
   if (bytes == 0) return detail::no_bytes(alignment);
   if (memory_ == nullptr && bytes <= capacity_) acquire();  // after release()
-  if (void* block = now_.take(bytes, alignment)) {
-    detail::unpoison_in_program(block, bytes);
+  if (void* block = now_.take_aligned(bytes, alignment)) {
+    static_cast<void>(order_.issue(nullptr));
     return block;
   }
   throw exhausted(bytes, available(), capacity_);
@@ -77,27 +77,23 @@ void bump_resource::restore(const checkpoint_type& cp) {
   if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
   order_.require_valid(cp.serial);
   if (cp.serial < reshaped_) leave_reshape();
-  // After release() there is no memory, and a checkpoint that is still valid is one of an empty buffer.
-  const std::uintptr_t top = memory_ == nullptr ? now_.base : cp.top;
-  if (top > now_.top) throw order_error("buffers: the memory of this checkpoint has been given back");
   order_.went_back_to(cp.serial);
-  detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
-  meter_.falling(now_.top);
-  now_.top = now_.mark = top;
-  now_.forget_holes();
+  go_back_to(cp.top);
 }
 
-void bump_resource::close_scope_slow(const scope_mark& opened) noexcept {
-  if (detail::hardened && order_.open != opened.serial) detail::violate("scopes are closed out of order");
-  if (order_.open < opened.serial || order_.is_dead(opened.serial)) return;  // an outer scope took it along
+void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
+  if (!order_.close_scope_slow(opened, nullptr)) return;
   if (opened.serial < reshaped_) leave_reshape();
-  order_.went_back_to(opened.serial - 1);
-  go_back(opened);
+  go_back_to(opened.top);
 }
 
-void bump_resource::settle_holes() noexcept {
+void bump_resource::go_back_to(std::uintptr_t top) noexcept {
+  if (memory_ == nullptr) return;  // released since: a checkpoint that is valid all the same is one of an empty buffer
+  if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
+  meter_.falling(now_.top);
+  now_.top = top;
   now_.forget_holes();
-  now_.reclaim();
+  now_.reclaim(order_.floor(nullptr, nullptr));
 }
 
 void bump_resource::note_freed(const void* block, std::size_t bytes) noexcept {
@@ -140,9 +136,10 @@ void bump_resource::drop(std::span<const std::span<std::byte>> blocks) {
   for (std::span<std::byte> block : blocks)
     if (!block.empty() && (reshaped_ != 0 || !now_.is_live(block))) detail::throw_not_live();
   detail::require_disjoint(blocks);
+  static_cast<void>(order_.issue(nullptr));
   meter_.falling(now_.top);
   for (std::span<std::byte> block : blocks)
-    if (!block.empty()) now_.drop(block);
+    if (!block.empty()) now_.drop(block, order_.floor(nullptr, nullptr));
 }
 
 std::byte* bump_resource::reshape(std::size_t bytes) {
@@ -153,7 +150,7 @@ std::byte* bump_resource::reshape(std::size_t bytes) {
   if (reshaped_ == 0) {
     meter_.settle(now_, 0);
     now_.top = now_.zero = now_.last;  // full for allocate, and nothing used
-    reshaped_ = order_.issue();
+    reshaped_ = order_.issue(nullptr);
     detail::unpoison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
   }
   return reinterpret_cast<std::byte*>(now_.base + 1);

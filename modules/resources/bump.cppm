@@ -55,7 +55,7 @@ class bump_resource final : public std::pmr::memory_resource {
     return allocate_slow(bytes, alignment);
   }
 
-  /// Gives the block back when it is the newest and no open scope or checkpoint is younger. Null is ignored.
+  /// Gives the block back when it is the newest. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
@@ -63,7 +63,7 @@ class bump_resource final : public std::pmr::memory_resource {
       meter_.falling(now_.top);
       now_.top = detail::address(block) - 1;
       if (now_.holes != nullptr) [[unlikely]]
-        now_.reclaim();
+        now_.reclaim(order_.floor(nullptr, nullptr));
     }
   }
 
@@ -90,8 +90,8 @@ class bump_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline checkpoint_type checkpoint() noexcept {
     checkpoint_type cp;
     cp.owner = this;
-    cp.serial = order_.issue();
-    cp.top = now_.mark = now_.top;
+    cp.serial = order_.issue(nullptr);
+    cp.top = now_.top;
     return cp;
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.
@@ -124,43 +124,32 @@ class bump_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
   /// What `scope` is made of: use that instead.
-  struct scope_mark {
-    std::uint64_t serial, outer;
-    std::uintptr_t top, mark;
-  };
-  [[nodiscard]] inline scope_mark open_scope() noexcept {
-    const scope_mark opened{order_.issue(), order_.open, now_.top, now_.mark};
-    order_.open = opened.serial;
-    now_.mark = now_.top;
-    return opened;
-  }
-  inline void close_scope(const scope_mark& opened) noexcept {
-    if (order_.open != opened.serial || order_.newest != opened.serial) [[unlikely]]
+  using scope_mark = detail::scope_mark;
+  inline void open_scope(scope_mark& opened) noexcept { order_.open_scope(opened, now_.top); }
+  inline void close_scope(scope_mark& opened) noexcept {
+    if (!order_.close_scope(opened)) [[unlikely]]
       return close_scope_slow(opened);
-    --order_.newest;
-    go_back(opened);
+    go_back(opened.top);
   }
 
  private:
-  inline void go_back(const scope_mark& opened) noexcept {
-    detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
+  inline void go_back(std::uintptr_t top) noexcept {
+    if (now_.top > top) detail::poison(reinterpret_cast<void*>(top + 1), now_.top - top);
     meter_.falling(now_.top);
-    now_.top = opened.top;
-    now_.mark = opened.mark;
-    order_.open = opened.outer;
-    if (now_.holes != nullptr) [[unlikely]]
-      settle_holes();
+    now_.top = top;
   }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
-  [[gnu::cold]] void close_scope_slow(const scope_mark& opened) noexcept;
-  [[gnu::cold]] void settle_holes() noexcept;
+  [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;
+  void go_back_to(std::uintptr_t top) noexcept;
   void note_freed(const void* block, std::size_t bytes) noexcept;
   void acquire();
   void give_memory_back() noexcept;
   void leave_reshape() noexcept;
   std::size_t available() const noexcept;
 
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return allocate(bytes, alignment);
+  }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);
   }

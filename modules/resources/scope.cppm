@@ -37,7 +37,10 @@ import :allocator;
 namespace buffers::detail {
 
 template <class R>
-concept scoped = requires(R& resource) { resource.close_scope(resource.open_scope()); };
+concept scoped = requires(R& resource, typename R::scope_mark& opened) {
+  resource.open_scope(opened);
+  resource.close_scope(opened);
+};
 
 template <checkpointable R>
 struct opened_scope {
@@ -46,7 +49,7 @@ struct opened_scope {
 template <checkpointable R>
   requires scoped<R>
 struct opened_scope<R> {
-  using type = decltype(std::declval<R&>().open_scope());
+  using type = typename R::scope_mark;
 };
 
 }  // namespace buffers::detail
@@ -59,7 +62,12 @@ export namespace buffers {
 template <checkpointable R>
 class [[nodiscard]] scope {
  public:
-  constexpr explicit scope(R& resource) : resource_(resource), opened_(open(resource)) {}
+  constexpr explicit scope(R& resource)
+    requires detail::scoped<R>
+      : resource_(resource) {
+    resource_.open_scope(opened_);
+  }
+  constexpr explicit scope(R& resource) : resource_(resource), opened_(resource.checkpoint()) {}
   scope(const scope&) = delete;
   scope& operator=(const scope&) = delete;
   constexpr ~scope() {
@@ -73,16 +81,8 @@ class [[nodiscard]] scope {
   [[nodiscard]] constexpr R& resource() const noexcept { return resource_; }
 
  private:
-  using opened = typename detail::opened_scope<R>::type;
-  static constexpr opened open(R& resource) {
-    if constexpr (detail::scoped<R>)
-      return resource.open_scope();
-    else
-      return resource.checkpoint();
-  }
-
   R& resource_;
-  opened opened_;
+  typename detail::opened_scope<R>::type opened_;
 };
 
 /// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view and

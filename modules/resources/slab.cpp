@@ -59,13 +59,16 @@ void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
   if (bytes == 0) return detail::no_bytes(alignment);
   if (wanted_ != 0) gather();
+  if (alignment > detail::granule)
+    if (void* const block = now_.take_aligned(bytes, alignment)) {
+      static_cast<void>(order_.issue(current_));
+      return block;
+    }
   const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
   slab* const next = next_slab(detail::add_bytes(bytes, padding));
   if (next == nullptr) return allocate_oversize(bytes, alignment);
   enter(next);
-  void* const block = now_.take(bytes, alignment);
-  detail::unpoison_in_program(block, bytes);
-  return block;
+  return now_.take_aligned(bytes, alignment);
 }
 
 std::size_t slab_resource::next_payload() const noexcept {
@@ -121,7 +124,7 @@ void slab_resource::enter(slab* next) noexcept {
   const std::size_t before = now_.top - now_.zero;
   if (current_ != nullptr) current_->away = now_;
   now_ = detail::region(next->first(), next->payload(), before);
-  next->entered = ++entries_;
+  next->entered = order_.issue(current_);
   current_ = next;
 }
 
@@ -171,7 +174,7 @@ void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
   }
   settle();
   block->used = bytes;
-  block->serial = ++oversize_serial_;
+  block->serial = order_.issue(current_);
   block->older = oversize_;
   oversize_ = block;
   oversize_used_ += bytes;
@@ -227,10 +230,11 @@ void slab_resource::forget_oversize_after(std::uint64_t serial) noexcept {
   }
 }
 
+// Where the list of oversized blocks points to the one that begins there; at its end when there is none.
 slab_resource::oversize** slab_resource::find_oversize(const void* block) noexcept {
-  for (oversize** at = &oversize_; *at != nullptr; at = &(*at)->older)
-    if ((*at)->memory == block) return at;
-  return nullptr;
+  oversize** at = &oversize_;
+  while (*at != nullptr && (*at)->memory != block) at = &(*at)->older;
+  return at;
 }
 
 void slab_resource::deallocate_oversize(void* block) noexcept {
@@ -239,6 +243,7 @@ void slab_resource::deallocate_oversize(void* block) noexcept {
     if ((*at)->memory == block) {
       oversize* const found = *at;
       *at = found->older;
+      static_cast<void>(order_.issue(current_));
       return keep(found);
     }
 }
@@ -249,39 +254,34 @@ slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
   checkpoint_type cp;
   cp.owner = this;
   cp.at = current_;
-  cp.top = now_.mark = now_.top;
-  cp.serial = order_.issue();
-  cp.entered = current_ != nullptr ? current_->entered : 0;
+  cp.top = now_.top;
+  cp.serial = last_checkpoint_ = order_.issue(current_);
   cp.trims = trims_;
-  cp.oversize_serial = oversize_serial_;
   return cp;
 }
 
 // Whether the slab of a checkpoint is still in use, and has been all the time.
-bool slab_resource::holds(const slab* wanted, std::uint64_t entered, std::uint64_t trims) const noexcept {
-  if (wanted == nullptr) return true;
+bool slab_resource::holds(const checkpoint_type& cp) const noexcept {
+  if (cp.at == nullptr) return true;
   if (current_ == nullptr) return false;
-  if (trims != trims_) {  // its memory may be gone: look before touching it
+  if (cp.trims != trims_) {  // its memory may be gone: look before touching it
     const slab* s = current_;
-    while (s != nullptr && s != wanted) s = s->below;
+    while (s != nullptr && s != cp.at) s = s->below;
     if (s == nullptr) return false;
   }
-  return wanted->entered == entered && entered <= current_->entered;
+  return cp.at->entered < cp.serial && cp.at->entered <= current_->entered;
 }
 
 void slab_resource::restore(const checkpoint_type& cp) {
   if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
   order_.require_valid(cp.serial);
-  if (!holds(cp.at, cp.entered, cp.trims) ||
-      (cp.at != nullptr && cp.top > (cp.at == current_ ? now_.top : cp.at->away.top)))
-    throw order_error("buffers: the memory of this checkpoint has been given back");
+  if (!holds(cp)) throw order_error("buffers: the memory of this checkpoint has been given back");
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
-  go_back(cp.at, cp.top, cp.oversize_serial);
-  now_.mark = now_.top;
+  go_back(cp.at, cp.top, cp.serial);
 }
 
-void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t oversize_serial) noexcept {
+void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept {
   settle();
   if (to == nullptr && current_ != nullptr) {
     to = first_;
@@ -290,45 +290,44 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t oversize
   if (detail::is_sanitized())
     for (slab* s = current_; s != to; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
-  if (to != current_) {
+  const bool crossed = to != current_;
+  if (crossed) {
     current_->away = now_;
     current_ = to;
     now_ = to->away;
   }
   if (to != nullptr) {
-    detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
+    if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
     now_.top = top;
     now_.forget_holes();
+    now_.reclaim(order_.floor(current_, current_));
+    step_back();
   }
-  forget_oversize_after(oversize_serial);
+  forget_oversize_after(serial);
+  // At the edge of a slab, begin the next one: else each round of a loop would cross it again.
+  if (crossed && current_ == to && now_.last - now_.top < to->payload() / 8) enter(to->above);
 }
 
-void slab_resource::close_scope_slow(const scope_mark& opened) noexcept {
-  if (detail::hardened && order_.open != opened.serial) detail::violate("scopes are closed out of order");
-  if (order_.open < opened.serial || order_.is_dead(opened.serial)) return;  // an outer scope took it along
+void slab_resource::close_scope_slow(scope_mark& opened) noexcept {
+  if (!order_.close_scope_slow(opened, current_)) return;
   if (opened.serial < reshaped_) leave_reshape();
-  order_.went_back_to(opened.serial - 1);
-  go_back(opened.at, opened.top, opened.oversize_serial);
-  // A scope that began before the first slab has a mark of no slab: only how it lies to the start counts.
-  now_.mark = opened.at != nullptr ? opened.mark : now_.base + (opened.mark - detail::region().base);
-  order_.open = opened.outer;
-  settle_holes();
+  go_back(static_cast<slab*>(opened.at), opened.top, opened.serial);
 }
 
-void slab_resource::settle_holes() noexcept {
-  now_.forget_holes();
-  now_.reclaim();
-  step_back();
+// Whether no scope or checkpoint began in the current slab since it became that.
+bool slab_resource::is_unmarked() const noexcept {
+  if (order_.opened_in(current_, current_)) return false;
+  return current_ == nullptr || last_checkpoint_ < current_->entered;
 }
 
 // Leaves slabs in which nothing is left.
 void slab_resource::step_back() noexcept {
-  while (current_ != nullptr && current_->below != nullptr && now_.top == now_.base && now_.mark < now_.base) {
+  while (current_ != nullptr && current_->below != nullptr && now_.top == now_.base && is_unmarked()) {
     settle();
     current_->away = now_;
     current_ = current_->below;
     now_ = current_->away;
-    now_.reclaim();
+    now_.reclaim(order_.floor(current_, current_));
   }
 }
 
@@ -395,7 +394,7 @@ void slab_resource::release() {
 }
 
 std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
-  if (used() == 0 && reshaped_ == 0 && now_.mark < now_.base) {  // not even the current slab is needed
+  if (used() == 0 && reshaped_ == 0 && is_unmarked()) {  // not even the current slab is needed
     settle();
     current_ = nullptr;
     now_ = {};
@@ -421,26 +420,28 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
 
 // --- views -----------------------------------------------------------------------------------------------------------
 
-detail::region* slab_resource::find_region(std::span<const std::byte> block) noexcept {
-  const std::uintptr_t first = detail::address(block.data());
-  for (slab* s = current_; s != nullptr; s = s->below)
-    if (first >= s->first() && first - s->first() < s->payload()) return s == current_ ? &now_ : &s->away;
-  return nullptr;
+// The slab in use that a block lies in.
+slab_resource::slab* slab_resource::find_slab(const void* block) noexcept {
+  slab* s = current_;
+  while (s != nullptr && detail::address(block) - s->first() >= s->payload()) s = s->below;
+  return s;
 }
 
 void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
   for (std::span<std::byte> block : blocks) {
     if (block.empty()) continue;
-    if (const detail::region* in = find_region(block); in != nullptr ? !in->is_live(block) || reshaped_ != 0
-                                                                     : find_oversize(block.data()) == nullptr)
-      detail::throw_not_live();
+    slab* const at = find_slab(block.data());
+    const bool live = at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block)
+                                    : *find_oversize(block.data()) != nullptr;
+    if (!live) detail::throw_not_live();
   }
   detail::require_disjoint(blocks);
+  static_cast<void>(order_.issue(current_));
   meter_.falling(now_.top);
   for (std::span<std::byte> block : blocks) {
     if (block.empty()) continue;
-    if (detail::region* in = find_region(block)) {
-      in->drop(block);
+    if (slab* const in = find_slab(block.data())) {
+      region_of(in).drop(block, order_.floor(in, current_));
       step_back();
     } else {
       oversize** const at = find_oversize(block.data());
@@ -454,8 +455,8 @@ void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
 void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
   if (block == nullptr || bytes == 0) return;
   const std::span memory{static_cast<const std::byte*>(block), bytes};
-  detail::region* const in = find_region(memory);
-  if (in != nullptr ? !in->note_freed(memory) : find_oversize(block) == nullptr)
+  slab* const at = find_slab(block);
+  if (at != nullptr ? !region_of(at).note_freed(memory) : *find_oversize(block) == nullptr)
     detail::violate("deallocate: the block is not from this slab_resource, or was given back before");
 }
 
@@ -472,7 +473,7 @@ std::byte* slab_resource::reshape(std::size_t bytes) {
     }
     enter(next);
   }
-  if (reshaped_ == 0) reshaped_ = order_.issue();
+  if (reshaped_ == 0) reshaped_ = order_.issue(current_);
   settle();
   now_.top = now_.zero = now_.last;  // full for allocate, and nothing used
   detail::unpoison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);

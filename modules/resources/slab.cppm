@@ -71,8 +71,7 @@ class slab_resource final : public std::pmr::memory_resource {
     return allocate_slow(bytes, alignment);
   }
 
-  /// Gives the block back when it is the newest in its slab and no open scope or checkpoint is younger, or has memory of
-  /// its own. Null is ignored.
+  /// Gives the block back when it is the newest in its slab or has memory of its own. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
@@ -80,7 +79,7 @@ class slab_resource final : public std::pmr::memory_resource {
       meter_.falling(now_.top);
       now_.top = detail::address(block) - 1;
       if (now_.holes != nullptr) [[unlikely]]
-        now_.reclaim();
+        now_.reclaim(order_.floor(current_, current_));
     } else if (bytes >= smallest_oversize_) [[unlikely]] {
       deallocate_oversize(block);
     }
@@ -138,17 +137,23 @@ class slab_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
   /// What `scope` is made of: use that instead.
-  struct scope_mark;
-  [[nodiscard]] inline scope_mark open_scope() noexcept;
-  inline void close_scope(const scope_mark& opened) noexcept;
+  using scope_mark = detail::scope_mark;
+  inline void open_scope(scope_mark& opened) noexcept { order_.open_scope(opened, now_.top); }
+  inline void close_scope(scope_mark& opened) noexcept {
+    if (!order_.close_scope(opened)) [[unlikely]]
+      return close_scope_slow(opened);
+    if (now_.top > opened.top) detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
+    meter_.falling(now_.top);
+    now_.top = opened.top;
+  }
 
  private:
   // At the front of each slab's memory.
   struct alignas(64) slab {
+    detail::region away;             // while another slab is current
+    std::uint64_t entered = 0;       // the serial when it last became current: grows from slab to slab in use
     slab* below = nullptr;
     slab* above = nullptr;
-    detail::region away;            // while another slab is current
-    std::uint64_t entered = 0;      // when it last became current: grows from slab to slab in use
     std::size_t upstream_bytes = 0;  // 0: not owned
     std::size_t payload() const noexcept { return away.last - away.base; }
     std::uintptr_t first() const noexcept { return away.base + 1; }
@@ -160,18 +165,17 @@ class slab_resource final : public std::pmr::memory_resource {
     std::size_t bytes;  // from memory to here
     std::size_t alignment;
     std::size_t used;      // 0: kept for later
-    std::uint64_t serial;  // grows with each block
+    std::uint64_t serial;  // when it was allocated
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_oversize(void* block) noexcept;
-  [[gnu::cold]] void close_scope_slow(const scope_mark& opened) noexcept;
-  [[gnu::cold]] void settle_holes() noexcept;
+  [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;
   void note_freed(const void* block, std::size_t bytes) noexcept;
 
-  void go_back(slab* to, std::uintptr_t top, std::uint64_t oversize_serial) noexcept;
-  bool holds(const slab* wanted, std::uint64_t entered, std::uint64_t trims) const noexcept;
+  void go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept;
+  bool holds(const checkpoint_type& cp) const noexcept;
   void enter(slab* next) noexcept;
   void step_back() noexcept;
   slab* kept_slab(std::size_t payload) noexcept;
@@ -188,13 +192,17 @@ class slab_resource final : public std::pmr::memory_resource {
   void bound_kept() noexcept;
   void forget_oversize_after(std::uint64_t serial) noexcept;
   oversize** find_oversize(const void* block) noexcept;
-  detail::region* find_region(std::span<const std::byte> block) noexcept;
+  slab* find_slab(const void* block) noexcept;
+  detail::region& region_of(slab* s) noexcept { return s == current_ ? now_ : s->away; }
+  bool is_unmarked() const noexcept;
   [[noreturn]] void throw_exhausted(std::size_t requested) const;
   std::size_t next_payload() const noexcept;
   void leave_reshape() noexcept;
   void settle() noexcept { meter_.settle(now_, oversize_used_); }
 
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return allocate(bytes, alignment);
+  }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);
   }
@@ -206,12 +214,11 @@ class slab_resource final : public std::pmr::memory_resource {
   detail::checkpoint_order order_;
   slab* current_ = nullptr;  // null: the next request begins with the first slab
   slab* first_ = nullptr;
-  std::uint64_t entries_ = 0;
-  std::uint64_t trims_ = 0;  // how often slabs went upstream
+  std::uint64_t trims_ = 0;     // how often slabs went upstream
+  std::uint64_t last_checkpoint_ = 0;
   std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
   oversize* oversize_ = nullptr;
   oversize* kept_ = nullptr;
-  std::uint64_t oversize_serial_ = 0;
   std::size_t oversize_used_ = 0;
   std::size_t oversize_live_ = 0;  // bytes of memory behind the blocks in use ...
   std::size_t oversize_peak_ = 0;  // ... at most so far ...
@@ -229,36 +236,8 @@ class slab_resource::checkpoint_type {
   const slab_resource* owner;
   slab* at;
   std::uintptr_t top;
-  std::uint64_t serial, entered, trims, oversize_serial;
+  std::uint64_t serial, trims;
 };
-
-struct slab_resource::scope_mark {
-  std::uint64_t serial, outer, entered, oversize_serial;
-  std::uintptr_t top, mark;
-  slab* at;
-};
-
-inline slab_resource::scope_mark slab_resource::open_scope() noexcept {
-  const scope_mark opened{order_.issue(), order_.open, entries_, oversize_serial_, now_.top, now_.mark, current_};
-  order_.open = opened.serial;
-  now_.mark = now_.top;
-  return opened;
-}
-
-inline void slab_resource::close_scope(const scope_mark& opened) noexcept {
-  // Since the scope was opened: no other scope or checkpoint left, no slab entered, no oversized block allocated.
-  if (((order_.open ^ opened.serial) | (order_.newest ^ opened.serial) | (entries_ ^ opened.entered) |
-       (oversize_serial_ ^ opened.oversize_serial)) != 0) [[unlikely]]
-    return close_scope_slow(opened);
-  --order_.newest;
-  detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
-  meter_.falling(now_.top);
-  now_.top = opened.top;
-  now_.mark = opened.mark;
-  order_.open = opened.outer;
-  if (now_.holes != nullptr) [[unlikely]]
-    settle_holes();
-}
 
 static_assert(checkpointable<slab_resource>);
 

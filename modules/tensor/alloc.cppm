@@ -47,16 +47,15 @@ inline constexpr bool is_extents<std::extents<I, E...>> = true;
 template <class E>
 concept extents_type = is_extents<E>;
 
-// The number of elements of an array of these extents; bad_array_new_length when it has more bytes than there are.
+// The bytes of an array of these extents; bad_array_new_length when it has more bytes than there are.
 template <class T, class Extents>
-constexpr std::size_t count_of(const Extents& extents) {
-  std::size_t count = 1;
+constexpr std::size_t size_of(const Extents& extents) {
+  std::size_t bytes = sizeof(T);
   bool empty = false;
   for (std::size_t d = 0; d < Extents::rank(); ++d) empty |= to_size(extents.extent(d)) == 0;
   if (empty) return 0;
-  for (std::size_t d = 0; d < Extents::rank(); ++d) count = multiply(count, to_size(extents.extent(d)));
-  static_cast<void>(multiply(count, sizeof(T)));
-  return count;
+  for (std::size_t d = 0; d < Extents::rank(); ++d) bytes = multiply(bytes, to_size(extents.extent(d)));
+  return bytes;
 }
 
 template <class T>
@@ -68,7 +67,7 @@ constexpr void require_element() {
 template <class T, class Layout, byte_source R, class Extents>
 [[nodiscard]] auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
   require_element<T>();
-  void* const memory = resource.allocate(count_of<T>(extents) * sizeof(T), align);
+  void* const memory = resource.allocate(size_of<T>(extents), align);
   return std::mdspan<T, Extents, Layout>(static_cast<T*>(memory), extents);
 }
 
@@ -143,7 +142,7 @@ template <class T, class Layout, class R, class Extents>
 [[nodiscard]] auto reshape_extents(R& resource, std::size_t offset, const Extents& extents) {
   require_element<T>();
   const std::size_t before = multiply(offset, sizeof(T));
-  std::byte* const memory = resource.reshape(add_bytes(before, count_of<T>(extents) * sizeof(T)));
+  std::byte* const memory = resource.reshape(add_bytes(before, size_of<T>(extents)));
   return std::mdspan<T, Extents, Layout>(reinterpret_cast<T*>(memory + before), extents);
 }
 

@@ -1,0 +1,378 @@
+// How fast are the arenas? Tight allocation, a scope around a small computation, the edges of slabs, many slabs, and
+// standard containers, each against the peers that this machine has.
+//
+//     benchmarks/run bump
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <list>
+#include <map>
+#include <memory>
+#include <memory_resource>
+#include <numeric>
+#include <random>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "driver.h"
+
+#ifdef BENCH_MIMALLOC
+#include <mimalloc.h>
+#endif
+#ifdef BENCH_BOOST_CONTAINER
+#include <boost/container/pmr/monotonic_buffer_resource.hpp>
+#endif
+#ifdef BENCH_FOONATHAN
+#include <foonathan/memory/memory_stack.hpp>
+#endif
+import buffers;
+
+namespace {
+
+struct request {
+  std::uint32_t bytes, alignment;
+};
+
+std::vector<request> requests(std::size_t count, std::uint32_t least, std::uint32_t most) {
+  std::mt19937 random{7};
+  std::vector<request> made(count);
+  for (request& r : made)
+    r = {least + static_cast<std::uint32_t>(random()) % (most - least + 1), random() % 2 == 0 ? 8u : 16u};
+  return made;
+}
+
+// --- W1: many small blocks, then all back ----------------------------------------------------------------------------
+
+constexpr std::size_t repeats = 200;
+
+template <class Take, class Reset>
+std::function<void()> tight(const std::vector<request>& asked, Take take, Reset reset) {
+  return [&asked, take, reset] {
+    for (std::size_t i = 0; i < repeats; ++i) {
+      for (const request r : asked) bench::use(take(r));
+      reset();
+    }
+  };
+}
+
+void tight_allocation(const char* question, const std::vector<request>& asked) {
+  std::vector<std::byte> memory(1 << 20);
+  std::fill(memory.begin(), memory.end(), std::byte{1});
+  bench::comparison contest(question, repeats * asked.size());
+
+  buffers::bump_resource bump{1 << 20};
+  buffers::slab_resource slab;
+  std::pmr::memory_resource* bump_virtual = &bump;
+  std::pmr::memory_resource* slab_virtual = &slab;
+  std::pmr::monotonic_buffer_resource monotonic{memory.data(), memory.size()};
+  std::pmr::memory_resource* monotonic_virtual = &monotonic;
+  asm volatile("" : "+r"(bump_virtual), "+r"(slab_virtual), "+r"(monotonic_virtual));
+  contest.ours("bump_resource", tight(asked, [&](request r) { return bump.allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
+  contest.ours("slab_resource", tight(asked, [&](request r) { return slab.allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
+  contest.ours("bump_resource through memory_resource*",
+               tight(asked, [=](request r) { return bump_virtual->allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
+  contest.ours("slab_resource through memory_resource*",
+               tight(asked, [=](request r) { return slab_virtual->allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
+
+  contest.peer("std::pmr::monotonic_buffer_resource",
+               tight(asked, [=](request r) { return monotonic_virtual->allocate(r.bytes, r.alignment); }, [&] { monotonic.release(); }));
+#ifdef BENCH_BOOST_CONTAINER
+  std::vector<std::byte> boost_memory(1 << 20);
+  auto boost = std::make_unique<boost::container::pmr::monotonic_buffer_resource>(boost_memory.data(), boost_memory.size());
+  contest.peer("Boost.Container monotonic_buffer_resource",
+               tight(asked, [&](request r) { return boost->allocate(r.bytes, r.alignment); }, [&] { boost->release(); }));
+#endif
+#ifdef BENCH_FOONATHAN
+  foonathan::memory::memory_stack<> stack{1 << 20};
+  const auto bottom = stack.top();
+  contest.peer("foonathan memory_stack",
+               tight(asked, [&](request r) { return stack.allocate(r.bytes, r.alignment); }, [&] { stack.unwind(bottom); }));
+#endif
+  std::vector<void*> blocks(asked.size());
+  std::size_t count = 0;
+  contest.peer("new/delete",
+               tight(asked,
+                     [&](request r) { return blocks[count++] = ::operator new(r.bytes); },
+                     [&] {
+                       while (count != 0) ::operator delete(blocks[--count]);
+                     }));
+#ifdef BENCH_MIMALLOC
+  contest.peer("mimalloc", tight(asked, [&](request r) { return blocks[count++] = mi_malloc(r.bytes); },
+                                 [&] {
+                                   while (count != 0) mi_free(blocks[--count]);
+                                 }));
+#endif
+  contest.measure();
+  const double best = contest.best_peer();
+  const double standard = contest.of("std::pmr::monotonic_buffer_resource");
+  contest.target("slab_resource / best peer", contest.of("slab_resource") / best, 0.80);
+  contest.target("bump_resource / best peer", contest.of("bump_resource") / best, 0.75);
+  contest.target("slab_resource through memory_resource* / std monotonic",
+                 contest.of("slab_resource through memory_resource*") / standard, 0.70);
+  contest.target("bump_resource through memory_resource* / std monotonic",
+                 contest.of("bump_resource through memory_resource*") / standard, 0.70);
+}
+
+// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y) -----------------------------------------------------
+
+using numbers = std::span<const std::int64_t>;
+
+// One copy for all contestants: what differs between them is where y is.
+[[gnu::noinline]] std::int64_t plus_one_sum(numbers x, std::int64_t* __restrict y) {
+  for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] + 1;
+  bench::use(y);
+  return std::accumulate(y, y + x.size(), std::int64_t{0});
+}
+
+template <class Body>
+std::function<void()> called_often(Body body, numbers x) {
+  return [body, x] {
+    for (int i = 0; i < 20'000; ++i) bench::use(body(x));
+  };
+}
+
+[[gnu::noinline]] std::int64_t in_slab(numbers x, buffers::slab_resource& buffer) {
+  buffers::scope inner{buffer};
+  return plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
+}
+[[gnu::noinline]] std::int64_t in_slab_no_escape(numbers x, buffers::slab_resource& buffer) {
+  return buffers::no_escape(buffer, [&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
+}
+[[gnu::noinline]] std::int64_t in_bump(numbers x, buffers::bump_resource& buffer) {
+  buffers::scope inner{buffer};
+  return plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
+}
+[[gnu::noinline]] std::int64_t in_default_buffer(numbers x) {
+  return buffers::no_escape([&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
+}
+[[gnu::noinline]] std::int64_t on_stack(numbers x) {
+  std::int64_t y[30];
+  return plus_one_sum(x, y);
+}
+[[gnu::noinline]] std::int64_t on_heap(numbers x) {
+  auto* const y = static_cast<std::int64_t*>(::operator new(x.size_bytes()));
+  const std::int64_t sum = plus_one_sum(x, y);
+  ::operator delete(y);
+  return sum;
+}
+[[gnu::noinline]] std::int64_t in_vector(numbers x) {
+  std::vector<std::int64_t> y(x.size());
+  return plus_one_sum(x, y.data());
+}
+[[gnu::noinline]] std::int64_t in_monotonic(numbers x, std::pmr::monotonic_buffer_resource& buffer) {
+  const std::int64_t sum = plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
+  buffer.release();
+  return sum;
+}
+
+void scope_around_a_computation() {
+  std::array<std::int64_t, 30> x;
+  std::iota(x.begin(), x.end(), 1);
+  bench::comparison contest("W2: 30 int64 in scratch memory, y = x + 1, sum(y); per call", 20'000, 61);
+
+  buffers::slab_resource slab;
+  buffers::bump_resource bump;
+  contest.ours("slab_resource, scope", called_often([&](numbers v) { return in_slab(v, slab); }, x));
+  contest.ours("slab_resource, no_escape and alloc", called_often([&](numbers v) { return in_slab_no_escape(v, slab); }, x));
+  contest.ours("bump_resource, scope", called_often([&](numbers v) { return in_bump(v, bump); }, x));
+  contest.ours("default_buffer()", called_often([&](numbers v) { return in_default_buffer(v); }, x));
+  contest.ours("array on the stack", called_often([&](numbers v) { return on_stack(v); }, x));
+
+  std::array<std::byte, 4096> memory;
+  std::pmr::monotonic_buffer_resource monotonic{memory.data(), memory.size()};
+  contest.peer("std::pmr::monotonic_buffer_resource", called_often([&](numbers v) { return in_monotonic(v, monotonic); }, x));
+  contest.peer("new/delete", called_often([&](numbers v) { return on_heap(v); }, x));
+  contest.peer("std::vector", called_often([&](numbers v) { return in_vector(v); }, x));
+#ifdef BENCH_FOONATHAN
+  foonathan::memory::memory_stack<> stack{1 << 16};
+  contest.peer("foonathan memory_stack", called_often([&](numbers v) {
+                 const auto before = stack.top();
+                 const std::int64_t sum = plus_one_sum(v, static_cast<std::int64_t*>(stack.allocate(v.size() * 8, 8)));
+                 stack.unwind(before);
+                 return sum;
+               }, x));
+#endif
+#ifdef BENCH_MIMALLOC
+  contest.peer("mimalloc", called_often([&](numbers v) {
+                 auto* const y = static_cast<std::int64_t*>(mi_malloc(v.size() * 8));
+                 const std::int64_t sum = plus_one_sum(v, y);
+                 mi_free(y);
+                 return sum;
+               }, x));
+#endif
+  contest.measure();
+  const double heap = contest.of("new/delete"), stack_array = contest.of("array on the stack");
+  const double ours = contest.of("slab_resource, no_escape and alloc");
+  contest.target("slab_resource / new/delete", ours / heap, 0.60);
+  contest.target("overhead over the stack array / that of new/delete",
+                 std::max(ours - stack_array, 1e-3) / (heap - stack_array), 0.25);
+  contest.target("default_buffer() / explicit slab_resource", contest.of("default_buffer()") / ours, 1.15);
+}
+
+// --- the edges of slabs ------------------------------------------------------------------------------------------------
+
+void scope_at_an_edge() {
+  constexpr std::size_t often = 20'000;
+  bench::comparison contest("a scope with one block of 80 bytes, opened in the middle of a slab and at its edge", often);
+  const auto scopes = [](buffers::slab_resource& buffer) {
+    return [&buffer] {
+      for (std::size_t i = 0; i < often; ++i) {
+        buffers::scope inner{buffer};
+        bench::use(buffer.allocate(80, 8));
+      }
+    };
+  };
+  buffers::slab_resource middle{{.first_slab = 16384}}, edge{{.first_slab = 16384}};
+  bench::use(middle.allocate(8000));
+  bench::use(edge.allocate(16384 - 16));
+  contest.ours("mid-slab", scopes(middle));
+  contest.ours("at the edge", scopes(edge));
+  contest.measure();
+  contest.target("at the edge / mid-slab", contest.of("at the edge") / contest.of("mid-slab"), 1.20);
+}
+
+void many_blocks() {
+  const std::vector<request> asked = requests(10'000, 1, 4000);
+  bench::comparison contest("10 000 blocks of up to 4000 bytes, first and last byte touched, then all back; per block", asked.size());
+  const auto touch = [](void* block, std::size_t bytes) {
+    static_cast<volatile char*>(block)[0] = 1;
+    static_cast<volatile char*>(block)[bytes - 1] = 1;
+  };
+  buffers::slab_resource scoped, reset;
+  contest.ours("slab_resource, scope", [&] {
+    buffers::scope all{scoped};
+    for (const request r : asked) touch(scoped.allocate(r.bytes, r.alignment), r.bytes);
+  });
+  contest.ours("slab_resource, reset", [&] {
+    for (const request r : asked) touch(reset.allocate(r.bytes, r.alignment), r.bytes);
+    reset.reset();
+  });
+  std::vector<void*> blocks(asked.size());
+  contest.peer("new/delete", [&] {
+    for (std::size_t i = 0; i < asked.size(); ++i) touch(blocks[i] = ::operator new(asked[i].bytes), asked[i].bytes);
+    for (void* block : blocks) ::operator delete(block);
+  });
+  contest.peer("std::pmr::monotonic_buffer_resource", [&] {
+    std::pmr::monotonic_buffer_resource monotonic;
+    for (const request r : asked) touch(monotonic.allocate(r.bytes, r.alignment), r.bytes);
+  });
+#ifdef BENCH_MIMALLOC
+  contest.peer("mimalloc", [&] {
+    for (std::size_t i = 0; i < asked.size(); ++i) touch(blocks[i] = mi_malloc(asked[i].bytes), asked[i].bytes);
+    for (void* block : blocks) mi_free(block);
+  });
+#endif
+  contest.measure();
+  contest.target("slab_resource, scope / new/delete", contest.of("slab_resource, scope") / contest.of("new/delete"), 1.0 / 3);
+  contest.target("slab_resource, reset / new/delete", contest.of("slab_resource, reset") / contest.of("new/delete"), 1.0 / 3);
+}
+
+void restore_after_many_slabs() {
+  // Filling the slabs is the same work for both, so the restores are timed one by one.
+  constexpr std::size_t slab = 1024;
+  const auto median_restore = [](std::size_t slabs, auto& buffer) {
+    std::vector<double> times;
+    for (int round = 0; round < 301; ++round) {
+      const auto before = buffer.checkpoint();
+      for (std::size_t i = 0; i < slabs; ++i) bench::use(buffer.allocate(slab, 8));
+      timespec from, to;
+      clock_gettime(CLOCK_MONOTONIC, &from);
+      buffer.restore(before);
+      clock_gettime(CLOCK_MONOTONIC, &to);
+      times.push_back(static_cast<double>(to.tv_nsec - from.tv_nsec) + 1e9 * static_cast<double>(to.tv_sec - from.tv_sec));
+    }
+    std::ranges::sort(times);
+    return times[times.size() / 2];
+  };
+  const buffers::slab_options small{.first_slab = slab, .growth = 1, .largest_slab = slab};
+  buffers::slab_resource one{small}, many{small};
+  bench::use(one.allocate(slab / 2, 8));
+  bench::use(many.allocate(slab / 2, 8));
+  const double after_one = median_restore(1, one), after_many = median_restore(10'000, many);
+  std::printf("\nrestore, the clock's own time included\n    after 1 slab          %8.0f ns\n    after 10 000 slabs    %8.0f ns\n",
+              after_one, after_many);
+  bench::comparison("", 1).target("restore after 10 000 slabs / after one", after_many / after_one, 2.0);
+}
+
+// --- W5: containers of 100 000 elements --------------------------------------------------------------------------------
+
+constexpr std::uint32_t elements = 100'000;
+
+void build_unordered_map(std::pmr::memory_resource* memory) {
+  std::pmr::unordered_map<std::uint64_t, std::uint64_t> map{memory};
+  for (std::uint64_t i = 0; i < elements; ++i) map.emplace(i * 0x9e3779b97f4a7c15, i);
+  bench::use(map.size());
+}
+void build_map(std::pmr::memory_resource* memory) {
+  std::pmr::map<std::uint64_t, std::uint64_t> map{memory};
+  for (std::uint64_t i = 0; i < elements; ++i) map.emplace(i * 0x9e3779b97f4a7c15, i);
+  bench::use(map.size());
+}
+void build_list(std::pmr::memory_resource* memory) {
+  std::pmr::list<std::uint64_t> list{memory};
+  for (std::uint64_t i = 0; i < elements; ++i) list.push_back(i);
+  bench::use(list.size());
+}
+void build_strings(std::pmr::memory_resource* memory) {
+  std::pmr::vector<std::pmr::string> strings{memory};
+  for (std::uint32_t i = 0; i < elements; ++i) strings.emplace_back("a string that is on the heap in every library");
+  bench::use(strings.size());
+}
+
+void containers() {
+  std::vector<std::byte> touched(256u << 20, std::byte{1});
+  double product = 1, against_touched = 1;
+  int count = 0;
+  for (const auto& [name, build] : std::initializer_list<std::pair<const char*, void (*)(std::pmr::memory_resource*)>>{
+           {"unordered_map", build_unordered_map}, {"map", build_map}, {"list", build_list}, {"vector<string>", build_strings}}) {
+    bench::comparison contest(std::string("W5: std::pmr::") + name + " of 100 000 elements, built and destroyed; per element", elements, 15);
+    buffers::slab_resource slab;
+    std::pmr::monotonic_buffer_resource over_touched{touched.data(), touched.size()};
+    contest.ours("slab_resource, reset", [&] {
+      build(&slab);
+      slab.reset();
+    });
+    contest.peer("std::pmr::monotonic_buffer_resource, growing", [&] {
+      std::pmr::monotonic_buffer_resource growing;
+      build(&growing);
+    });
+    contest.peer("std::pmr::monotonic_buffer_resource over touched memory", [&] {
+      build(&over_touched);
+      over_touched.release();
+    });
+    contest.peer("new/delete", [&] { build(std::pmr::new_delete_resource()); });
+    contest.measure();
+    product *= contest.of("slab_resource, reset") / contest.of("std::pmr::monotonic_buffer_resource, growing");
+    const double limit = contest.of("slab_resource, reset") / contest.of("std::pmr::monotonic_buffer_resource over touched memory");
+    contest.target("slab_resource / monotonic over touched memory", limit, 1.0);
+    against_touched *= limit;
+    ++count;
+  }
+  std::printf("\nW5: geometric means\n");
+  const bench::comparison means("", 1);
+  means.target("slab_resource / growing monotonic", std::pow(product, 1.0 / count), 0.75);
+  means.target("slab_resource / monotonic over touched memory", std::pow(against_touched, 1.0 / count), 1.0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::pin_to_one_processor();
+  const auto asked_for = [&](const std::string& part) {
+    return argc < 2 || std::any_of(argv + 1, argv + argc, [&](const char* a) { return part == a; });
+  };
+  if (asked_for("tight")) {
+    tight_allocation("W1: 1000 blocks of 8..256 bytes aligned to 8 or 16, then all back; per block", requests(1000, 8, 256));
+    tight_allocation("W1: 1000 blocks of 32 bytes, then all back; per block", requests(1000, 32, 32));
+  }
+  if (asked_for("scope")) scope_around_a_computation();
+  if (asked_for("edge")) scope_at_an_edge();
+  if (asked_for("many")) many_blocks();
+  if (asked_for("restore")) restore_after_many_slabs();
+  if (asked_for("containers")) containers();
+}
