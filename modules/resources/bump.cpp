@@ -77,8 +77,8 @@ void bump_resource::restore(const checkpoint_type& cp) {
   if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
   order_.require_valid(cp.serial);
   if (cp.serial < reshaped_) leave_reshape();
-  // After release() there is no memory, and a checkpoint that is still valid is one of an empty buffer.
-  const std::uintptr_t top = memory_ == nullptr ? now_.base : cp.top;
+  // A checkpoint that is still valid after a trim() is one of the empty buffer.
+  const std::uintptr_t top = now_.base + cp.height;
   if (top > now_.top) throw order_error("buffers: the memory of this checkpoint has been given back");
   order_.went_back_to(cp.serial);
   detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);

@@ -85,13 +85,14 @@ class bump_resource final : public std::pmr::memory_resource {
     friend bump_resource;
     const bump_resource* owner;
     std::uint64_t serial;
-    std::uintptr_t top;
+    std::size_t height;  // of top above base: after a trim() the memory lies elsewhere
   };
   [[nodiscard]] inline checkpoint_type checkpoint() noexcept {
     checkpoint_type cp;
     cp.owner = this;
     cp.serial = order_.issue();
-    cp.top = now_.mark = now_.top;
+    cp.height = now_.top - now_.base;
+    now_.mark = now_.top;
     return cp;
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.
