@@ -175,7 +175,7 @@ class slab_resource final : public std::pmr::memory_resource {
   void enter(slab* next) noexcept;
   void step_back() noexcept;
   slab* kept_slab(std::size_t payload) noexcept;
-  slab* next_slab(std::size_t payload);
+  slab* next_slab(std::size_t bytes, std::size_t payload);
   slab* new_slab(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;
