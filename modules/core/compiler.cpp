@@ -1,27 +1,29 @@
 module;
 #include <cstddef>
 
+// The runtime's functions under names of our own: in a build with AddressSanitizer the interface has declared them too, as
+// never missing.
 extern "C" {
-[[gnu::weak]] void __asan_poison_memory_region(const volatile void*, std::size_t);
-[[gnu::weak]] void __asan_unpoison_memory_region(const volatile void*, std::size_t);
-[[gnu::weak]] int __asan_address_is_poisoned(const volatile void*);
+[[gnu::weak]] void buffers_asan_poison(const volatile void*, std::size_t) __asm__("__asan_poison_memory_region");
+[[gnu::weak]] void buffers_asan_unpoison(const volatile void*, std::size_t) __asm__("__asan_unpoison_memory_region");
+[[gnu::weak]] int buffers_asan_is_poisoned(const volatile void*) __asm__("__asan_address_is_poisoned");
 }
 module buffers.core;
 
 namespace buffers::detail {
 
 void poison_in_program(const volatile void* first, std::size_t bytes) noexcept {
-  if (__asan_poison_memory_region) __asan_poison_memory_region(first, bytes);
+  if (buffers_asan_poison) buffers_asan_poison(first, bytes);
 }
 
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept {
-  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(first, bytes);
+  if (buffers_asan_unpoison) buffers_asan_unpoison(first, bytes);
 }
 
-bool is_sanitized() noexcept { return __asan_poison_memory_region != nullptr; }
+bool is_sanitized() noexcept { return buffers_asan_poison != nullptr; }
 
 bool is_poisoned(const volatile void* byte) noexcept {
-  return __asan_address_is_poisoned && __asan_address_is_poisoned(byte) != 0;
+  return buffers_asan_is_poisoned && buffers_asan_is_poisoned(byte) != 0;
 }
 
 }  // namespace buffers::detail

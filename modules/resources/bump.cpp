@@ -67,7 +67,7 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   if (bytes == 0) return detail::no_bytes(alignment);
   if (memory_ == nullptr && bytes <= capacity_) acquire();  // after release()
   if (void* block = now_.take_aligned(bytes, alignment)) {
-    static_cast<void>(order_.issue(nullptr));
+    static_cast<void>(order_.issue(nullptr));  // there may be a hole now
     return block;
   }
   throw exhausted(bytes, available(), capacity_);
@@ -78,7 +78,7 @@ void bump_resource::restore(const checkpoint_type& cp) {
   order_.require_valid(cp.serial);
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
-  go_back_to(cp.top);
+  go_back_to(now_.base + cp.height);
 }
 
 void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
@@ -88,7 +88,7 @@ void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
 }
 
 void bump_resource::go_back_to(std::uintptr_t top) noexcept {
-  if (memory_ == nullptr) return;  // released since: a checkpoint that is valid all the same is one of an empty buffer
+  if (memory_ == nullptr) return;  // after a trim(): what is still valid is of the empty buffer
   if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
   meter_.falling(now_.top);
   now_.top = top;

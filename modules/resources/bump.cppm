@@ -56,6 +56,7 @@ class bump_resource final : public std::pmr::memory_resource {
   }
 
   /// Gives the block back when it is the newest. Null is ignored.
+  /// What is from outside an open scope counts as used again when that ends.
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
@@ -67,9 +68,10 @@ class bump_resource final : public std::pmr::memory_resource {
     }
   }
 
-  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest or does not fit.
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
+  /// from outside an open scope, whose end would cut it. What a block gains after a checkpoint goes when that is restored.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
-    return now_.try_expand(block, old_bytes, new_bytes);
+    return detail::address(block) > order_.floor(nullptr, nullptr) && now_.try_expand(block, old_bytes, new_bytes);
   }
   /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
   inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -85,13 +87,13 @@ class bump_resource final : public std::pmr::memory_resource {
     friend bump_resource;
     const bump_resource* owner;
     std::uint64_t serial;
-    std::uintptr_t top;
+    std::size_t height;  // of top above base: after a trim() the memory lies elsewhere
   };
   [[nodiscard]] inline checkpoint_type checkpoint() noexcept {
     checkpoint_type cp;
     cp.owner = this;
     cp.serial = order_.issue(nullptr);
-    cp.top = now_.top;
+    cp.height = now_.top - now_.base;
     return cp;
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.

@@ -58,14 +58,14 @@ void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
   if (bytes == 0) return detail::no_bytes(alignment);
-  if (wanted_ != 0) gather();
-  if (alignment > detail::granule)
-    if (void* const block = now_.take_aligned(bytes, alignment)) {
-      static_cast<void>(order_.issue(current_));
-      return block;
-    }
+  if (void* const block = now_.take_aligned(bytes, alignment)) {
+    static_cast<void>(order_.issue(current_));  // there may be a hole now
+    return block;
+  }
   const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
-  slab* const next = next_slab(detail::add_bytes(bytes, padding));
+  const std::size_t payload = detail::add_bytes(bytes, padding);
+  if (wanted_ != 0 && payload <= wanted_) gather();  // so that nothing is given upstream for a request that fails
+  slab* const next = next_slab(bytes, payload);
   if (next == nullptr) return allocate_oversize(bytes, alignment);
   enter(next);
   return now_.take_aligned(bytes, alignment);
@@ -93,11 +93,11 @@ slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
   return nullptr;
 }
 
-// A slab with room for that many bytes. Null: they need memory of their own.
-slab_resource::slab* slab_resource::next_slab(std::size_t payload) {
+// A slab with room for that many bytes with their padding. Null: they need memory of their own.
+slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t payload) {
   if (slab* const kept = kept_slab(payload)) return kept;
   if (payload > next_payload()) return nullptr;
-  if (!options_.extendable && first_ != nullptr) throw_exhausted(payload);
+  if (!options_.extendable && first_ != nullptr) throw_exhausted(bytes);
   slab* const made = new_slab(next_payload());
   grown_to_ = made->payload();
   insert_above_current(made);
@@ -116,6 +116,7 @@ slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
 
 void slab_resource::throw_exhausted(std::size_t requested) const {
   if (first_ == nullptr) throw exhausted(requested, options_.first_slab, options_.first_slab);
+  if (current_ == nullptr) throw exhausted(requested, first_->payload(), capacity_);
   throw exhausted(requested, now_.last - std::min(detail::granule_end(now_.top), now_.last), capacity_);
 }
 
@@ -126,6 +127,7 @@ void slab_resource::enter(slab* next) noexcept {
   now_ = detail::region(next->first(), next->payload(), before);
   next->entered = order_.issue(current_);
   current_ = next;
+  wanted_ = 0;
 }
 
 void slab_resource::insert_above_current(slab* s) noexcept {
@@ -394,25 +396,24 @@ void slab_resource::release() {
 }
 
 std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
+  step_back();
   if (used() == 0 && reshaped_ == 0 && is_unmarked()) {  // not even the current slab is needed
     settle();
     current_ = nullptr;
     now_ = {};
   }
   std::size_t unused = oversize_kept_;
-  slab* top = nullptr;
-  for (slab* s = current_ != nullptr ? current_->above : first_; s != nullptr; s = s->above)
-    if (s->upstream_bytes != 0) {
-      unused += s->payload();
-      top = s;
-    }
+  slab* top = current_;
+  for (slab* s = current_ != nullptr ? current_->above : first_; s != nullptr; s = s->above) {
+    if (s->upstream_bytes != 0) unused += s->payload();
+    top = s;
+  }
   const std::size_t before = capacity_;
   while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(kept_);
-  while (unused - (before - capacity_) > keep_bytes && top != nullptr) {
+  while (unused - (before - capacity_) > keep_bytes && top != current_) {
     slab* const next = top->below;
-    give_upstream(top);
-    top = next == current_ ? nullptr : next;
-    if (top != nullptr && top->upstream_bytes == 0) top = nullptr;  // the initial buffer, always the lowest
+    if (top->upstream_bytes != 0) give_upstream(top);  // not the initial buffer
+    top = next;
   }
   if (wanted_ != 0) wanted_ = std::min(wanted_, std::max(keep_bytes, options_.first_slab));
   return before - capacity_;
@@ -463,7 +464,7 @@ void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
 std::byte* slab_resource::reshape(std::size_t bytes) {
   if (reshaped_ == 0 && used() != 0)
     throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
-  if (wanted_ != 0) gather();
+  if (wanted_ != 0 && bytes <= wanted_) gather();
   if (current_ == nullptr || now_.last - now_.base < bytes) {
     slab* next = kept_slab(bytes);
     if (next == nullptr) {

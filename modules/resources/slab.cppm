@@ -72,6 +72,7 @@ class slab_resource final : public std::pmr::memory_resource {
   }
 
   /// Gives the block back when it is the newest in its slab or has memory of its own. Null is ignored.
+  /// What is from outside an open scope counts as used again when that ends.
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
@@ -85,9 +86,10 @@ class slab_resource final : public std::pmr::memory_resource {
     }
   }
 
-  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest or does not fit.
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
+  /// from outside an open scope, whose end would cut it. What a block gains after a checkpoint goes when that is restored.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
-    return now_.try_expand(block, old_bytes, new_bytes);
+    return detail::address(block) > order_.floor(current_, current_) && now_.try_expand(block, old_bytes, new_bytes);
   }
   /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
   inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -179,7 +181,7 @@ class slab_resource final : public std::pmr::memory_resource {
   void enter(slab* next) noexcept;
   void step_back() noexcept;
   slab* kept_slab(std::size_t payload) noexcept;
-  slab* next_slab(std::size_t payload);
+  slab* next_slab(std::size_t bytes, std::size_t payload);
   slab* new_slab(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;
