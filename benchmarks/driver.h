@@ -2,10 +2,13 @@
 // time; the median of the rounds counts. On a shared machine only the ratios mean something.
 #pragma once
 #include <sched.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <random>
 #include <string>
@@ -32,9 +35,18 @@ inline void pin_to_one_processor() {
   sched_setaffinity(0, sizeof one, &one);
 }
 
+/// The seconds that one run takes, after some to warm up: for contestants that run in a process of their own.
+template <class Run>
+double timed(Run run) {
+  for (int i = 0; i < 5; ++i) run();
+  const double begin = processor_seconds();
+  for (int i = 0; i < 3; ++i) run();
+  return (processor_seconds() - begin) / 3;
+}
+
 struct contestant {
   std::string name;
-  std::function<void()> run;
+  std::function<double()> seconds;  // of one run
   bool peer = true;   // somebody else's
   double median = 0;  // nanoseconds per operation
 };
@@ -45,8 +57,12 @@ class comparison {
   comparison(std::string question, std::size_t operations_per_run, int rounds = 31)
       : question_(std::move(question)), operations_(operations_per_run), rounds_(rounds) {}
 
-  void ours(std::string name, std::function<void()> run) { all_.push_back({std::move(name), std::move(run), false}); }
-  void peer(std::string name, std::function<void()> run) { all_.push_back({std::move(name), std::move(run), true}); }
+  void ours(std::string name, std::function<void()> run) { all_.push_back({std::move(name), clocked(std::move(run)), false}); }
+  void peer(std::string name, std::function<void()> run) { all_.push_back({std::move(name), clocked(std::move(run)), true}); }
+  /// These set themselves up and time themselves, in a child process for each round: what one leaves in the heap does not
+  /// help or hinder the others.
+  void ours_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), false}); }
+  void peer_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), true}); }
 
   void measure() {
     std::mt19937 random{42};
@@ -56,9 +72,8 @@ class comparison {
     for (int round = -1; round < rounds_; ++round) {
       std::ranges::shuffle(order, random);
       for (std::size_t i : order) {
-        const double begin = processor_seconds();
-        all_[i].run();
-        if (round >= 0) times[i].push_back(processor_seconds() - begin);  // the first round warms up
+        const double seconds = all_[i].seconds();
+        if (round >= 0) times[i].push_back(seconds);  // the first round warms up
       }
     }
     for (std::size_t i = 0; i < all_.size(); ++i) {
@@ -87,6 +102,30 @@ class comparison {
   }
 
  private:
+  static std::function<double()> clocked(std::function<void()> run) {
+    return [run = std::move(run)] {
+      const double begin = processor_seconds();
+      run();
+      return processor_seconds() - begin;
+    };
+  }
+  static std::function<double()> forked(double (*seconds)()) {
+    return [seconds] {
+      int ends[2];
+      double result = 0;
+      if (pipe(ends) != 0) std::abort();
+      if (const pid_t child = fork(); child == 0) {
+        result = seconds();
+        _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
+      } else {
+        if (read(ends[0], &result, sizeof result) != sizeof result) std::abort();
+        waitpid(child, nullptr, 0);
+      }
+      close(ends[0]);
+      close(ends[1]);
+      return result;
+    };
+  }
   void print() const {
     const double best = best_peer();
     std::printf("\n%s\n", question_.c_str());

@@ -68,8 +68,7 @@ struct region {
 
   /// Whether these bytes are the newest block.
   [[nodiscard]] inline bool is_newest(const void* block, std::size_t bytes) const noexcept {
-    const std::uintptr_t first = address(block);
-    return granule_end(first + bytes - 1) == granule_end(top) && first <= top;
+    return ((bytes - 1) ^ (top - address(block))) < granule;  // both end in the same granule
   }
 
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
