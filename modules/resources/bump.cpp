@@ -41,6 +41,7 @@ void bump_resource::acquire() {
   if (capacity_ == 0) return;
   memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), owned_alignment));
   now_ = detail::region(detail::address(memory_), capacity_, 0);
+  if (order_.open != 0) static_cast<void>(order_.issue());  // a scope that began without memory ends the slow way
   detail::poison_in_program(memory_, owned_bytes(capacity_));
 }
 
@@ -50,6 +51,7 @@ void bump_resource::give_memory_back() noexcept {
     detail::unpoison_in_program(memory_, capacity_);
     return;
   }
+  meter_.settle(now_, 0);  // it counts in addresses
   detail::unpoison_in_program(memory_, owned_bytes(capacity_));
   upstream_->deallocate(memory_, owned_bytes(capacity_), owned_alignment);
   memory_ = nullptr;
@@ -92,7 +94,12 @@ void bump_resource::close_scope_slow(const scope_mark& opened) noexcept {
   if (order_.open < opened.serial || order_.is_dead(opened.serial)) return;  // an outer scope took it along
   if (opened.serial < reshaped_) leave_reshape();
   order_.went_back_to(opened.serial - 1);
-  go_back(opened);
+  scope_mark back = opened;
+  if (constexpr std::uintptr_t nowhere = detail::granule - 1; opened.top == nowhere) {  // it began without memory
+    back.top = now_.base;
+    back.mark = now_.base + (opened.mark - nowhere);
+  }
+  go_back(back);
 }
 
 void bump_resource::settle_holes() noexcept {
