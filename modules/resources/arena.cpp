@@ -90,6 +90,9 @@ void region::reclaim(std::uintptr_t floor) noexcept {
 void region::forget_holes() noexcept {
   if (top < (last & ~(granule - 1))) short_granule_dropped = false;
   while (holes != nullptr && address(holes) > top) holes = read(holes).below;
+  // Padding that began where a block from before the checkpoint had been given back.
+  if (holes != nullptr && address(holes) + read(holes).bytes - 1 > granule_end(top))
+    write(holes, {read(holes).below, granule_end(top) - (address(holes) - 1)});
 }
 
 void region::forget_freed(std::uintptr_t first) noexcept {

@@ -41,6 +41,7 @@ void bump_resource::acquire() {
   if (capacity_ == 0) return;
   memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), owned_alignment));
   now_ = detail::region(detail::address(memory_), capacity_, 0);
+  static_cast<void>(order_.issue(nullptr));  // a scope that began without memory ends the slow way
   detail::poison_in_program(memory_, owned_bytes(capacity_));
 }
 
@@ -50,10 +51,12 @@ void bump_resource::give_memory_back() noexcept {
     detail::unpoison_in_program(memory_, capacity_);
     return;
   }
+  meter_.settle(now_, 0);  // it counts in addresses
   detail::unpoison_in_program(memory_, owned_bytes(capacity_));
   upstream_->deallocate(memory_, owned_bytes(capacity_), owned_alignment);
   memory_ = nullptr;
   now_ = {};
+  grows_after_ = 0;
 }
 
 std::size_t bump_resource::available() const noexcept {
@@ -79,12 +82,13 @@ void bump_resource::restore(const checkpoint_type& cp) {
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
   go_back_to(now_.base + cp.height);
+  grows_after_ = now_.top;
 }
 
 void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
   if (!order_.close_scope_slow(opened, nullptr)) return;
   if (opened.serial < reshaped_) leave_reshape();
-  go_back_to(opened.top);
+  go_back_to(opened.top == detail::region().base ? now_.base : opened.top);  // it may have begun without memory
 }
 
 void bump_resource::go_back_to(std::uintptr_t top) noexcept {
@@ -117,6 +121,7 @@ void bump_resource::reset() {
   meter_.next_round();
   detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
   now_ = detail::region(now_.base + 1, now_.last - now_.base, 0);
+  grows_after_ = 0;
 }
 
 void bump_resource::release() {

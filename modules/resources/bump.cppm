@@ -69,9 +69,10 @@ class bump_resource final : public std::pmr::memory_resource {
   }
 
   /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
-  /// from outside an open scope, whose end would cut it. What a block gains after a checkpoint goes when that is restored.
+  /// older than an open scope or the last checkpoint, which would cut it.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
-    return detail::address(block) > order_.floor(nullptr, nullptr) && now_.try_expand(block, old_bytes, new_bytes);
+    return detail::address(block) > grows_after_ && detail::address(block) > order_.floor(nullptr, nullptr) &&
+           now_.try_expand(block, old_bytes, new_bytes);
   }
   /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
   inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -94,6 +95,7 @@ class bump_resource final : public std::pmr::memory_resource {
     cp.owner = this;
     cp.serial = order_.issue(nullptr);
     cp.height = now_.top - now_.base;
+    grows_after_ = now_.top;
     return cp;
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.
@@ -160,6 +162,7 @@ class bump_resource final : public std::pmr::memory_resource {
   detail::region now_;
   detail::peak_meter meter_;
   detail::checkpoint_order order_;
+  std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
   std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
   std::byte* memory_ = nullptr;
   std::size_t capacity_;

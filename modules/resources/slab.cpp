@@ -127,6 +127,7 @@ void slab_resource::enter(slab* next) noexcept {
   now_ = detail::region(next->first(), next->payload(), before);
   next->entered = order_.issue(current_);
   current_ = next;
+  grows_after_ = 0;
   wanted_ = 0;
 }
 
@@ -256,7 +257,7 @@ slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
   checkpoint_type cp;
   cp.owner = this;
   cp.at = current_;
-  cp.top = now_.top;
+  cp.top = grows_after_ = now_.top;
   cp.serial = last_checkpoint_ = order_.issue(current_);
   cp.trims = trims_;
   return cp;
@@ -301,6 +302,7 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
   if (to != nullptr) {
     if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
     now_.top = top;
+    grows_after_ = top;
     now_.forget_holes();
     now_.reclaim(order_.floor(current_, current_));
     step_back();
@@ -329,6 +331,7 @@ void slab_resource::step_back() noexcept {
     current_->away = now_;
     current_ = current_->below;
     now_ = current_->away;
+    grows_after_ = now_.top;  // as far as is known here
     now_.reclaim(order_.floor(current_, current_));
   }
 }

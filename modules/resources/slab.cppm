@@ -87,9 +87,10 @@ class slab_resource final : public std::pmr::memory_resource {
   }
 
   /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
-  /// from outside an open scope, whose end would cut it. What a block gains after a checkpoint goes when that is restored.
+  /// older than an open scope or the last checkpoint, which would cut it.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
-    return detail::address(block) > order_.floor(current_, current_) && now_.try_expand(block, old_bytes, new_bytes);
+    return detail::address(block) > grows_after_ && detail::address(block) > order_.floor(current_, current_) &&
+           now_.try_expand(block, old_bytes, new_bytes);
   }
   /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
   inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -218,6 +219,7 @@ class slab_resource final : public std::pmr::memory_resource {
   slab* first_ = nullptr;
   std::uint64_t trims_ = 0;     // how often slabs went upstream
   std::uint64_t last_checkpoint_ = 0;
+  std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
   std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
   oversize* oversize_ = nullptr;
   oversize* kept_ = nullptr;

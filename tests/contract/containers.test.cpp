@@ -1,1 +1,122 @@
+// The standard containers on every resource, with each allocation from upstream failing in its turn.
+#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <memory_resource>
+#include <ostream>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+import buffers;
+import buffers.testing;
+#include "contract/kinds.hpp"
+
+namespace {
+
+/// Runs `code` on a fresh resource of the kind until upstream lets it; says how often that was.
+template <class K, class F>
+std::size_t runs(F code) {
+  return buffers::exception_test_loop([&](std::pmr::memory_resource& upstream) {
+    typename K::kind of(128 * 1024, &upstream);
+    code(&static_cast<std::pmr::memory_resource&>(K::face(of)));
+  });
+}
+
+const std::string text = "a string that is too long for the object itself";
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(containers)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(vector, K, kinds) {
+  BOOST_TEST(runs<K>([](std::pmr::memory_resource* memory) {
+               std::pmr::vector<int> numbers(memory);
+               for (int i = 0; i < 1000; ++i) numbers.push_back(i);
+               for (int i = 0; i < 1000; ++i) BOOST_REQUIRE(numbers[static_cast<std::size_t>(i)] == i);
+               numbers.shrink_to_fit();
+             }) >= 1u);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(vector_of_strings, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::vector<std::pmr::string> words(memory);
+    for (int i = 0; i < 50; ++i) words.emplace_back(text);
+    words.erase(words.begin(), words.begin() + 25);
+    for (const std::pmr::string& word : words) {
+      BOOST_REQUIRE(word == text.c_str());
+      BOOST_REQUIRE(word.get_allocator().resource() == memory);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(string, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::string all(memory);
+    for (int i = 0; i < 100; ++i) all += text;
+    BOOST_REQUIRE(all.size() == 100 * text.size());
+    BOOST_REQUIRE(all.ends_with(text));
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(list, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::list<int> numbers(memory);
+    for (int i = 0; i < 100; ++i) i % 2 == 0 ? numbers.push_back(i) : numbers.push_front(i);
+    numbers.remove_if([](int i) { return i % 3 == 0; });
+    numbers.sort();
+    BOOST_REQUIRE(numbers.front() == 1);
+    BOOST_REQUIRE(numbers.back() == 98);
+    BOOST_REQUIRE(numbers.size() == 66u);
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(map, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::map<int, std::pmr::string> words(memory);
+    for (int i = 0; i < 60; ++i) words.try_emplace(i * 37 % 60, text);
+    for (int i = 0; i < 60; i += 2) words.erase(i);
+    BOOST_REQUIRE(words.size() == 30u);
+    BOOST_REQUIRE(words.at(59) == text.c_str());
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(unordered_map, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::unordered_map<int, int> squares(memory);
+    for (int i = 0; i < 200; ++i) squares[i] = i * i;
+    for (int i = 0; i < 200; i += 2) squares.erase(i);
+    BOOST_REQUIRE(squares.size() == 100u);
+    BOOST_REQUIRE(squares.at(199) == 199 * 199);
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(deque, K, kinds) {
+  runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::deque<int> numbers(memory);
+    for (int i = 0; i < 500; ++i) {
+      numbers.push_back(i);
+      numbers.push_front(-i);
+      if (i % 4 == 0) numbers.pop_front();
+    }
+    BOOST_REQUIRE(numbers.back() == 499);
+    BOOST_REQUIRE(numbers.size() == 875u);
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(growing_kinds_do_fail_in_the_loop, K, kinds) {
+  const std::size_t count = runs<K>([](std::pmr::memory_resource* memory) {
+    std::pmr::vector<int> numbers(10'000, 1, memory);
+    BOOST_REQUIRE(numbers.back() == 1);
+  });
+  if (!K::kind::is_fixed) BOOST_TEST(count == 2u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -268,6 +268,7 @@ BOOST_AUTO_TEST_CASE(trim_gives_what_is_above_keep_bytes) {
   BOOST_TEST(upstream.live_blocks() == 1u);
   BOOST_TEST(buffer.trim(999) == 1000u);
   BOOST_TEST(upstream.live_blocks() == 0u);
+  BOOST_TEST(buffer.peak() == 1u);
   BOOST_TEST(buffer.trim(0) == 0u);
   BOOST_TEST(buffer.allocate(1000) != nullptr);
 }
@@ -288,6 +289,28 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_the_empty_buffer_outlives_a_trim) {
     BOOST_TEST(buffer.used() == 50u);
     buffer.restore(empty);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_that_begins_after_a_release) {
+  test_resource upstream;
+  bump_resource buffer{1000, &upstream};
+  buffer.release();
+  const void* first = nullptr;
+  {
+    buffers::scope outer{buffer};
+    {
+      buffers::scope inner{buffer};
+      first = buffer.allocate(100);
+      BOOST_TEST(buffer.used() == 100u);
+    }
+    BOOST_TEST(buffer.used() == 0u);
+    BOOST_TEST(buffer.allocate(200) == first);
+  }
+  BOOST_TEST(buffer.used() == 0u);
+  void* const block = buffer.allocate(1000);
+  BOOST_TEST(block == first);
+  buffer.deallocate(block, 1000);
+  BOOST_TEST(buffer.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(peak_and_reset_peak) {

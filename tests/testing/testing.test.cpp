@@ -1,1 +1,156 @@
 #include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory_resource>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+import buffers.testing;
+
+using buffers::exception_test_loop;
+using buffers::test_resource;
+
+BOOST_AUTO_TEST_SUITE(testing)
+
+BOOST_AUTO_TEST_CASE(counts) {
+  test_resource memory;
+  void* const a = memory.allocate(100, 8);
+  void* const b = memory.allocate(50, 64);
+  BOOST_TEST(memory.live_blocks() == 2u);
+  BOOST_TEST(memory.live_bytes() == 150u);
+  BOOST_TEST(memory.last_bytes() == 50u);
+  BOOST_TEST(memory.last_alignment() == 64u);
+  BOOST_TEST(!memory.is_clean());
+  memory.deallocate(a, 100, 8);
+  BOOST_TEST(memory.live_bytes() == 50u);
+  BOOST_TEST(memory.peak_bytes() == 150u);
+  memory.deallocate(b, 50, 64);
+  BOOST_TEST(memory.is_clean());
+  BOOST_TEST(memory.allocations() == 2u);
+  BOOST_TEST(memory.deallocations() == 2u);
+  BOOST_TEST(memory.first_mistake() == "");
+}
+
+BOOST_AUTO_TEST_CASE(alignment_exactly_and_no_more) {
+  test_resource memory;
+  for (std::size_t alignment = 1; alignment <= std::size_t{1} << 16; alignment *= 2) {
+    void* const block = memory.allocate(10, alignment);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(block) % alignment == 0u);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(block) % (2 * alignment) != 0u);
+    memory.deallocate(block, 10, alignment);
+  }
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(wrong_size) {
+  test_resource memory;
+  memory.deallocate(memory.allocate(100, 8), 99, 8);
+  BOOST_TEST(memory.mistakes() == 1u);
+  BOOST_TEST(memory.first_mistake() == "allocation 0 of 100 bytes was deallocated as 99");
+}
+
+BOOST_AUTO_TEST_CASE(wrong_alignment) {
+  test_resource memory;
+  memory.deallocate(memory.allocate(100, 8), 100, 16);
+  BOOST_TEST(memory.first_mistake() == "allocation 0 with alignment 8 was deallocated with 16");
+}
+
+BOOST_AUTO_TEST_CASE(foreign_and_freed_blocks) {
+  test_resource memory;
+  int local = 0;
+  memory.deallocate(&local, sizeof local, alignof(int));
+  BOOST_TEST(memory.first_mistake() == "a block was deallocated that is not allocated here");
+  void* const block = memory.allocate(8);
+  memory.deallocate(block, 8);
+  memory.deallocate(block, 8);
+  BOOST_TEST(memory.mistakes() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(overruns) {
+  test_resource memory;
+  for (int offset : {-1, -64, 10, 60}) {
+    test_resource fresh;
+    auto* const block = static_cast<char*>(fresh.allocate(10, 1));
+    block[offset] = 0;
+    fresh.deallocate(block, 10, 1);
+    BOOST_TEST(fresh.first_mistake() == (offset < 0 ? "allocation 0 was written to before its first byte"
+                                                    : "allocation 0 was written to after its last byte"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_limit) {
+  test_resource memory;
+  memory.set_allocation_limit(2);
+  void* const a = memory.allocate(1);
+  void* const b = memory.allocate(1);
+  BOOST_CHECK_THROW((void)memory.allocate(1), std::bad_alloc);
+  BOOST_CHECK_THROW((void)memory.allocate(1), std::bad_alloc);
+  BOOST_TEST(memory.refusals() == 2u);
+  BOOST_TEST(memory.allocations() == 2u);
+  memory.set_allocation_limit(-1);
+  void* const c = memory.allocate(1);
+  for (void* block : {a, b, c}) memory.deallocate(block, 1);
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(sizes_that_overflow) {
+  test_resource memory;
+  for (std::size_t bytes : {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2})
+    BOOST_CHECK_THROW((void)memory.allocate(bytes, 64), std::bad_alloc);
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(identity) {
+  test_resource a, b;
+  BOOST_TEST(a.is_equal(a));
+  BOOST_TEST(!a.is_equal(b));
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_ends_when_nothing_fails_any_more) {
+  std::size_t calls = 0;
+  BOOST_TEST(exception_test_loop([&](std::pmr::memory_resource& memory) {
+               ++calls;
+               std::pmr::vector<std::pmr::string> words(&memory);
+               words.reserve(2);
+               words.emplace_back("a string that is too long for the object itself");
+               words.emplace_back("a string that is too long for the object itself");
+             }) == 4u);
+  BOOST_TEST(calls == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_finds_a_leak) {
+  BOOST_CHECK_EXCEPTION(exception_test_loop([](std::pmr::memory_resource& memory) {
+                          void* const a = memory.allocate(8);
+                          void* const b = memory.allocate(8);  // a is lost when this throws
+                          memory.deallocate(b, 8);
+                          memory.deallocate(a, 8);
+                        }),
+                        std::logic_error, [](const std::logic_error& error) {
+                          return std::string(error.what()) ==
+                                 "exception_test_loop: 1 blocks leaked with a limit of 1 allocations";
+                        });
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_finds_a_mistake) {
+  BOOST_CHECK_EXCEPTION(exception_test_loop([](std::pmr::memory_resource& memory) {
+                          memory.deallocate(memory.allocate(8), 9);
+                        }),
+                        std::logic_error,
+                        [](const std::logic_error& error) { return std::string(error.what()).contains("as 9"); });
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_passes_other_exceptions_and_gives_up) {
+  BOOST_CHECK_THROW(exception_test_loop([](std::pmr::memory_resource&) { throw std::range_error("mine"); }),
+                    std::range_error);
+  BOOST_CHECK_THROW(exception_test_loop([](std::pmr::memory_resource&) { throw std::bad_alloc(); }), std::bad_alloc);
+  BOOST_CHECK_THROW(exception_test_loop(
+                        [](std::pmr::memory_resource& memory) {
+                          for (;;) memory.deallocate(memory.allocate(8), 8);
+                        },
+                        10),
+                    std::logic_error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,121 @@
+// The table of the contract: every resource of the library in every way of making one, with room for at least `bytes`
+// bytes, called as what it is and through std::pmr::memory_resource.
+// To be included after `import buffers;` and `import buffers.testing;`, and after <boost/mpl/list.hpp>, <cstddef>,
+// <cstdint>, <cstdlib>, <memory>, <memory_resource>, <ostream> and <span>.
+#pragma once
+
+/// Memory that is neither from the heap's operator new nor from a memory resource.
+struct storage {
+  explicit storage(std::size_t bytes)
+      : memory(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)), std::free), size(bytes) {}
+  std::span<std::byte> span() const { return {memory.get(), size}; }
+  std::unique_ptr<std::byte, void (*)(void*)> memory;
+  std::size_t size;
+};
+
+struct bump_over_upstream {
+  static constexpr bool is_fixed = true;
+  bump_over_upstream(std::size_t bytes, std::pmr::memory_resource* upstream) : resource(bytes, upstream) {}
+  buffers::bump_resource resource;
+};
+struct bump_over_storage {
+  static constexpr bool is_fixed = true;
+  bump_over_storage(std::size_t bytes, std::pmr::memory_resource*) : memory(bytes), resource(memory.span()) {}
+  storage memory;
+  buffers::bump_resource resource;
+};
+struct slab_by_default {
+  static constexpr bool is_fixed = false;
+  slab_by_default(std::size_t, std::pmr::memory_resource* upstream) : resource({}, upstream) {}
+  buffers::slab_resource resource;
+};
+struct slab_of_small_slabs {
+  static constexpr bool is_fixed = false;
+  slab_of_small_slabs(std::size_t, std::pmr::memory_resource* upstream)
+      : resource({.first_slab = 64, .growth = 1.5, .largest_slab = 1024}, upstream) {}
+  buffers::slab_resource resource;
+};
+struct slab_over_storage {
+  static constexpr bool is_fixed = false;
+  slab_over_storage(std::size_t, std::pmr::memory_resource* upstream)
+      : memory(512), resource({.first_slab = 1024, .initial_buffer = memory.span()}, upstream) {}
+  storage memory;
+  buffers::slab_resource resource;
+};
+struct slab_of_one_slab {
+  static constexpr bool is_fixed = true;
+  slab_of_one_slab(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : resource({.first_slab = bytes, .extendable = false}, upstream) {}
+  buffers::slab_resource resource;
+};
+struct slab_fixed_over_storage {
+  static constexpr bool is_fixed = true;
+  slab_fixed_over_storage(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : memory(bytes), resource({.extendable = false, .initial_buffer = memory.span()}, upstream) {}
+  storage memory;
+  buffers::slab_resource resource;
+};
+
+template <class Kind>
+struct as_itself {
+  using kind = Kind;
+  static auto& face(Kind& of) { return of.resource; }
+};
+template <class Kind>
+struct as_memory_resource {
+  using kind = Kind;
+  static std::pmr::memory_resource& face(Kind& of) { return of.resource; }
+};
+
+using kinds = boost::mpl::list<
+    as_itself<bump_over_upstream>, as_memory_resource<bump_over_upstream>, as_itself<bump_over_storage>,
+    as_memory_resource<bump_over_storage>, as_itself<slab_by_default>, as_memory_resource<slab_by_default>,
+    as_itself<slab_of_small_slabs>, as_memory_resource<slab_of_small_slabs>, as_itself<slab_over_storage>,
+    as_memory_resource<slab_over_storage>, as_itself<slab_of_one_slab>, as_memory_resource<slab_of_one_slab>,
+    as_itself<slab_fixed_over_storage>, as_memory_resource<slab_fixed_over_storage>>;
+
+/// One resource of the table on a test_resource.
+template <class K>
+struct rig {
+  using kind = typename K::kind;
+  static constexpr bool is_fixed = kind::is_fixed;
+
+  explicit rig(std::size_t bytes = 64 * 1024) : of(bytes, &upstream) {}
+
+  std::byte* allocate(std::size_t bytes, std::size_t alignment = 16) {
+    return static_cast<std::byte*>(K::face(of).allocate(bytes, alignment));
+  }
+  void deallocate(void* block, std::size_t bytes, std::size_t alignment = 16) {
+    K::face(of).deallocate(block, bytes, alignment);
+  }
+  auto& resource() { return of.resource; }
+  std::size_t upstream_calls() const { return upstream.allocations() + upstream.deallocations(); }
+
+  buffers::test_resource upstream;
+  kind of;
+};
+
+/// What a failed call must not change.
+struct state {
+  std::size_t used, peak, capacity, upstream_bytes;
+  const void* next = nullptr;  // where the next block begins
+
+  bool operator==(const state&) const = default;
+  friend std::ostream& operator<<(std::ostream& os, const state& s) {
+    return os << "used " << s.used << " peak " << s.peak << " capacity " << s.capacity << " upstream "
+              << s.upstream_bytes << " next " << s.next;
+  }
+};
+
+/// The state of a rig; looks for the next block by allocating one, which may bring a slab along.
+template <class K>
+state state_of(rig<K>& r) {
+  void* const next = r.allocate(1);
+  r.deallocate(next, 1);
+  auto& resource = r.resource();
+  return {resource.used(), resource.peak(), resource.capacity(), r.upstream.live_bytes(), next};
+}
+
+inline bool is_aligned(const void* p, std::size_t alignment) {
+  return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
+}
