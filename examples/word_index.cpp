@@ -61,10 +61,14 @@ struct word_hash {
 using index_type =
     std::pmr::unordered_map<std::pmr::string, std::pmr::vector<location>, word_hash, std::equal_to<>>;
 
-constexpr bool is_word_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-         static_cast<unsigned char>(c) >= 128;
-}
+constexpr std::array word_bytes = [] {
+  std::array<bool, 256> of_words{};
+  for (unsigned c = 0; c < 256; ++c)
+    of_words[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c >= 128;
+  return of_words;
+}();
+
+bool is_word_byte(char c) { return word_bytes[static_cast<unsigned char>(c)]; }
 
 void add_words(index_type& index, std::string_view text, std::uint32_t file) {
   location here{file, 1};
@@ -230,7 +234,7 @@ void print_words(const index_type& index, std::size_t files) {
   std::ranges::sort(counts, [](const auto& a, const auto& b) {
     return a.second != b.second ? a.second > b.second : a.first < b.first;
   });
-  std::println("\nmost frequent");
+  if (!counts.empty()) std::println("\nmost frequent");
   for (const auto& [word, count] : counts | std::views::take(10)) std::println("  {:<14}{:>10}", word, count);
 }
 
