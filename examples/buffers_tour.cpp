@@ -1,5 +1,5 @@
-// buffers_tour: the examples of the usage guide of Buffers.jl, a Julia package of buffers for tensors, and of its page on
-// how large a buffer has to be, in the order in which they stand there. Each shows what it does and checks it.
+// buffers_tour: the examples of the usage guide of Buffers.jl, a Julia package of buffers for tensors, and of its page
+// on how large a buffer has to be, in the order in which they stand there. Each shows what it does and checks it.
 //
 //     buffers_tour
 //

@@ -36,7 +36,8 @@ using integers = std::span<const std::int64_t>;
 
 // The three functions here are not inlined, so that the times below are those of calls with whatever x.
 
-// y = x + 1, and the sum of y. The array y lies in this thread's default buffer and is gone at the end; its sum may leave.
+// y = x + 1, and the sum of y. The array y lies in this thread's default buffer and is gone at the end; its sum may
+// leave.
 [[gnu::noinline]] std::int64_t f(integers x) {
   return buffers::no_escape([&](auto& buffer) {
     const auto y = buffers::alloc<std::int64_t>(buffer, x.size());
@@ -88,8 +89,8 @@ void benchmarks() {
       for (int i = 0; i < calls; ++i) sum += call();
     };
   };
-  const auto [with_default, with_explicit, on_heap] = median_times(
-      201, many([&] { return f(x); }), many([&] { return f(x, buffer); }), many([&] { return g(x); }));
+  const auto [with_default, with_explicit, on_heap] =
+      median_times(201, many([&] { return f(x); }), many([&] { return f(x, buffer); }), many([&] { return g(x); }));
   check(sum == 3 * 201 * calls * g(x));
 
   const auto row = [&](std::string_view what, double time) {
@@ -118,10 +119,9 @@ void explicit_buffers() {
 
 // Whether no_escape takes a function with that result.
 template <class Result>
-concept may_leave =
-    requires(buffers::slab_resource& buffer, Result (&function)(buffers::slab_resource&)) {
-      buffers::no_escape(buffer, function);
-    };
+concept may_leave = requires(buffers::slab_resource& buffer, Result (&function)(buffers::slab_resource&)) {
+  buffers::no_escape(buffer, function);
+};
 
 static_assert(may_leave<std::int64_t> && may_leave<void> && may_leave<std::vector<double>>);
 static_assert(!may_leave<double*> && !may_leave<double&> && !may_leave<std::span<double>>);
@@ -130,9 +130,8 @@ static_assert(!may_leave<std::pmr::vector<double>> && !may_leave<std::tuple<int,
 
 // The same for a lambda that tries to let its array out.
 template <class Function>
-concept compiles = requires(buffers::slab_resource& buffer, Function function) {
-  buffers::no_escape(buffer, function);
-};
+concept compiles =
+    requires(buffers::slab_resource& buffer, Function function) { buffers::no_escape(buffer, function); };
 
 constexpr auto leak = [](auto& buffer) { return buffers::alloc<double>(buffer, 10); };
 constexpr auto no_leak = [](auto& buffer) { return buffers::alloc<double>(buffer, 10).size(); };

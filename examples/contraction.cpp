@@ -1,5 +1,5 @@
-// contraction: tensors for a moment. Each of some hundred blocks is a tensor B[i,j,l] that is contracted with one matrix
-// after the other,
+// contraction: tensors for a moment. Each of some hundred blocks is a tensor B[i,j,l] that is contracted with one
+// matrix after the other,
 //
 //     A[i,j,k] = sum over l of B[i,j,l] * C[l,k],
 //
@@ -63,7 +63,8 @@ std::vector<block> make_blocks(std::size_t count) {
   return blocks;
 }
 
-/// Where the factors come from: fills one tensor after the other with numbers between -1 and 1, the same for each block.
+/// Where the factors come from: fills one tensor after the other with numbers between -1 and 1, the same for each
+/// block.
 class source {
  public:
   void fill(std::span<double> factor) {
@@ -136,12 +137,15 @@ void run_on_vectors(const block& shape, std::invocable<tensor, tensor, matrix> a
   use(b);
 }
 
+/// The larger of two; NaN, where there is one, so that it is not overlooked.
+double larger(double x, double y) { return y > x || std::isnan(y) ? y : x; }
+
 /// The greatest difference of two results, as a part of their greatest element.
 double difference(std::span<const double> result, std::span<const double> expected) {
   const auto distance = [](double x, double y) { return std::abs(x - y); };
-  const auto larger = [](double x, double y) { return y <= x ? x : y; };  // NaN is larger than all numbers
   const double most = std::transform_reduce(result.begin(), result.end(), expected.begin(), 0.0, larger, distance);
-  return most / std::transform_reduce(expected.begin(), expected.end(), 1e-300, larger, [](double x) { return std::abs(x); });
+  return most /
+         std::transform_reduce(expected.begin(), expected.end(), 1e-300, larger, [](double x) { return std::abs(x); });
 }
 
 int compare(int rounds) {
@@ -153,7 +157,7 @@ int compare(int rounds) {
   for (const block& shape : blocks) {
     run(shape, one, other, [&](std::span<const double> result) {
       run_on_vectors(shape, contract_plainly, [&](std::span<const double> expected) {
-        error = std::max(difference(result, expected), error, [](double x, double y) { return !(y <= x); });
+        error = larger(error, difference(result, expected));
       });
     });
   }

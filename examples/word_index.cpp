@@ -1,5 +1,6 @@
-// word_index: where does each word stand? An index of all words of many text files, the kind of structure that allocates
-// a lot of small things and gives them back all at once: made on a slab_resource, and for comparison on new and delete.
+// word_index: where does each word stand? An index of all words of many text files, the kind of structure that
+// allocates a lot of small things and gives them back all at once: made on a slab_resource, and for comparison on new
+// and delete.
 //
 //     word_index [--rounds N] [PATH...]
 //
@@ -58,8 +59,7 @@ struct word_hash {
   std::size_t operator()(std::string_view word) const noexcept { return std::hash<std::string_view>()(word); }
 };
 
-using index_type =
-    std::pmr::unordered_map<std::pmr::string, std::pmr::vector<location>, word_hash, std::equal_to<>>;
+using index_type = std::pmr::unordered_map<std::pmr::string, std::pmr::vector<location>, word_hash, std::equal_to<>>;
 
 constexpr std::array word_bytes = [] {
   std::array<bool, 256> of_words{};
@@ -80,8 +80,7 @@ void add_words(index_type& index, std::string_view text, std::uint32_t file) {
     const auto end = std::find_if_not(at, text.end(), is_word_byte);
     const std::string_view word{at, end};
     auto entry = index.find(word);
-    if (entry == index.end())
-      entry = index.emplace(std::piecewise_construct, std::tuple(word), std::tuple()).first;
+    if (entry == index.end()) entry = index.emplace(std::piecewise_construct, std::tuple(word), std::tuple()).first;
     entry->second.push_back(here);
     at = end;
   }
