@@ -7,12 +7,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <mdspan>
 #include <print>
 #include <random>
 #include <span>
-#include <vector>
+#include <stdexcept>
 
 #include "tour.hpp"
 

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -156,9 +157,8 @@ int compare(int rounds) {
   double error = 0;
   for (const block& shape : blocks) {
     run(shape, one, other, [&](std::span<const double> result) {
-      run_on_vectors(shape, contract_plainly, [&](std::span<const double> expected) {
-        error = larger(error, difference(result, expected));
-      });
+      run_on_vectors(shape, contract_plainly,
+                     [&](std::span<const double> expected) { error = larger(error, difference(result, expected)); });
     });
   }
   std::println("{} blocks, {} contractions", blocks.size(),
