@@ -6,7 +6,6 @@
 // Exit code: 0; 1 when a result is not as it has to be.
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <mdspan>
 #include <print>
 #include <random>
