@@ -18,7 +18,7 @@ say() { printf '\033[1m-- %s\033[0m\n' "$*" >&2; }
 refuse() { printf '%s; %s.\n' "$needs" "$*" >&2; exit 1; }
 
 packages=(clang-22 clang-tools-22 libclang-rt-22-dev libc++-19-dev libc++abi-19-dev cmake ninja-build
-          libmsgsl-dev libboost1.83-dev libopenblas-dev dpkg-dev binutils gdb-minimal)
+          libmsgsl-dev libboost1.83-dev libopenblas-dev dpkg-dev binutils)
 # Peers of the benchmarks, each left out of its table where it cannot be installed.
 peers=(libmimalloc-dev libfoonathan-memory-dev libboost-container1.83-dev)
 
@@ -30,7 +30,6 @@ missing() {
   for package in "$@"; do
     case $package in
       cmake) recent_cmake || echo cmake ;;
-      gdb-minimal) command -v gdb >/dev/null || echo gdb-minimal ;;
       *) installed "$package" || echo "$package" ;;
     esac
   done
