@@ -399,7 +399,7 @@ void slab_resource::release() {
 }
 
 std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
-  step_back();
+  step_back();  // an open scope or a checkpoint may hold a slab below an empty one
   if (used() == 0 && reshaped_ == 0 && is_unmarked()) {  // not even the current slab is needed
     settle();
     current_ = nullptr;

@@ -162,14 +162,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(upstream_that_fails_at_the_nth_call, K, kinds) {
   }
 }
 
+// Not through memory_resource: libc++ declares that its deallocate gets no null.
 BOOST_AUTO_TEST_CASE_TEMPLATE(null_is_given_back, K, kinds) {
   rig<K> r;
-  r.deallocate(nullptr, 0);
+  r.resource().deallocate(nullptr, 0);
   (void)r.allocate(100);
   const state before = state_of(r);
-  r.deallocate(nullptr, 0);
-  r.deallocate(nullptr, 100);
-  r.deallocate(nullptr, 100'000, 4096);
+  r.resource().deallocate(nullptr, 0);
+  r.resource().deallocate(nullptr, 100);
+  r.resource().deallocate(nullptr, 100'000, 4096);
   BOOST_TEST(state_of(r) == before);
 }
 

@@ -571,6 +571,20 @@ BOOST_AUTO_TEST_CASE(trim_gives_slabs_from_below_an_initial_buffer_too) {
   BOOST_TEST(upstream.live_blocks() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(trim_in_a_scope_that_began_in_an_empty_slab) {
+  slab_resource buffer{{.first_slab = 64, .growth = 4}};
+  buffer.deallocate(buffer.allocate(16), 16);
+  {
+    scope inner{buffer};
+    buffer.deallocate(buffer.allocate(200), 200);  // in the second slab, which stays current
+    BOOST_TEST(buffer.trim(0) == 256u);            // the first one is the scope's
+    BOOST_TEST(buffer.capacity() == 64u);
+    (void)buffer.allocate(64);
+  }
+  BOOST_TEST(buffer.used() == 0u);
+  BOOST_TEST(buffer.trim(0) == 64u);
+}
+
 BOOST_AUTO_TEST_CASE(release_gives_all_upstream_and_starts_over) {
   test_resource upstream;
   slab_resource buffer{{.first_slab = 1024, .growth = 2, .largest_slab = 1 << 20}, &upstream};
