@@ -82,7 +82,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bytes_near_the_end_of_the_address_space, K, kinds)
   for (std::size_t used : {0uz, 100uz}) {
     if (used != 0) (void)r.allocate(used);
     const state before = state_of(r);
-    for (std::size_t bytes : {SIZE_MAX, SIZE_MAX - 3, SIZE_MAX - 7, SIZE_MAX - 15, SIZE_MAX - 63, most, most + 1, most - 63})
+    for (std::size_t bytes :
+         {SIZE_MAX, SIZE_MAX - 3, SIZE_MAX - 7, SIZE_MAX - 15, SIZE_MAX - 63, most, most + 1, most - 63})
       for (std::size_t alignment : {1uz, 8uz, 16uz, 64uz, 4096uz, std::size_t{1} << 30}) {
         BOOST_CHECK_THROW((void)r.allocate(bytes, alignment), std::bad_alloc);
         BOOST_TEST(state_of(r) == before);

@@ -79,7 +79,8 @@ class program {
 
   void allocate() {
     const std::size_t most[] = {0, 8, 64, 64, 300, 300, 3000, 20'000};
-    const std::size_t bytes = up_to(most[up_to(7)]), alignment = std::size_t{1} << (up_to(3) == 0 ? up_to(12) : up_to(6));
+    const std::size_t bytes = up_to(most[up_to(7)]),
+                      alignment = std::size_t{1} << (up_to(3) == 0 ? up_to(12) : up_to(6));
     const state before = counters();
     const bool refuse = up_to(9) == 0;
     if (refuse) r_.upstream.set_allocation_limit(0);
@@ -87,7 +88,8 @@ class program {
       std::byte* const first = r_.allocate(bytes, alignment);
       BOOST_REQUIRE(is_aligned(first, alignment));
       for (const block& b : live_)
-        if (bytes != 0 && first < b.first + b.bytes && b.first < first + bytes) BOOST_FAIL("overlaps block " << b.number);
+        if (bytes != 0 && first < b.first + b.bytes && b.first < first + bytes)
+          BOOST_FAIL("overlaps block " << b.number);
       const std::byte fill{static_cast<unsigned char>(up_to(255))};
       std::ranges::fill(std::span(first, bytes), fill);
       live_.push_back({first, bytes, alignment, ++number_, fill});
@@ -175,7 +177,7 @@ class program {
   void trim() {
     const std::size_t used = resource().used(), capacity = resource().capacity(), upstream = r_.upstream.live_bytes();
     const std::size_t given = resource().trim(up_to(5000));
-    BOOST_REQUIRE(resource().used() == used);
+    BOOST_REQUIRE(resource().used() <= used);  // less when it leaves an empty slab with dropped blocks below
     BOOST_REQUIRE(resource().capacity() <= capacity);
     BOOST_REQUIRE(r_.upstream.live_bytes() + given <= upstream);
   }

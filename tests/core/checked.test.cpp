@@ -46,7 +46,8 @@ BOOST_AUTO_TEST_CASE(sizes_are_not_negative) {
 
 BOOST_AUTO_TEST_CASE(alignments_are_powers_of_two) {
   for (std::size_t alignment = 1; alignment != 0; alignment *= 2) BOOST_CHECK_NO_THROW(require_alignment(alignment));
-  for (std::size_t alignment : {0uz, 3uz, 6uz, 12uz, 100uz}) BOOST_CHECK_THROW(require_alignment(alignment), std::invalid_argument);
+  for (std::size_t alignment : {0uz, 3uz, 6uz, 12uz, 100uz})
+    BOOST_CHECK_THROW(require_alignment(alignment), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(constant_expressions) {

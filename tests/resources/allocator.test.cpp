@@ -115,8 +115,8 @@ BOOST_AUTO_TEST_CASE(over_aligned_elements) {
 BOOST_AUTO_TEST_CASE(over_any_memory_resource) {
   buffers::test_resource memory;
   {
-    std::vector<int, allocator<int, std::pmr::memory_resource>> numbers({1, 2, 3},
-                                                                        static_cast<std::pmr::memory_resource*>(&memory));
+    std::vector<int, allocator<int, std::pmr::memory_resource>> numbers(
+        {1, 2, 3}, static_cast<std::pmr::memory_resource*>(&memory));
     BOOST_TEST(memory.live_bytes() == 12u);
   }
   BOOST_TEST(memory.is_clean());

@@ -399,7 +399,8 @@ BOOST_AUTO_TEST_CASE(storage_with_a_last_granule_that_is_cut_short) {
 BOOST_AUTO_TEST_CASE(dropping_in_any_order) {
   bump_resource buffer{1024};
   std::array<std::span<std::byte>, 4> blocks;
-  for (std::size_t i = 0; i < 4; ++i) blocks[i] = {static_cast<std::byte*>(buffer.allocate(16 * (i + 1))), 16 * (i + 1)};
+  for (std::size_t i = 0; i < 4; ++i)
+    blocks[i] = {static_cast<std::byte*>(buffer.allocate(16 * (i + 1))), 16 * (i + 1)};
   buffer.drop(std::span(blocks).subspan(1, 1));
   BOOST_TEST(buffer.used() == 160u);
   buffer.drop(std::span(blocks).subspan(3, 1));

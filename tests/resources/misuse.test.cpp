@@ -27,7 +27,9 @@ std::byte* bytes(std::pmr::memory_resource& buffer, std::size_t count) {
 }
 
 const auto only_hardened = [](boost::unit_test::test_unit_id) { return boost::test_tools::assertion_result(hardened); };
-const auto only_sanitized = [](boost::unit_test::test_unit_id) { return boost::test_tools::assertion_result(sanitized); };
+const auto only_sanitized = [](boost::unit_test::test_unit_id) {
+  return boost::test_tools::assertion_result(sanitized);
+};
 
 }  // namespace
 

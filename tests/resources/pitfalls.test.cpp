@@ -116,7 +116,8 @@ BOOST_AUTO_TEST_CASE(resources_that_lie_in_blocks_of_others) {
   test_resource upstream;
   {
     slab_resource outer{{}, &upstream};
-    auto* const middle = ::new (outer.allocate(sizeof(slab_resource), alignof(slab_resource))) slab_resource({}, &outer);
+    auto* const middle =
+        ::new (outer.allocate(sizeof(slab_resource), alignof(slab_resource))) slab_resource({}, &outer);
     auto* const inner =
         ::new (middle->allocate(sizeof(bump_resource), alignof(bump_resource))) bump_resource(1000, middle);
     std::memset(inner->allocate(1000), 1, 1000);
@@ -132,7 +133,9 @@ BOOST_AUTO_TEST_CASE(nothing_is_written_to_memory_that_was_given_back) {
   struct watching : std::pmr::memory_resource {
     std::byte* freed = nullptr;
     std::size_t bytes = 0;
-    void* do_allocate(std::size_t n, std::size_t alignment) override { return ::operator new(n, std::align_val_t{alignment}); }
+    void* do_allocate(std::size_t n, std::size_t alignment) override {
+      return ::operator new(n, std::align_val_t{alignment});
+    }
     void do_deallocate(void* block, std::size_t n, std::size_t) override {
       std::memset(block, 0xee, n);
       freed = static_cast<std::byte*>(block);  // kept, to be looked at

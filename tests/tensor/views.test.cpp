@@ -16,7 +16,8 @@ using extents = std::dextents<std::size_t, Rank>;
 
 template <std::size_t Rank>
 auto strided(int* data, std::array<std::size_t, Rank> shape, std::array<std::size_t, Rank> strides) {
-  return std::mdspan<int, extents<Rank>, std::layout_stride>(data, std::layout_stride::mapping(extents<Rank>(shape), strides));
+  return std::mdspan<int, extents<Rank>, std::layout_stride>(
+      data, std::layout_stride::mapping(extents<Rank>(shape), strides));
 }
 
 }  // namespace
