@@ -42,13 +42,17 @@ as_root() {
   fi
 }
 
+# Each of the machine's archives with its release; nothing before the first `apt-get update`.
+archives() { apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages'; }
+
 # apt with sources of our own, made from the machine's: its archive, backports, and the source packages.
 apt_options=()
 apt_view() {
   [ ${#apt_options[@]} -gt 0 ] && return
   mkdir -p "$build/apt/lists/partial"
   apt_options=(-q -o "Dir::Etc::sourcelist=$build/apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$build/apt/lists")
-  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
+  archives | grep -q . || as_root apt-get update >&2
+  archives |
     awk '$2 ~ /^bookworm(-updates|-security)?$/ && !seen[$0]++ { print "deb", $1, $2, "main" }
          $2 == "bookworm" && !done++ { print "deb", $1, "bookworm-backports main"; print "deb-src", $1, "bookworm main" }' \
     > "$build/apt/sources.list"
