@@ -1,5 +1,5 @@
-// Runs contestants against each other: all of them in every round, in random order, pinned to one processor, in processor
-// time; the median of the rounds counts. On a shared machine only the ratios mean something.
+// Runs contestants against each other: all of them in every round, in random order, pinned to one processor, in
+// processor time; the median of the rounds counts. On a shared machine only the ratios mean something.
 #pragma once
 #include <sched.h>
 #include <sys/wait.h>
@@ -47,8 +47,8 @@ double timed(Run run) {
 struct contestant {
   std::string name;
   std::function<double()> seconds;  // of one run
-  bool peer = true;   // somebody else's
-  double median = 0;  // nanoseconds per operation
+  bool peer = true;                 // somebody else's
+  double median = 0;                // nanoseconds per operation
 };
 
 /// A comparison on one question: prints a table, and the targets with what they came to.
@@ -57,10 +57,14 @@ class comparison {
   comparison(std::string question, std::size_t operations_per_run, int rounds = 31)
       : question_(std::move(question)), operations_(operations_per_run), rounds_(rounds) {}
 
-  void ours(std::string name, std::function<void()> run) { all_.push_back({std::move(name), clocked(std::move(run)), false}); }
-  void peer(std::string name, std::function<void()> run) { all_.push_back({std::move(name), clocked(std::move(run)), true}); }
-  /// These set themselves up and time themselves, in a child process for each round: what one leaves in the heap does not
-  /// help or hinder the others.
+  void ours(std::string name, std::function<void()> run) {
+    all_.push_back({std::move(name), clocked(std::move(run)), false});
+  }
+  void peer(std::string name, std::function<void()> run) {
+    all_.push_back({std::move(name), clocked(std::move(run)), true});
+  }
+  /// These set themselves up and time themselves, in a child process for each round: what one leaves in the heap does
+  /// not help or hinder the others.
   void ours_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), false}); }
   void peer_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), true}); }
 
@@ -98,7 +102,8 @@ class comparison {
   /// "target 0.80, reached 0.76: ok".
   void target(const std::string& what, double reached, double at_most) const {
     if (!(reached > 0)) return;
-    std::printf("    %-72s at most %.2f: %.2f %s\n", what.c_str(), at_most, reached, reached <= at_most ? "" : "  MISSED");
+    std::printf("    %-72s at most %.2f: %.2f %s\n", what.c_str(), at_most, reached,
+                reached <= at_most ? "" : "  MISSED");
   }
 
  private:
@@ -130,8 +135,8 @@ class comparison {
     const double best = best_peer();
     std::printf("\n%s\n", question_.c_str());
     for (const contestant& c : all_)
-      std::printf("    %-48s %10.2f ns   %6.2f x the best peer%s\n", c.name.c_str(), c.median, best > 0 ? c.median / best : 0,
-                  c.peer ? "" : "   *");
+      std::printf("    %-48s %10.2f ns   %6.2f x the best peer%s\n", c.name.c_str(), c.median,
+                  best > 0 ? c.median / best : 0, c.peer ? "" : "   *");
     std::fflush(stdout);
   }
 

@@ -72,40 +72,49 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
   std::pmr::monotonic_buffer_resource monotonic{memory.data(), memory.size()};
   std::pmr::memory_resource* monotonic_virtual = &monotonic;
   asm volatile("" : "+r"(bump_virtual), "+r"(slab_virtual), "+r"(monotonic_virtual));
-  contest.ours("bump_resource", tight(asked, [&](request r) { return bump.allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
-  contest.ours("slab_resource", tight(asked, [&](request r) { return slab.allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
-  contest.ours("bump_resource through memory_resource*",
-               tight(asked, [=](request r) { return bump_virtual->allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
-  contest.ours("slab_resource through memory_resource*",
-               tight(asked, [=](request r) { return slab_virtual->allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
+  contest.ours("bump_resource",
+               tight(asked, [&](request r) { return bump.allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
+  contest.ours("slab_resource",
+               tight(asked, [&](request r) { return slab.allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
+  contest.ours(
+      "bump_resource through memory_resource*",
+      tight(asked, [=](request r) { return bump_virtual->allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
+  contest.ours(
+      "slab_resource through memory_resource*",
+      tight(asked, [=](request r) { return slab_virtual->allocate(r.bytes, r.alignment); }, [&] { slab.reset(); }));
 
   contest.peer("std::pmr::monotonic_buffer_resource",
-               tight(asked, [=](request r) { return monotonic_virtual->allocate(r.bytes, r.alignment); }, [&] { monotonic.release(); }));
+               tight(
+                   asked, [=](request r) { return monotonic_virtual->allocate(r.bytes, r.alignment); },
+                   [&] { monotonic.release(); }));
 #ifdef BENCH_BOOST_CONTAINER
   std::vector<std::byte> boost_memory(1 << 20);
-  auto boost = std::make_unique<boost::container::pmr::monotonic_buffer_resource>(boost_memory.data(), boost_memory.size());
-  contest.peer("Boost.Container monotonic_buffer_resource",
-               tight(asked, [&](request r) { return boost->allocate(r.bytes, r.alignment); }, [&] { boost->release(); }));
+  auto boost =
+      std::make_unique<boost::container::pmr::monotonic_buffer_resource>(boost_memory.data(), boost_memory.size());
+  contest.peer(
+      "Boost.Container monotonic_buffer_resource",
+      tight(asked, [&](request r) { return boost->allocate(r.bytes, r.alignment); }, [&] { boost->release(); }));
 #endif
 #ifdef BENCH_FOONATHAN
   foonathan::memory::memory_stack<> stack{1 << 20};
   const auto bottom = stack.top();
-  contest.peer("foonathan memory_stack",
-               tight(asked, [&](request r) { return stack.allocate(r.bytes, r.alignment); }, [&] { stack.unwind(bottom); }));
+  contest.peer(
+      "foonathan memory_stack",
+      tight(asked, [&](request r) { return stack.allocate(r.bytes, r.alignment); }, [&] { stack.unwind(bottom); }));
 #endif
   std::vector<void*> blocks(asked.size());
   std::size_t count = 0;
-  contest.peer("new/delete",
-               tight(asked,
-                     [&](request r) { return blocks[count++] = ::operator new(r.bytes); },
-                     [&] {
-                       while (count != 0) ::operator delete(blocks[--count]);
-                     }));
-#ifdef BENCH_MIMALLOC
-  contest.peer("mimalloc", tight(asked, [&](request r) { return blocks[count++] = mi_malloc(r.bytes); },
+  contest.peer("new/delete", tight(
+                                 asked, [&](request r) { return blocks[count++] = ::operator new(r.bytes); },
                                  [&] {
-                                   while (count != 0) mi_free(blocks[--count]);
+                                   while (count != 0) ::operator delete(blocks[--count]);
                                  }));
+#ifdef BENCH_MIMALLOC
+  contest.peer("mimalloc", tight(
+                               asked, [&](request r) { return blocks[count++] = mi_malloc(r.bytes); },
+                               [&] {
+                                 while (count != 0) mi_free(blocks[--count]);
+                               }));
 #endif
   contest.measure();
   const double best = contest.best_peer();
@@ -118,7 +127,8 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
                  contest.of("bump_resource through memory_resource*") / standard, 0.70);
 }
 
-// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y) -----------------------------------------------------
+// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y)
+// -----------------------------------------------------
 
 using numbers = std::span<const std::int64_t>;
 
@@ -141,14 +151,16 @@ std::function<void()> called_often(Body body, numbers x) {
   return plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
 }
 [[gnu::noinline]] std::int64_t in_slab_no_escape(numbers x, buffers::slab_resource& buffer) {
-  return buffers::no_escape(buffer, [&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
+  return buffers::no_escape(
+      buffer, [&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
 }
 [[gnu::noinline]] std::int64_t in_bump(numbers x, buffers::bump_resource& buffer) {
   buffers::scope inner{buffer};
   return plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
 }
 [[gnu::noinline]] std::int64_t in_default_buffer(numbers x) {
-  return buffers::no_escape([&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
+  return buffers::no_escape(
+      [&](auto& b) { return plus_one_sum(x, buffers::alloc<std::int64_t>(b, x.size()).data_handle()); });
 }
 [[gnu::noinline]] std::int64_t on_stack(numbers x) {
   std::int64_t y[30];
@@ -165,7 +177,8 @@ std::function<void()> called_often(Body body, numbers x) {
   return plus_one_sum(x, y.data());
 }
 [[gnu::noinline]] std::int64_t in_monotonic(numbers x, std::pmr::monotonic_buffer_resource& buffer) {
-  const std::int64_t sum = plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
+  const std::int64_t sum =
+      plus_one_sum(x, static_cast<std::int64_t*>(buffer.allocate(x.size_bytes(), alignof(std::int64_t))));
   buffer.release();
   return sum;
 }
@@ -178,32 +191,39 @@ void scope_around_a_computation() {
   buffers::slab_resource slab;
   buffers::bump_resource bump;
   contest.ours("slab_resource, scope", called_often([&](numbers v) { return in_slab(v, slab); }, x));
-  contest.ours("slab_resource, no_escape and alloc", called_often([&](numbers v) { return in_slab_no_escape(v, slab); }, x));
+  contest.ours("slab_resource, no_escape and alloc",
+               called_often([&](numbers v) { return in_slab_no_escape(v, slab); }, x));
   contest.ours("bump_resource, scope", called_often([&](numbers v) { return in_bump(v, bump); }, x));
   contest.ours("default_buffer()", called_often([&](numbers v) { return in_default_buffer(v); }, x));
   contest.ours("array on the stack", called_often([&](numbers v) { return on_stack(v); }, x));
 
   std::array<std::byte, 4096> memory;
   std::pmr::monotonic_buffer_resource monotonic{memory.data(), memory.size()};
-  contest.peer("std::pmr::monotonic_buffer_resource", called_often([&](numbers v) { return in_monotonic(v, monotonic); }, x));
+  contest.peer("std::pmr::monotonic_buffer_resource",
+               called_often([&](numbers v) { return in_monotonic(v, monotonic); }, x));
   contest.peer("new/delete", called_often([&](numbers v) { return on_heap(v); }, x));
   contest.peer("std::vector", called_often([&](numbers v) { return in_vector(v); }, x));
 #ifdef BENCH_FOONATHAN
   foonathan::memory::memory_stack<> stack{1 << 16};
-  contest.peer("foonathan memory_stack", called_often([&](numbers v) {
-                 const auto before = stack.top();
-                 const std::int64_t sum = plus_one_sum(v, static_cast<std::int64_t*>(stack.allocate(v.size() * 8, 8)));
-                 stack.unwind(before);
-                 return sum;
-               }, x));
+  contest.peer("foonathan memory_stack", called_often(
+                                             [&](numbers v) {
+                                               const auto before = stack.top();
+                                               const std::int64_t sum = plus_one_sum(
+                                                   v, static_cast<std::int64_t*>(stack.allocate(v.size() * 8, 8)));
+                                               stack.unwind(before);
+                                               return sum;
+                                             },
+                                             x));
 #endif
 #ifdef BENCH_MIMALLOC
-  contest.peer("mimalloc", called_often([&](numbers v) {
-                 auto* const y = static_cast<std::int64_t*>(mi_malloc(v.size() * 8));
-                 const std::int64_t sum = plus_one_sum(v, y);
-                 mi_free(y);
-                 return sum;
-               }, x));
+  contest.peer("mimalloc", called_often(
+                               [&](numbers v) {
+                                 auto* const y = static_cast<std::int64_t*>(mi_malloc(v.size() * 8));
+                                 const std::int64_t sum = plus_one_sum(v, y);
+                                 mi_free(y);
+                                 return sum;
+                               },
+                               x));
 #endif
   contest.measure();
   const double heap = contest.of("new/delete"), stack_array = contest.of("array on the stack");
@@ -214,11 +234,13 @@ void scope_around_a_computation() {
   contest.target("default_buffer() / explicit slab_resource", contest.of("default_buffer()") / ours, 1.15);
 }
 
-// --- the edges of slabs ------------------------------------------------------------------------------------------------
+// --- the edges of slabs
+// ------------------------------------------------------------------------------------------------
 
 void scope_at_an_edge() {
   constexpr std::size_t often = 20'000;
-  bench::comparison contest("a scope with one block of 80 bytes, opened in the middle of a slab and at its edge", often);
+  bench::comparison contest("a scope with one block of 80 bytes, opened in the middle of a slab and at its edge",
+                            often);
   const auto scopes = [](buffers::slab_resource& buffer) {
     return [&buffer] {
       for (std::size_t i = 0; i < often; ++i) {
@@ -238,7 +260,8 @@ void scope_at_an_edge() {
 
 void many_blocks() {
   const std::vector<request> asked = requests(10'000, 1, 4000);
-  bench::comparison contest("10 000 blocks of up to 4000 bytes, first and last byte touched, then all back; per block", asked.size());
+  bench::comparison contest("10 000 blocks of up to 4000 bytes, first and last byte touched, then all back; per block",
+                            asked.size());
   const auto touch = [](void* block, std::size_t bytes) {
     static_cast<volatile char*>(block)[0] = 1;
     static_cast<volatile char*>(block)[bytes - 1] = 1;
@@ -268,8 +291,10 @@ void many_blocks() {
   });
 #endif
   contest.measure();
-  contest.target("slab_resource, scope / new/delete", contest.of("slab_resource, scope") / contest.of("new/delete"), 1.0 / 3);
-  contest.target("slab_resource, reset / new/delete", contest.of("slab_resource, reset") / contest.of("new/delete"), 1.0 / 3);
+  contest.target("slab_resource, scope / new/delete", contest.of("slab_resource, scope") / contest.of("new/delete"),
+                 1.0 / 3);
+  contest.target("slab_resource, reset / new/delete", contest.of("slab_resource, reset") / contest.of("new/delete"),
+                 1.0 / 3);
 }
 
 void restore_after_many_slabs() {
@@ -284,7 +309,8 @@ void restore_after_many_slabs() {
       clock_gettime(CLOCK_MONOTONIC, &from);
       buffer.restore(before);
       clock_gettime(CLOCK_MONOTONIC, &to);
-      times.push_back(static_cast<double>(to.tv_nsec - from.tv_nsec) + 1e9 * static_cast<double>(to.tv_sec - from.tv_sec));
+      times.push_back(static_cast<double>(to.tv_nsec - from.tv_nsec) +
+                      1e9 * static_cast<double>(to.tv_sec - from.tv_sec));
     }
     std::ranges::sort(times);
     return times[times.size() / 2];
@@ -294,12 +320,15 @@ void restore_after_many_slabs() {
   bench::use(one.allocate(slab / 2, 8));
   bench::use(many.allocate(slab / 2, 8));
   const double after_one = median_restore(1, one), after_many = median_restore(10'000, many);
-  std::printf("\nrestore, the clock's own time included\n    after 1 slab          %8.0f ns\n    after 10 000 slabs    %8.0f ns\n",
-              after_one, after_many);
+  std::printf(
+      "\nrestore, the clock's own time included\n    after 1 slab          %8.0f ns\n    after 10 000 slabs    %8.0f "
+      "ns\n",
+      after_one, after_many);
   bench::comparison("", 1).target("restore after 10 000 slabs / after one", after_many / after_one, 2.0);
 }
 
-// --- W5: containers of 100 000 elements --------------------------------------------------------------------------------
+// --- W5: containers of 100 000 elements
+// --------------------------------------------------------------------------------
 
 constexpr std::uint32_t elements = 100'000;
 
@@ -326,8 +355,8 @@ void build_strings(std::pmr::memory_resource* memory) {
 
 template <void (*Build)(std::pmr::memory_resource*)>
 void container(const char* name, double& against_growing, double& against_touched) {
-  bench::comparison contest(std::string("W5: std::pmr::") + name + " of 100 000 elements, built and destroyed; per element",
-                            elements, 21);
+  bench::comparison contest(
+      std::string("W5: std::pmr::") + name + " of 100 000 elements, built and destroyed; per element", elements, 21);
   contest.ours_alone("slab_resource, reset", [] {
     buffers::slab_resource slab;
     return bench::timed([&] {
@@ -376,7 +405,8 @@ int main(int argc, char** argv) {
     return argc < 2 || std::any_of(argv + 1, argv + argc, [&](const char* a) { return part == a; });
   };
   if (asked_for("tight")) {
-    tight_allocation("W1: 1000 blocks of 8..256 bytes aligned to 8 or 16, then all back; per block", requests(1000, 8, 256));
+    tight_allocation("W1: 1000 blocks of 8..256 bytes aligned to 8 or 16, then all back; per block",
+                     requests(1000, 8, 256));
     tight_allocation("W1: 1000 blocks of 32 bytes, then all back; per block", requests(1000, 32, 32));
   }
   if (asked_for("scope")) scope_around_a_computation();

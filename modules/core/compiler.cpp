@@ -1,8 +1,8 @@
 module;
 #include <cstddef>
 
-// The runtime's functions under names of our own: in a build with AddressSanitizer the interface has declared them too, as
-// never missing.
+// The runtime's functions under names of our own: in a build with AddressSanitizer the interface has declared them too,
+// as never missing.
 extern "C" {
 [[gnu::weak]] void buffers_asan_poison(const volatile void*, std::size_t) __asm__("__asan_poison_memory_region");
 [[gnu::weak]] void buffers_asan_unpoison(const volatile void*, std::size_t) __asm__("__asan_unpoison_memory_region");

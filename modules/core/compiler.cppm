@@ -23,7 +23,9 @@ inline constexpr bool hardened = BUFFERS_HARDENED;
 #if defined(BUFFERS_ASAN)
 inline constexpr bool address_sanitizer = true;
 /// Tells AddressSanitizer, where the translation unit at hand is compiled with it, that nobody may touch these bytes.
-inline void poison(const volatile void* first, std::size_t bytes) noexcept { __asan_poison_memory_region(first, bytes); }
+inline void poison(const volatile void* first, std::size_t bytes) noexcept {
+  __asan_poison_memory_region(first, bytes);
+}
 /// ... that they may be touched again.
 inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
   __asan_unpoison_memory_region(first, bytes);
@@ -34,8 +36,8 @@ inline void poison(const volatile void*, std::size_t) noexcept {}
 inline void unpoison(const volatile void*, std::size_t) noexcept {}
 #endif
 
-/// The same for code that is compiled once, into the library: they find AddressSanitizer in the running program, so that
-/// a program built with it may use a library built without.
+/// The same for code that is compiled once, into the library: they find AddressSanitizer in the running program, so
+/// that a program built with it may use a library built without.
 void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 /// Whether AddressSanitizer watches this program.

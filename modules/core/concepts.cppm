@@ -1,5 +1,5 @@
-// What a type must have to take part: three functions make an allocator of your own work with alloc, two more with scope
-// and no_escape.
+// What a type must have to take part: three functions make an allocator of your own work with alloc, two more with
+// scope and no_escape.
 module;
 #include <concepts>
 #include <cstddef>
@@ -15,8 +15,8 @@ concept byte_source = requires(R& resource, void* block, std::size_t bytes, std:
 };
 
 /// A byte source whose state can be taken down and gone back to. `checkpoint()` gives a small copyable value;
-/// `restore(value)` gives back everything allocated since. Deriving from std::pmr::memory_resource is not asked for here:
-/// it is what lets the standard containers allocate from the type as well.
+/// `restore(value)` gives back everything allocated since. Deriving from std::pmr::memory_resource is not asked for
+/// here: it is what lets the standard containers allocate from the type as well.
 template <class R>
 concept checkpointable = byte_source<R> && requires(R& resource) {
   { resource.checkpoint() } -> std::copyable;

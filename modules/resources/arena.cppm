@@ -161,9 +161,9 @@ struct checkpoint_order {
 
 /// The peak of `used()`, worked out only when something is given back: in between, `used()` only grows.
 struct peak_meter {
-  std::uintptr_t high = 0;   // greatest top in the current region since the last settle()
-  std::size_t round = 0;     // greatest use since the last reset
-  std::size_t earlier = 0;   // greatest use of the rounds before
+  std::uintptr_t high = 0;  // greatest top in the current region since the last settle()
+  std::size_t round = 0;    // greatest use since the last reset
+  std::size_t earlier = 0;  // greatest use of the rounds before
 
   inline void falling(std::uintptr_t top) noexcept {
     if (top > high) high = top;

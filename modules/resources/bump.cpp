@@ -148,7 +148,8 @@ void bump_resource::drop(std::span<const std::span<std::byte>> blocks) {
 }
 
 std::byte* bump_resource::reshape(std::size_t bytes) {
-  if (reshaped_ == 0 && used() != 0) throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+  if (reshaped_ == 0 && used() != 0)
+    throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
   if (bytes > capacity_) throw exhausted(bytes, capacity_, capacity_);
   if (memory_ == nullptr) acquire();
   if (bytes > now_.last - now_.base) throw exhausted(bytes, now_.last - now_.base, capacity_);

@@ -68,8 +68,8 @@ class bump_resource final : public std::pmr::memory_resource {
     }
   }
 
-  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
-  /// older than an open scope or the last checkpoint, which would cut it.
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or
+  /// is older than an open scope or the last checkpoint, which would cut it.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
     return detail::address(block) > grows_after_ && detail::address(block) > order_.floor(nullptr, nullptr) &&
            now_.try_expand(block, old_bytes, new_bytes);
@@ -163,7 +163,7 @@ class bump_resource final : public std::pmr::memory_resource {
   detail::peak_meter meter_;
   detail::checkpoint_order order_;
   std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
-  std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
+  std::uint64_t reshaped_ = 0;      // the serial at which reshape() began; 0: not reshaped
   std::byte* memory_ = nullptr;
   std::size_t capacity_;
   std::pmr::memory_resource* upstream_;

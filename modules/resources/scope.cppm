@@ -85,8 +85,8 @@ class [[nodiscard]] scope {
   typename detail::opened_scope<R>::type opened_;
 };
 
-/// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view and
-/// mdspan among them), containers with a polymorphic allocator or buffers::allocator, and what is made of those.
+/// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view
+/// and mdspan among them), containers with a polymorphic allocator or buffers::allocator, and what is made of those.
 /// Specialise it for types of your own.
 template <class T>
 inline constexpr bool escapes = (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) ||

@@ -147,7 +147,7 @@ void slab_resource::unlink(slab* s) noexcept {
 void slab_resource::gather() noexcept {
   slab* all = nullptr;
   try {
-    all = new_slab(wanted_);
+    if (options_.extendable) all = new_slab(wanted_);
   } catch (...) {
   }
   wanted_ = 0;
@@ -435,8 +435,8 @@ void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
   for (std::span<std::byte> block : blocks) {
     if (block.empty()) continue;
     slab* const at = find_slab(block.data());
-    const bool live = at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block)
-                                    : *find_oversize(block.data()) != nullptr;
+    const bool live =
+        at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block) : *find_oversize(block.data()) != nullptr;
     if (!live) detail::throw_not_live();
   }
   detail::require_disjoint(blocks);

@@ -86,8 +86,8 @@ class slab_resource final : public std::pmr::memory_resource {
     }
   }
 
-  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or is
-  /// older than an open scope or the last checkpoint, which would cut it.
+  /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or
+  /// is older than an open scope or the last checkpoint, which would cut it.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
     return detail::address(block) > grows_after_ && detail::address(block) > order_.floor(current_, current_) &&
            now_.try_expand(block, old_bytes, new_bytes);
@@ -153,8 +153,8 @@ class slab_resource final : public std::pmr::memory_resource {
  private:
   // At the front of each slab's memory.
   struct alignas(64) slab {
-    detail::region away;             // while another slab is current
-    std::uint64_t entered = 0;       // the serial when it last became current: grows from slab to slab in use
+    detail::region away;        // while another slab is current
+    std::uint64_t entered = 0;  // the serial when it last became current: grows from slab to slab in use
     slab* below = nullptr;
     slab* above = nullptr;
     std::size_t upstream_bytes = 0;  // 0: not owned
@@ -217,10 +217,10 @@ class slab_resource final : public std::pmr::memory_resource {
   detail::checkpoint_order order_;
   slab* current_ = nullptr;  // null: the next request begins with the first slab
   slab* first_ = nullptr;
-  std::uint64_t trims_ = 0;     // how often slabs went upstream
+  std::uint64_t trims_ = 0;  // how often slabs went upstream
   std::uint64_t last_checkpoint_ = 0;
   std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
-  std::uint64_t reshaped_ = 0;  // the serial at which reshape() began; 0: not reshaped
+  std::uint64_t reshaped_ = 0;      // the serial at which reshape() began; 0: not reshaped
   oversize* oversize_ = nullptr;
   oversize* kept_ = nullptr;
   std::size_t oversize_used_ = 0;

@@ -1,11 +1,11 @@
-// alloc makes a std::mdspan over fresh, uninitialised memory of a buffer; drop gives such views back; reshape_buffer sees
-// a buffer's memory as an array without allocating.
+// alloc makes a std::mdspan over fresh, uninitialised memory of a buffer; drop gives such views back; reshape_buffer
+// sees a buffer's memory as an array without allocating.
 //
 //     buffers::slab_resource scratch;
 //     auto a = buffers::alloc<double>(scratch, 10, 20);                          // 10 x 20, row by row
 //     auto b = buffers::alloc<float>(scratch, buffers::alignment{64}, 100);      // aligned for vector loads
-//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as Fortran and BLAS
-//     buffers::drop(scratch, a, c);                                              // in any order
+//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as Fortran and
+//     BLAS buffers::drop(scratch, a, c);                                              // in any order
 //
 //   operation            cost            what it does
 //   alloc, alloc_bytes   as allocate     a view over fresh memory
@@ -65,7 +65,7 @@ constexpr void require_element() {
 }
 
 template <class T, class Layout, byte_source R, class Extents>
-[[nodiscard]] auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
+[[nodiscard, gnu::always_inline]] inline auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
   require_element<T>();
   void* const memory = resource.allocate(size_of<T>(extents), align);
   return std::mdspan<T, Extents, Layout>(static_cast<T*>(memory), extents);
@@ -80,8 +80,8 @@ template <std::integral... I>
 
 export namespace buffers {
 
-/// An array of the given shape over fresh memory. Its elements are uninitialised; T's destructor must be trivial. With no
-/// dims: one element, of rank 0. `Layout` is std::layout_right (row by row) or std::layout_left (column by column).
+/// An array of the given shape over fresh memory. Its elements are uninitialised; T's destructor must be trivial. With
+/// no dims: one element, of rank 0. `Layout` is std::layout_right (row by row) or std::layout_left (column by column).
 /// Throws: invalid_argument for a negative dim; bad_array_new_length when the shape has more bytes than there are; what
 /// the resource throws.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
@@ -116,6 +116,7 @@ template <byte_source R>
 namespace buffers::detail {
 
 template <class T, class Extents, class Layout>
+  requires(!std::is_const_v<T>)
 [[nodiscard]] std::span<std::byte> bytes_of(const std::mdspan<T, Extents, Layout>& view) {
   return std::as_writable_bytes(std::span(view.data_handle(), view.mapping().required_span_size()));
 }
@@ -166,9 +167,9 @@ void drop(R& resource, const Views&... views) {
   }
 }
 
-/// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory in
-/// other shapes. Until the buffer is reset, nothing can be allocated from it.
-/// Throws: order_error when the buffer has allocations; exhausted when it is fixed and too small; what alloc throws.
+/// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory
+/// in other shapes. Until the buffer is reset, nothing can be allocated from it. Throws: order_error when the buffer
+/// has allocations; exhausted when it is fixed and too small; what alloc throws.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
 [[nodiscard]] auto reshape_buffer(R& resource, I... dims) {
   return detail::reshape_extents<T, Layout>(resource, 0, detail::extents_of(dims...));

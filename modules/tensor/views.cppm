@@ -20,9 +20,9 @@ template <class T, class Extents, class Layout, class Accessor>
   return static_cast<std::size_t>(view.mapping().required_span_size()) == static_cast<std::size_t>(view.size());
 }
 
-/// The same view of the same memory, but the optimiser no longer knows that it has anything to do with the buffer or with
-/// other views of it: for passing to C, or for an array that is to be treated as if it were alone.
-/// Throws invalid_argument when the view is not contiguous.
+/// The same view of the same memory, but the optimiser no longer knows that it has anything to do with the buffer or
+/// with other views of it: for passing to C, or for an array that is to be treated as if it were alone. Throws
+/// invalid_argument when the view is not contiguous.
 template <class T, class Extents, class Layout, class Accessor>
 [[nodiscard]] inline std::mdspan<T, Extents, Layout, Accessor> neuralyze(
     const std::mdspan<T, Extents, Layout, Accessor>& view) {

@@ -1,5 +1,5 @@
-// test_resource stands under the code that is to be tested and watches what it does with memory; exception_test_loop runs
-// code again and again with the first, the second, ... allocation failing.
+// test_resource stands under the code that is to be tested and watches what it does with memory; exception_test_loop
+// runs code again and again with the first, the second, ... allocation failing.
 //
 //     block    ┌────────┬────────────────────────┬───────────────┐
 //              │ fence  │ the bytes asked for    │ fence         │   at exactly the alignment asked for, and no more

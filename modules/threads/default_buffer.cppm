@@ -1,5 +1,5 @@
-// Each thread has a default buffer, made when it is first asked for; with_default puts another in its place for the time
-// of a call.
+// Each thread has a default buffer, made when it is first asked for; with_default puts another in its place for the
+// time of a call.
 //
 //     double norm(std::span<const double> x) {
 //       return buffers::no_escape([&](auto& buffer) {        // this thread's default buffer
@@ -43,8 +43,7 @@ struct thread_default {
 template <class R>
 class replaced_default {
  public:
-  explicit replaced_default(R& buffer) noexcept
-      : before_(std::exchange(thread_default<R>::current(), &buffer)) {}
+  explicit replaced_default(R& buffer) noexcept : before_(std::exchange(thread_default<R>::current(), &buffer)) {}
   replaced_default(const replaced_default&) = delete;
   replaced_default& operator=(const replaced_default&) = delete;
   ~replaced_default() { thread_default<R>::current() = before_; }
@@ -57,8 +56,8 @@ class replaced_default {
 
 export namespace buffers {
 
-/// This thread's default buffer of type R, made on first use and destroyed when the thread ends. The same object at each
-/// call in one thread, another in each thread.
+/// This thread's default buffer of type R, made on first use and destroyed when the thread ends. The same object at
+/// each call in one thread, another in each thread.
 template <checkpointable R = slab_resource>
   requires std::default_initializable<R>
 [[nodiscard]] inline R& default_buffer() {

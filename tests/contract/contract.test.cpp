@@ -123,8 +123,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_full_fixed_buffer, K, kinds) {
         BOOST_TEST(full.requested() == bytes);
         BOOST_TEST(full.available() == 16u);
         BOOST_TEST(full.capacity() == 1024u);
-        BOOST_TEST(full.what() == "buffers: exhausted: " + std::to_string(bytes) +
-                                      " bytes requested, 16 available, capacity 1024");
+        BOOST_TEST(full.what() ==
+                   "buffers: exhausted: " + std::to_string(bytes) + " bytes requested, 16 available, capacity 1024");
       }
       BOOST_TEST(state_of(r) == before);
     }

@@ -202,9 +202,7 @@ class program {
     BOOST_REQUIRE(counters() == before);
   }
 
-  state counters() {
-    return {resource().used(), resource().peak(), resource().capacity(), r_.upstream.live_bytes()};
-  }
+  state counters() { return {resource().used(), resource().peak(), resource().capacity(), r_.upstream.live_bytes()}; }
 
   void check() {
     std::size_t bytes = 0;

@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(B11_return_and_goto_in_a_scope) {
   BOOST_TEST(returning() == 1);
   BOOST_TEST(buffer.used() == 0u);
   int rounds = 0;
-again : {
+again: {
   scope inner{buffer};
   (void)buffer.allocate(100);
   BOOST_TEST(buffer.used() == 100u);
@@ -247,9 +247,8 @@ BOOST_AUTO_TEST_CASE(B14_each_thread_and_task_has_its_default_buffer) {
   BOOST_TEST(of_async != mine);
   std::thread([mine] { BOOST_TEST(&default_buffer() != mine); }).join();
   const std::thread::id here = std::this_thread::get_id();
-  tbb::parallel_for(0, 20, [=](int) {
-    BOOST_REQUIRE((&default_buffer() == mine) == (std::this_thread::get_id() == here));
-  });
+  tbb::parallel_for(0, 20,
+                    [=](int) { BOOST_REQUIRE((&default_buffer() == mine) == (std::this_thread::get_id() == here)); });
 }
 
 BOOST_AUTO_TEST_CASE(B15_defaults_of_two_types) {

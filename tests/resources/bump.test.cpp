@@ -12,9 +12,9 @@ import buffers;
 import buffers.testing;
 
 using buffers::bump_resource;
-using buffers::scope;
 using buffers::exhausted;
 using buffers::order_error;
+using buffers::scope;
 using buffers::test_resource;
 
 namespace {

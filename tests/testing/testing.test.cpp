@@ -134,11 +134,9 @@ BOOST_AUTO_TEST_CASE(the_loop_finds_a_leak) {
 }
 
 BOOST_AUTO_TEST_CASE(the_loop_finds_a_mistake) {
-  BOOST_CHECK_EXCEPTION(exception_test_loop([](std::pmr::memory_resource& memory) {
-                          memory.deallocate(memory.allocate(8), 9);
-                        }),
-                        std::logic_error,
-                        [](const std::logic_error& error) { return std::string(error.what()).contains("as 9"); });
+  BOOST_CHECK_EXCEPTION(
+      exception_test_loop([](std::pmr::memory_resource& memory) { memory.deallocate(memory.allocate(8), 9); }),
+      std::logic_error, [](const std::logic_error& error) { return std::string(error.what()).contains("as 9"); });
 }
 
 BOOST_AUTO_TEST_CASE(the_loop_passes_other_exceptions_and_gives_up) {

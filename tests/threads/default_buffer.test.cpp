@@ -57,13 +57,16 @@ BOOST_AUTO_TEST_CASE(tasks_get_that_of_the_thread_they_run_on) {
   std::map<std::thread::id, std::set<slab_resource*>> of_thread;
   std::atomic<int> arrived = 0;
   arena.execute([&] {
-    tbb::parallel_for(0, 2, [&](int) {
-      ++arrived;
-      while (arrived < 2) std::this_thread::yield();  // so that two threads take part
-      const std::lock_guard lock(guard);
-      of_thread[std::this_thread::get_id()].insert(&default_buffer());
-      of_thread[std::this_thread::get_id()].insert(&default_buffer());
-    }, tbb::simple_partitioner());
+    tbb::parallel_for(
+        0, 2,
+        [&](int) {
+          ++arrived;
+          while (arrived < 2) std::this_thread::yield();  // so that two threads take part
+          const std::lock_guard lock(guard);
+          of_thread[std::this_thread::get_id()].insert(&default_buffer());
+          of_thread[std::this_thread::get_id()].insert(&default_buffer());
+        },
+        tbb::simple_partitioner());
   });
   BOOST_TEST(of_thread.size() == 2u);
   std::set<slab_resource*> all;
@@ -147,18 +150,14 @@ BOOST_AUTO_TEST_CASE(no_escape_without_a_resource) {
   BOOST_TEST(sum == 6);
   BOOST_TEST(default_buffer().used() == before);
   slab_resource other;
-  with_default(other, [&] {
-    no_escape([&](auto& buffer) { (void)buffer.allocate(100); });
-  });
+  with_default(other, [&] { no_escape([&](auto& buffer) { (void)buffer.allocate(100); }); });
   BOOST_TEST(other.peak() == 100u);
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_leaves_a_task_and_its_scope) {
   tbb::task_arena arena(2);
   BOOST_CHECK_THROW(arena.execute([] {
-    tbb::parallel_for(0, 10, [](int) {
-      no_escape([](slab_resource& buffer) { (void)buffer.allocate(SIZE_MAX); });
-    });
+    tbb::parallel_for(0, 10, [](int) { no_escape([](slab_resource& buffer) { (void)buffer.allocate(SIZE_MAX); }); });
   }),
                     std::bad_alloc);
   arena.execute([] { BOOST_TEST(default_buffer().used() == 0u); });
