@@ -4,8 +4,6 @@ module;
 #include <concepts>
 #include <cstddef>
 #include <limits>
-#include <new>
-#include <stdexcept>
 #include <utility>
 export module buffers.core:checked;
 import :errors;
@@ -17,21 +15,24 @@ inline constexpr std::size_t largest_request = std::numeric_limits<std::ptrdiff_
 
 /// a + b bytes; std::bad_alloc where no object can be as large.
 [[nodiscard]] constexpr std::size_t add_bytes(std::size_t a, std::size_t b) {
-  if (a > largest_request || b > largest_request - a) throw std::bad_alloc();
+  if (a > largest_request || b > largest_request - a) [[unlikely]]
+    throw_bad_alloc();
   return a + b;
 }
 
 /// a * b, of element counts and sizes; std::bad_array_new_length where no array can be as large.
 [[nodiscard]] constexpr std::size_t multiply(std::size_t a, std::size_t b) {
   std::size_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product) || product > largest_request) throw std::bad_array_new_length();
+  if (__builtin_mul_overflow(a, b, &product) || product > largest_request) [[unlikely]]
+    throw_bad_array_new_length();
   return product;
 }
 
 /// A dimension, offset or count as std::size_t; std::invalid_argument for a negative one.
 template <std::integral I>
 [[nodiscard]] constexpr std::size_t to_size(I value) {
-  if (std::cmp_less(value, 0)) throw std::invalid_argument("buffers: a dimension is negative");
+  if (std::cmp_less(value, 0)) [[unlikely]]
+    throw_negative_dimension();
   return static_cast<std::size_t>(value);
 }
 

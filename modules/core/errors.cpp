@@ -2,6 +2,7 @@ module;
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <string>
 module buffers.core;
@@ -22,6 +23,12 @@ void violate(const char* what) noexcept {
   std::fprintf(stderr, "buffers: %s\n", what);
   std::abort();
 }
+
+void throw_bad_alloc() { throw std::bad_alloc(); }
+
+void throw_bad_array_new_length() { throw std::bad_array_new_length(); }
+
+void throw_negative_dimension() { throw std::invalid_argument("buffers: a dimension is negative"); }
 
 void throw_alignment(std::size_t alignment) {
   throw std::invalid_argument("buffers: alignment " + std::to_string(alignment) + " is not a power of two");

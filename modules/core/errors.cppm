@@ -52,6 +52,10 @@ export namespace buffers::detail {
 /// Ends the program over a broken precondition that only the hardened build looks for. Not for users.
 [[noreturn]] void violate(const char* what) noexcept;
 
+// Throwing takes more code than what surrounds it: these keep it out of the callers.
+[[noreturn]] void throw_bad_alloc();
+[[noreturn]] void throw_bad_array_new_length();
+[[noreturn]] void throw_negative_dimension();
 [[noreturn]] void throw_alignment(std::size_t alignment);
 [[noreturn]] void throw_option(const char* field, const char* rule);
 

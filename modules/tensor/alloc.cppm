@@ -85,22 +85,22 @@ export namespace buffers {
 /// Throws: invalid_argument for a negative dim; bad_array_new_length when the shape has more bytes than there are; what
 /// the resource throws.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
-[[nodiscard]] auto alloc(R& resource, I... dims) {
+[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, I... dims) {
   return detail::alloc_extents<T, Layout>(resource, alignof(T), detail::extents_of(dims...));
 }
 /// ... aligned to at least `align.bytes` bytes.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
-[[nodiscard]] auto alloc(R& resource, alignment align, I... dims) {
+[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, I... dims) {
   detail::require_alignment(align.bytes);
   return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), detail::extents_of(dims...));
 }
 /// ... of a shape that is, in part or in whole, known to the compiler.
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
-[[nodiscard]] auto alloc(R& resource, const E& extents) {
+[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, const E& extents) {
   return detail::alloc_extents<T, Layout>(resource, alignof(T), extents);
 }
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
-[[nodiscard]] auto alloc(R& resource, alignment align, const E& extents) {
+[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, const E& extents) {
   detail::require_alignment(align.bytes);
   return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), extents);
 }
