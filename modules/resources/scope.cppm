@@ -18,7 +18,6 @@ module;
 #include <concepts>
 #include <cstddef>
 #include <expected>
-#include <functional>
 #include <iterator>
 #include <mdspan>
 #include <memory_resource>
@@ -50,6 +49,13 @@ template <checkpointable R>
   requires scoped<R>
 struct opened_scope<R> {
   using type = typename R::scope_mark;
+};
+
+// std::reference_wrapper, without the large header that it is in.
+template <class T>
+concept reference_wrapping = requires(const T& value) {
+  typename T::type;
+  { value.get() } -> std::same_as<typename T::type&>;
 };
 
 }  // namespace buffers::detail
@@ -89,8 +95,9 @@ class [[nodiscard]] scope {
 /// and mdspan among them), containers with a polymorphic allocator or buffers::allocator, and what is made of those.
 /// Specialise it for types of your own.
 template <class T>
-inline constexpr bool escapes = (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) ||
-                                std::is_reference_v<T> || std::ranges::view<T> || std::input_or_output_iterator<T>;
+inline constexpr bool escapes =
+    (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) || std::is_reference_v<T> ||
+    std::ranges::view<T> || std::input_or_output_iterator<T> || detail::reference_wrapping<T>;
 
 template <class T>
 inline constexpr bool escapes<const T> = escapes<T>;
@@ -100,8 +107,6 @@ template <class T, std::size_t N>
 inline constexpr bool escapes<std::array<T, N>> = escapes<T>;
 template <class T, class Extents, class Layout, class Accessor>
 inline constexpr bool escapes<std::mdspan<T, Extents, Layout, Accessor>> = true;
-template <class T>
-inline constexpr bool escapes<std::reference_wrapper<T>> = true;
 template <class T>
 inline constexpr bool escapes<std::optional<T>> = escapes<T>;
 template <class... T>
@@ -131,7 +136,7 @@ template <checkpointable R, std::invocable<R&> F>
   requires(!escapes<std::invoke_result_t<F, R&>>)
 constexpr std::invoke_result_t<F, R&> no_escape(R& resource, F&& f) {
   scope inner{resource};
-  return std::invoke(std::forward<F>(f), resource);
+  return std::forward<F>(f)(resource);
 }
 
 }  // namespace buffers

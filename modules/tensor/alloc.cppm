@@ -14,17 +14,13 @@
 //
 // Threads: as the resource.
 module;
-#include <algorithm>
 #include <array>
-#include <bit>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <mdspan>
-#include <memory>
 #include <span>
-#include <stdexcept>
 #include <type_traits>
+#include <utility>
 export module buffers.tensor:alloc;
 import buffers.core;
 
@@ -92,7 +88,8 @@ template <class T, class Layout = std::layout_right, byte_source R, std::integra
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
 [[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, I... dims) {
   detail::require_alignment(align.bytes);
-  return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), detail::extents_of(dims...));
+  return detail::alloc_extents<T, Layout>(resource, align.bytes > alignof(T) ? align.bytes : alignof(T),
+                                          detail::extents_of(dims...));
 }
 /// ... of a shape that is, in part or in whole, known to the compiler.
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
@@ -102,7 +99,7 @@ template <class T, class Layout = std::layout_right, byte_source R, detail::exte
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
 [[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, const E& extents) {
   detail::require_alignment(align.bytes);
-  return detail::alloc_extents<T, Layout>(resource, std::max(align.bytes, alignof(T)), extents);
+  return detail::alloc_extents<T, Layout>(resource, align.bytes > alignof(T) ? align.bytes : alignof(T), extents);
 }
 
 /// `bytes` fresh bytes, aligned for every fundamental type.
@@ -161,9 +158,14 @@ void drop(R& resource, const Views&... views) {
   if constexpr (detail::dropping<R>) {
     resource.drop(blocks);
   } else {
-    std::ranges::sort(blocks, std::ranges::greater(), [](std::span<std::byte> block) { return block.data(); });
-    for (std::span<std::byte> block : blocks)
+    for (std::size_t left = blocks.size(); left > 0; --left) {
+      std::size_t highest = 0;
+      for (std::size_t i = 1; i < left; ++i)
+        if (blocks[i].data() > blocks[highest].data()) highest = i;
+      std::swap(blocks[highest], blocks[left - 1]);
+      const std::span<std::byte> block = blocks[left - 1];
       if (!block.empty()) resource.deallocate(block.data(), block.size(), alignof(std::max_align_t));
+    }
   }
 }
 

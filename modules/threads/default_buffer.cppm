@@ -16,8 +16,6 @@
 // Threads: each has its own; nothing is shared.
 module;
 #include <concepts>
-#include <functional>
-#include <memory_resource>
 #include <type_traits>
 #include <utility>
 export module buffers.threads:default_buffer;
@@ -73,9 +71,9 @@ template <checkpointable R, class F>
 inline decltype(auto) with_default(R& buffer, F&& f) {
   const detail::replaced_default<R> replaced{buffer};
   if constexpr (std::invocable<F>)
-    return std::invoke(std::forward<F>(f));
+    return std::forward<F>(f)();
   else
-    return std::invoke(std::forward<F>(f), buffer);
+    return std::forward<F>(f)(buffer);
 }
 
 /// no_escape with this thread's default slab_resource.

@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(no_bytes_of_a_full_buffer, K, kinds) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(alignments_are_honoured, K, kinds) {
-  rig<K> r(std::size_t{1} << 23);
+  rig<K> r(std::size_t{1} << 24);
   for (std::size_t alignment = 1; alignment <= std::size_t{1} << 21; alignment *= 2) {
     for (std::size_t bytes : {1uz, 100uz, 3000uz, 70'000uz}) {
       (void)r.allocate(1, 1);  // so that no block is aligned by luck
