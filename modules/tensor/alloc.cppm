@@ -46,12 +46,16 @@ concept extents_type = is_extents<E>;
 // The bytes of an array of these extents; bad_array_new_length when it has more bytes than there are.
 template <class T, class Extents>
 constexpr std::size_t size_of(const Extents& extents) {
-  std::size_t bytes = sizeof(T);
-  bool empty = false;
-  for (std::size_t d = 0; d < Extents::rank(); ++d) empty |= to_size(extents.extent(d)) == 0;
-  if (empty) return 0;
-  for (std::size_t d = 0; d < Extents::rank(); ++d) bytes = multiply(bytes, to_size(extents.extent(d)));
-  return bytes;
+  if constexpr (Extents::rank() > 1) {  // of an empty array, the product of the others may overflow
+    bool empty = false;
+    for (std::size_t d = 0; d < Extents::rank(); ++d) empty |= to_size(extents.extent(d)) == 0;
+    if (empty) return 0;
+  }
+  std::size_t count = 1;
+  for (std::size_t d = 0; d < Extents::rank(); ++d) count = multiply(count, to_size(extents.extent(d)));
+  if (count > largest_request / sizeof(T)) [[unlikely]]
+    throw_bad_array_new_length();
+  return count * sizeof(T);
 }
 
 template <class T>
