@@ -78,6 +78,13 @@ struct region {
     return true;
   }
 
+  [[nodiscard]] inline bool try_shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
+    if (!is_newest(block, old_bytes) || new_bytes > old_bytes || new_bytes == 0) return false;
+    poison(static_cast<std::byte*>(block) + new_bytes, old_bytes - new_bytes);
+    top = address(block) + new_bytes - 1;
+    return true;
+  }
+
   /// Whether all these bytes are handed out and none of them has been dropped.
   [[nodiscard]] bool is_live(std::span<const std::byte> block) const noexcept;
   /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone. What lies at or

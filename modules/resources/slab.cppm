@@ -94,11 +94,8 @@ class slab_resource final : public std::pmr::memory_resource {
   }
   /// Makes the newest block shorter, where it is; false, and nothing done, when it is not the newest. Not to 0 bytes.
   inline bool shrink(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
-    if (!now_.is_newest(block, old_bytes) || new_bytes > old_bytes || new_bytes == 0) return false;
-    detail::poison(static_cast<std::byte*>(block) + new_bytes, old_bytes - new_bytes);
     meter_.falling(now_.top);
-    now_.top = detail::address(block) + new_bytes - 1;
-    return true;
+    return now_.try_shrink(block, old_bytes, new_bytes);
   }
 
   /// A moment to go back to.

@@ -12,6 +12,7 @@
 #include <span>
 #include <thread>
 #include <vector>
+#include "support/require.hpp"
 import buffers;
 import buffers.testing;
 
@@ -39,18 +40,18 @@ void workload(R& buffer) {
   const auto c = alloc<double>(buffer, 2, 2, 2);
   const auto d = alloc<double>(buffer, 2, 2, 2, 2);
   for (std::size_t i = 0; i < d.size(); ++i) d.data_handle()[i] = 1.0;
-  BOOST_REQUIRE(buffer.used() == doubles(30));
+  require(buffer.used() == doubles(30));
   drop(buffer, d);
-  BOOST_REQUIRE(buffer.used() == doubles(14));
+  require(buffer.used() == doubles(14));
   drop(buffer, b, c);
-  BOOST_REQUIRE(buffer.used() == doubles(2));
-  BOOST_REQUIRE(neuralyze(a).data_handle() == a.data_handle());
+  require(buffer.used() == doubles(2));
+  require(neuralyze(a).data_handle() == a.data_handle());
   buffer.reset();
   const void* const first = reshape_buffer<double>(buffer, 2).data_handle();
-  BOOST_REQUIRE(reshape_buffer<double>(buffer, 2, 2).data_handle() == first);
-  BOOST_REQUIRE(reshape_buffer<double>(buffer, 2, 2, 2).data_handle() == first);
-  BOOST_REQUIRE(reshape_buffer<double>(buffer, 2, 2, 2, 2).data_handle() == first);
-  BOOST_REQUIRE(buffer.used() == 0u);  // the original says -1
+  require(reshape_buffer<double>(buffer, 2, 2).data_handle() == first);
+  require(reshape_buffer<double>(buffer, 2, 2, 2).data_handle() == first);
+  require(reshape_buffer<double>(buffer, 2, 2, 2, 2).data_handle() == first);
+  require(buffer.used() == 0u);  // the original says -1
   buffer.reset();
 }
 
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(T8_the_whole_buffer_reshaped_and_then_allocated_from_in_a_p
     own.reset();
     fill(alloc<double>(own, 10, 10), 2.0);
     fill(alloc<double>(own, 10, 10), 3.0);
-    BOOST_REQUIRE(own.used() == doubles(200));
+    require(own.used() == doubles(200));
     own.reset();
   });
 }

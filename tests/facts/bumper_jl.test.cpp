@@ -15,6 +15,7 @@
 #include <thread>
 #include <type_traits>
 #include <vector>
+#include "support/require.hpp"
 import buffers;
 import buffers.testing;
 
@@ -248,7 +249,7 @@ BOOST_AUTO_TEST_CASE(B14_each_thread_and_task_has_its_default_buffer) {
   std::thread([mine] { BOOST_TEST(&default_buffer() != mine); }).join();
   const std::thread::id here = std::this_thread::get_id();
   tbb::parallel_for(0, 20,
-                    [=](int) { BOOST_REQUIRE((&default_buffer() == mine) == (std::this_thread::get_id() == here)); });
+                    [=](int) { require((&default_buffer() == mine) == (std::this_thread::get_id() == here)); });
 }
 
 BOOST_AUTO_TEST_CASE(B15_defaults_of_two_types) {
