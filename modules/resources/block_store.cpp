@@ -1,0 +1,472 @@
+module;
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <new>
+#include <utility>
+module buffers.resources;
+
+namespace buffers::detail {
+
+namespace {
+
+// 2^32 / bytes, rounded up: a place in a run, multiplied by it and shifted back, is the number of the block.
+constexpr auto reciprocals = [] {
+  std::array<std::uint32_t, shared_classes> all{};
+  for (std::size_t c = 0; c < shared_classes; ++c)
+    all[c] = static_cast<std::uint32_t>(((std::uint64_t{1} << 32) + bytes_of(c) - 1) / bytes_of(c));
+  return all;
+}();
+
+std::size_t block_number(std::size_t offset, std::size_t size_class) noexcept {
+  return static_cast<std::size_t>((static_cast<std::uint64_t>(offset) * reciprocals[size_class]) >> 32);
+}
+
+std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
+
+// Free runs are kept by length: each up to 7 pages apart, then four bins to each doubling.
+std::size_t bin_of(std::uint32_t pages) noexcept {
+  if (pages < 8) return pages;
+  const auto log = static_cast<unsigned>(std::bit_width(pages)) - 1;
+  return std::min<std::size_t>(4 * log - 4 + ((pages >> (log - 2)) & 3), 79);
+}
+
+// The pages that the tables of a chunk with this many others take.
+std::size_t table_pages(std::size_t others) noexcept {
+  constexpr std::size_t each = sizeof(run) + sizeof(std::uint32_t);
+  // Each page of tables describes itself as well.
+  return (sizeof(chunk) + others * each + page_bytes - each - 1) / (page_bytes - each);
+}
+
+constexpr int search_limit = 8;  // how many runs of a bin a request looks at
+
+}  // namespace
+
+chunk* run::home() noexcept { return reinterpret_cast<chunk*>(this - index) - 1; }
+std::byte* run::memory() noexcept { return home()->memory() + index * page_bytes; }
+
+block_store::block_store(const store_options& options, std::pmr::memory_resource* upstream, holder& owner)
+    : chunks_(few_chunks_),
+      chunk_room_(std::size(few_chunks_)),
+      options_(options),
+      upstream_(upstream),
+      owner_(owner) {}
+
+block_store::~block_store() { release(); }
+
+// --- blocks
+// -----------------------------------------------------------------------------------------------------------
+
+block_list block_store::take(std::size_t size_class, std::size_t most) noexcept {
+  run* const from = available_[size_class];
+  if (from == nullptr) return {};
+  if (from->available == from->carved) empty_pages_ -= from->pages;
+  std::byte* const memory = from->memory();
+  const std::size_t bytes = bytes_of(size_class);
+  block_list taken;
+  void* last = nullptr;
+  for (std::size_t word = 0; word < 4 && taken.count < most; ++word) {
+    std::uint64_t bits = from->bits[word];
+    for (; bits != 0 && taken.count < most; bits &= bits - 1, ++taken.count) {
+      void* const block = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
+      if (last == nullptr)
+        taken.first = block;
+      else
+        link_block(last, block);
+      last = block;
+    }
+    from->bits[word] = bits;
+  }
+  link_block(last, nullptr);
+  from->available = static_cast<std::uint16_t>(from->available - taken.count);
+  if (from->available == 0) unlink(available_[size_class], from);
+  return taken;
+}
+
+void* block_store::carve(std::size_t size_class) {
+  if (size_class >= shared_classes) {
+    run* const made = allocate_run(pages_of(size_class));
+    made->is = run::whole;
+    made->size_class = static_cast<std::uint8_t>(size_class);
+    return made->memory();
+  }
+  run* from = carving_[size_class];
+  if (from == nullptr) {
+    from = allocate_run(pages_of(size_class));
+    from->is = run::shared;
+    from->size_class = static_cast<std::uint8_t>(size_class);
+    from->carved = from->available = 0;
+    std::ranges::fill(from->bits, 0);
+    carving_[size_class] = from;
+  }
+  if (from->available == from->carved && from->carved != 0) empty_pages_ -= from->pages;
+  void* const block = from->memory() + from->carved++ * bytes_of(size_class);
+  if (from->carved == blocks_per_run(size_class)) carving_[size_class] = nullptr;
+  return block;
+}
+
+void block_store::give(std::size_t size_class, void* first) noexcept {
+  while (void* const block = first) {
+    first = next_block(block);
+    run* const to = run_of(block);
+    if (size_class >= shared_classes) {
+      free_run(to);
+      continue;
+    }
+    const std::size_t number =
+        block_number(static_cast<std::size_t>(static_cast<std::byte*>(block) - to->memory()), size_class);
+    to->bits[number / 64] |= bit(number);
+    if (to->available++ == 0) {
+      to->previous = nullptr;
+      to->next = available_[size_class];
+      if (to->next != nullptr) to->next->previous = to;
+      available_[size_class] = to;
+    }
+    if (to->available == to->carved) empty_pages_ += to->pages;
+  }
+}
+
+std::size_t block_store::available(std::size_t size_class) const noexcept {
+  std::size_t sum = 0;
+  if (size_class < shared_classes)
+    for (const run* r = available_[size_class]; r != nullptr; r = r->next) sum += r->available;
+  return sum;
+}
+
+void block_store::take_all_back() noexcept {
+  empty_pages_ = 0;
+  std::ranges::fill(available_, nullptr);
+  for (std::size_t i = 0; i < chunk_count_; ++i) {
+    chunk* const c = chunks_[i];
+    for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
+      run* const r = &c->runs()[at];
+      if (r->is == run::unused) continue;
+      poison_in_program(r->memory(), r->pages * page_bytes);
+#if BUFFERS_HARDENED
+      std::ranges::fill(r->in_use, 0);
+#endif
+      if (r->is == run::whole) {
+        owner_.hold(r->memory(), r->size_class);
+        continue;
+      }
+      if (r->carved == 0) continue;
+      for (std::size_t word = 0; word < 4; ++word) {
+        const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
+        r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
+      }
+      r->available = r->carved;
+      empty_pages_ += r->pages;
+      run*& list = available_[r->size_class];
+      r->previous = nullptr;
+      r->next = list;
+      if (list != nullptr) list->previous = r;
+      list = r;
+    }
+  }
+}
+
+bool block_store::find_block(const void* block, std::size_t& size_class) const noexcept {
+  run* const r = run_in_use_at(block);
+  if (r == nullptr) return false;
+  const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - r->memory());
+  size_class = r->size_class;
+  if (r->is == run::whole) return offset == 0;
+  return offset % bytes_of(size_class) == 0 && offset / bytes_of(size_class) < r->carved;
+}
+
+bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused]] bool now) noexcept {
+#if BUFFERS_HARDENED
+  run* const r = run_of(block);
+  const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - r->memory());
+  const std::size_t number = r->is == run::whole ? 0 : offset / bytes_of(r->size_class);
+  std::uint64_t& word = r->in_use[number / 64];
+  if (((word & bit(number)) != 0) == now) return false;
+  word ^= bit(number);
+#endif
+  return true;
+}
+
+// --- runs
+// -------------------------------------------------------------------------------------------------------------
+
+run* block_store::allocate_run(std::uint32_t pages) {
+  run* found = take_from_bins(pages);
+  if (found == nullptr && reclaim(pages * page_bytes, false)) found = take_from_bins(pages);
+  if (found == nullptr) found = extend(pages);
+  if (found == nullptr) try {
+      add_chunk(pages);
+      found = extend(pages);
+    } catch (...) {
+      if (!reclaim(0, true)) throw;
+      found = take_from_bins(pages);
+      if (found == nullptr) throw;
+    }
+  chunk* const home = found->home();
+  home->used += pages;
+  std::fill_n(home->first_of() + found->index, pages, found->index);
+#if BUFFERS_HARDENED
+  std::ranges::fill(found->in_use, 0);
+#endif
+  return found;
+}
+
+run* block_store::take_from_bins(std::uint32_t pages) noexcept {
+  std::size_t bin = bin_of(pages);
+  run* best = nullptr;
+  int looked_at = 0;
+  for (run* r = bins_[bin]; r != nullptr && looked_at < search_limit; r = r->next, ++looked_at)
+    if (r->pages >= pages && (best == nullptr || r->pages < best->pages)) best = r;
+  while (best == nullptr && ++bin < bins) {
+    const std::uint64_t longer = filled_[bin / 64] & (~std::uint64_t{0} << (bin % 64));
+    if (longer == 0) {
+      bin |= 63;
+      continue;
+    }
+    bin = bin / 64 * 64 + static_cast<std::size_t>(std::countr_zero(longer));
+    best = bins_[bin];
+  }
+  if (best == nullptr) return nullptr;
+  remove(best);
+  return cut(best, pages);
+}
+
+// Shortens a run that is in no bin to what was asked for, and frees the rest.
+run* block_store::cut(run* from, std::uint32_t pages) noexcept {
+  if (const std::uint32_t rest = from->pages - pages; rest != 0) {
+    run* const after = from + pages;
+    after->index = from->index + pages;
+    after->pages = rest;
+    from->pages = pages;
+    insert(after);
+  }
+  return from;
+}
+
+// Goes beyond a frontier: that of the chunk with the least room that is enough. A free run in front of it is used, too.
+run* block_store::extend(std::uint32_t pages) noexcept {
+  chunk* best = nullptr;
+  std::uint32_t best_first = 0;
+  for (std::size_t i = 0; i < chunk_count_; ++i) {
+    chunk* const c = chunks_[i];
+    std::uint32_t first = c->frontier;
+    if (first != c->tables)
+      if (const std::uint32_t before = c->first_of()[first - 1]; c->runs()[before].is == run::unused) first = before;
+    const std::uint32_t room = c->pages - first;
+    if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
+    best = c;
+    best_first = first;
+  }
+  if (best == nullptr) return nullptr;
+  run* const made = &best->runs()[best_first];
+  if (best_first != best->frontier) remove(made);
+  made->index = best_first;
+  const std::uint32_t end = std::max(best->frontier, best_first + pages);
+  made->pages = end - best_first;
+  touched_pages_ += end - best->frontier;
+  best->frontier = end;
+  return cut(made, pages);
+}
+
+void block_store::free_run(run* freed) noexcept {
+  chunk* const home = freed->home();
+  home->used -= freed->pages;
+  const std::uint32_t end = freed->index + freed->pages;
+  if (run* const after = &home->runs()[end]; end != home->frontier && after->is == run::unused) {
+    remove(after);
+    freed->pages += after->pages;
+    after->pages = 0;  // no longer the start of a run
+  }
+  if (freed->index != home->tables)
+    if (run* const before = &home->runs()[home->first_of()[freed->index - 1]]; before->is == run::unused) {
+      remove(before);
+      before->pages += freed->pages;
+      freed->pages = 0;
+      freed->is = run::unused;
+      freed = before;
+    }
+  insert(freed);
+  if (home->used == 0 && spare_bytes() > options_.spare) give_spare(options_.spare);
+}
+
+void block_store::insert(run* r) noexcept {
+  chunk* const home = r->home();
+  r->is = run::unused;
+  home->first_of()[r->index] = home->first_of()[r->index + r->pages - 1] = r->index;
+  const std::size_t bin = bin_of(r->pages);
+  r->previous = nullptr;
+  r->next = bins_[bin];
+  if (r->next != nullptr) r->next->previous = r;
+  bins_[bin] = r;
+  filled_[bin / 64] |= bit(bin);
+}
+
+void block_store::remove(run* r) noexcept {
+  const std::size_t bin = bin_of(r->pages);
+  unlink(bins_[bin], r);
+  if (bins_[bin] == nullptr) filled_[bin / 64] &= ~bit(bin);
+}
+
+void block_store::unlink(run*& list, run* r) noexcept {
+  (r->previous != nullptr ? r->previous->next : list) = r->next;
+  if (r->next != nullptr) r->next->previous = r->previous;
+}
+
+// Before memory is used that never was: collects what lies idle, when that is enough to matter, or all of it.
+bool block_store::reclaim(std::size_t bytes, bool all) noexcept {
+  const std::size_t idle = owner_.held_whole_bytes() + empty_pages_ * page_bytes;
+  if (!all && (idle < bytes || idle / page_bytes < touched_pages_ / 16)) return false;
+  owner_.give_held(all);
+  free_empty_runs();
+  return true;
+}
+
+void block_store::free_empty_runs() noexcept {
+  for (std::size_t c = 0; c < shared_classes; ++c) {
+    for (run *r = available_[c], *next; r != nullptr; r = next) {
+      next = r->next;
+      if (r->available != r->carved) continue;
+      unlink(available_[c], r);
+      empty_pages_ -= r->pages;
+      if (carving_[c] == r) carving_[c] = nullptr;
+      free_run(r);
+    }
+    if (run* const r = carving_[c]; r != nullptr && r->carved == 0) {
+      carving_[c] = nullptr;
+      free_run(r);
+    }
+  }
+}
+
+// --- chunks
+// -----------------------------------------------------------------------------------------------------------
+
+chunk* block_store::find(const void* byte) const noexcept {
+  if (last_found_ != nullptr && address(byte) - address(last_found_) < last_found_->pages * page_bytes)
+    return last_found_;
+  chunk** const end = chunks_ + chunk_count_;
+  chunk** const after =
+      std::upper_bound(chunks_, end, byte, [](const void* b, const chunk* c) { return address(b) < address(c); });
+  if (after == chunks_) return nullptr;
+  chunk* const c = after[-1];
+  if (address(byte) - address(c) >= c->pages * page_bytes) return nullptr;
+  return last_found_ = c;
+}
+
+// For a block that is in use.
+run* block_store::run_of(const void* block) const noexcept {
+  chunk* const c = find(block);
+  return &c->runs()[c->first_of()[(address(block) - address(c)) / page_bytes]];
+}
+
+// For any address.
+run* block_store::run_in_use_at(const void* byte) const noexcept {
+  chunk* const c = find(byte);
+  if (c == nullptr) return nullptr;
+  const auto page = static_cast<std::uint32_t>((address(byte) - address(c)) / page_bytes);
+  if (page < c->tables || page >= c->frontier) return nullptr;
+  const std::uint32_t first = c->first_of()[page];
+  run* const r = &c->runs()[first];
+  return r->is != run::unused && page - first < r->pages ? r : nullptr;
+}
+
+void block_store::add_chunk(std::uint32_t pages) {
+  reserve_index();
+  const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
+  const std::size_t wanted = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
+  std::size_t bytes = std::max(wanted, needed);
+  void* memory = nullptr;
+  while (memory == nullptr && bytes > needed) try {
+      memory = upstream_->allocate(bytes, page_bytes);
+    } catch (const std::bad_alloc&) {  // less may be there
+      bytes = std::max(bytes / 2 & ~(page_bytes - 1), needed);
+    }
+  if (memory == nullptr) memory = upstream_->allocate(bytes, page_bytes);
+  auto* const made = ::new (memory) chunk{};
+  made->upstream_bytes = bytes;
+  made->pages = static_cast<std::uint32_t>(bytes / page_bytes);
+  made->tables = static_cast<std::uint32_t>(
+      (sizeof(chunk) + made->pages * (sizeof(run) + sizeof(std::uint32_t)) + page_bytes - 1) / page_bytes);
+  made->frontier = made->tables;
+  poison_in_program(made->memory() + made->tables * page_bytes, (made->pages - made->tables) * page_bytes);
+  chunk** const place = std::upper_bound(chunks_, chunks_ + chunk_count_, made);
+  std::copy_backward(place, chunks_ + chunk_count_, chunks_ + chunk_count_ + 1);
+  *place = made;
+  ++chunk_count_;
+  capacity_ += bytes;
+}
+
+void block_store::reserve_index() {
+  if (chunk_count_ < chunk_room_) return;
+  const std::size_t room = 2 * chunk_room_;
+  auto** const grown = static_cast<chunk**>(upstream_->allocate(room * sizeof(chunk*), alignof(chunk*)));
+  std::copy_n(chunks_, chunk_count_, grown);
+  if (chunks_ != few_chunks_) upstream_->deallocate(chunks_, chunk_room_ * sizeof(chunk*), alignof(chunk*));
+  chunks_ = grown;
+  chunk_room_ = room;
+}
+
+void block_store::give_upstream(std::size_t index) noexcept {
+  chunk* const c = chunks_[index];
+  std::copy(chunks_ + index + 1, chunks_ + chunk_count_, chunks_ + index);
+  --chunk_count_;
+  capacity_ -= c->upstream_bytes;
+  touched_pages_ -= c->frontier - c->tables;
+  last_found_ = nullptr;
+  unpoison_in_program(c->memory(), c->upstream_bytes);
+  upstream_->deallocate(c, c->upstream_bytes, page_bytes);
+}
+
+std::size_t block_store::spare_bytes() const noexcept {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < chunk_count_; ++i)
+    if (chunks_[i]->used == 0) sum += chunks_[i]->upstream_bytes;
+  return sum;
+}
+
+void block_store::trim(std::size_t keep_bytes) noexcept {
+  free_empty_runs();
+  give_spare(keep_bytes);
+}
+
+void block_store::give_spare(std::size_t keep_bytes) noexcept {
+  std::size_t spare = spare_bytes();
+  for (std::size_t i = chunk_count_; i-- > 0 && spare > keep_bytes;) {
+    chunk* const c = chunks_[i];
+    if (c->used != 0) continue;
+    if (c->frontier != c->tables) remove(&c->runs()[c->tables]);
+    spare -= c->upstream_bytes;
+    give_upstream(i);
+  }
+}
+
+std::size_t block_store::releasable() const noexcept {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < chunk_count_; ++i) {
+    chunk* const c = chunks_[i];
+    std::size_t in_use = 0;
+    for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
+      const run& r = c->runs()[at];
+      if (r.is == run::whole) ++in_use;
+      if (r.is == run::shared) in_use += static_cast<std::size_t>(r.carved - r.available);
+    }
+    if (in_use == std::exchange(c->held, 0)) sum += c->upstream_bytes;
+  }
+  return sum;
+}
+
+void block_store::release() noexcept {
+  while (chunk_count_ != 0) give_upstream(chunk_count_ - 1);
+  if (chunks_ != few_chunks_) upstream_->deallocate(chunks_, chunk_room_ * sizeof(chunk*), alignof(chunk*));
+  chunks_ = few_chunks_;
+  chunk_room_ = std::size(few_chunks_);
+  std::ranges::fill(available_, nullptr);
+  std::ranges::fill(carving_, nullptr);
+  std::ranges::fill(bins_, nullptr);
+  std::ranges::fill(filled_, 0);
+  empty_pages_ = touched_pages_ = 0;
+}
+
+}  // namespace buffers::detail

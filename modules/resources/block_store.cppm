@@ -1,0 +1,169 @@
+// What the pools keep their memory in: chunks from upstream, cut into runs of pages, cut into blocks. A pool keeps the
+// blocks that it hands out next in lists of its own, and takes them from and gives them to this store by the batch.
+//
+//     chunk   ┌────────┬───────────────────┬───────┬───────────────┬─ ─ ─ ─ ─ ─ ─ ─ ─ ┐
+//             │ tables │ run of 256 blocks │ free  │ one block     │ not touched yet
+//             └────────┴───────────────────┴───────┴───────────────┴─ ─ ─ ─ ─ ─ ─ ─ ─ ┘
+//                                                                   ▲ frontier
+//
+// All that is known of a run lies in the tables, none of it in front of or between the blocks; which blocks of a run
+// are free, in one bit each. So a batch comes out in the order of the addresses, whatever order the blocks went in, and
+// what is built from it lies close together. Neighbouring free runs are one. Memory beyond the frontier has never been
+// touched, and costs nothing until it is: it is used last.
+module;
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+export module buffers.resources:block_store;
+import buffers.core;
+import :arena;
+import :size_classes;
+
+namespace buffers::detail {
+
+struct chunk;
+
+/// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
+struct alignas(64) run {
+  enum state : std::uint8_t { unused, shared, whole };  // shared by blocks of a class; one block
+
+  std::uint32_t index;  // of its first page in the chunk
+  std::uint32_t pages;
+  state is;
+  std::uint8_t size_class;
+  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones
+  std::uint16_t available;  // of those, how many are here and not in use: their bits are set
+  run* next;
+  run* previous;
+  std::uint64_t bits[4];
+#if BUFFERS_HARDENED
+  std::uint64_t in_use[4];
+#endif
+
+  [[nodiscard]] std::byte* memory() noexcept;
+  [[nodiscard]] chunk* home() noexcept;
+};
+
+/// At the front of the memory that upstream gave, with its tables behind it.
+struct alignas(64) chunk {
+  std::size_t upstream_bytes;
+  std::uint32_t pages;     // all of them, those of the tables included
+  std::uint32_t tables;    // pages in front that are not to be used
+  std::uint32_t frontier;  // pages from here on have never been used
+  std::uint32_t used;      // pages in runs in use
+  std::size_t held;        // see block_store::count_held
+
+  [[nodiscard]] std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
+  [[nodiscard]] run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
+  /// For each page of a shared run, and the first and the last of any other, the index of the run's first page.
+  [[nodiscard]] std::uint32_t* first_of() noexcept { return reinterpret_cast<std::uint32_t*>(runs() + pages); }
+};
+
+/// Blocks in a list through their first words.
+struct block_list {
+  void* first = nullptr;
+  std::size_t count = 0;
+};
+
+// A free block's first word leads to the next one, while AddressSanitizer holds the block to be out of bounds.
+[[nodiscard, gnu::no_sanitize("address")]] inline void* next_block(const void* block) noexcept {
+  return *static_cast<void* const*>(block);
+}
+[[gnu::no_sanitize("address")]] inline void link_block(void* block, void* next) noexcept {
+  *static_cast<void**>(block) = next;
+}
+
+struct store_options {
+  std::size_t first_chunk, largest_chunk, spare;
+};
+
+/// Chunks, runs and the blocks in them.
+class block_store {
+ public:
+  /// What the owner of the store holds back in lists: asked for before memory is used that never was before.
+  struct holder {
+    virtual std::size_t held_whole_bytes() const noexcept = 0;
+    /// Gives all blocks with a run of their own to the store, and with `shared` all others too.
+    virtual void give_held(bool shared) noexcept = 0;
+    /// Takes a block with a run of its own over.
+    virtual void hold(void* block, std::size_t size_class) noexcept = 0;
+
+   protected:
+    ~holder() = default;
+  };
+
+  block_store(const store_options& options, std::pmr::memory_resource* upstream, holder& owner);
+  block_store(const block_store&) = delete;
+  block_store& operator=(const block_store&) = delete;
+  ~block_store();
+
+  /// Up to `most` blocks that have been in use before; none when there are none. For a shared class.
+  [[nodiscard]] block_list take(std::size_t size_class, std::size_t most) noexcept;
+  /// A block that has not been in use before. Throws what upstream throws.
+  [[nodiscard]] void* carve(std::size_t size_class);
+  /// Takes back blocks of this class.
+  void give(std::size_t size_class, void* first) noexcept;
+  /// Whether take() would find some.
+  [[nodiscard]] bool has(std::size_t size_class) const noexcept {
+    return size_class < shared_classes && available_[size_class] != nullptr;
+  }
+  [[nodiscard]] std::size_t available(std::size_t size_class) const noexcept;
+
+  /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
+  void take_all_back() noexcept;
+
+  /// The class and start of the block that begins there; false when none does.
+  [[nodiscard]] bool find_block(const void* block, std::size_t& size_class) const noexcept;
+  /// Hardened build: notes that a block is handed out or given back; false when it is already.
+  [[nodiscard]] bool note_in_use(const void* block, bool now) noexcept;
+
+  /// Gives chunks without a block in use upstream until at most keep_bytes are in such.
+  void trim(std::size_t keep_bytes) noexcept;
+  void release() noexcept;
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
+  /// Counts a block that the holder has for releasable(), which counts from 0 each time.
+  void count_held(const void* block) const noexcept { ++find(block)->held; }
+  /// The bytes of the chunks in which all blocks are here or were counted as held.
+  [[nodiscard]] std::size_t releasable() const noexcept;
+  [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
+
+ private:
+  static constexpr std::size_t bins = 80;
+
+  [[nodiscard]] chunk* find(const void* byte) const noexcept;
+  [[nodiscard]] run* run_of(const void* block) const noexcept;
+  [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
+  run* allocate_run(std::uint32_t pages);
+  run* take_from_bins(std::uint32_t pages) noexcept;
+  run* extend(std::uint32_t pages) noexcept;
+  run* cut(run* from, std::uint32_t pages) noexcept;
+  void add_chunk(std::uint32_t pages);
+  void reserve_index();
+  void give_upstream(std::size_t index) noexcept;
+  bool reclaim(std::size_t bytes, bool all) noexcept;
+  void free_run(run* freed) noexcept;
+  void insert(run* r) noexcept;
+  void remove(run* r) noexcept;
+  void unlink(run*& list, run* r) noexcept;
+  void free_empty_runs() noexcept;
+  void give_spare(std::size_t keep_bytes) noexcept;
+  [[nodiscard]] std::size_t spare_bytes() const noexcept;
+
+  run* available_[shared_classes] = {};  // runs with free blocks
+  run* carving_[shared_classes] = {};    // the run that fresh blocks come from
+  run* bins_[bins] = {};
+  std::uint64_t filled_[2] = {};   // bins that are not empty
+  std::size_t empty_pages_ = 0;    // of shared runs without a block in use
+  std::size_t touched_pages_ = 0;  // in all chunks, up to their frontiers
+  mutable chunk* last_found_ = nullptr;
+  chunk** chunks_;  // by address
+  std::size_t chunk_count_ = 0, chunk_room_;
+  chunk* few_chunks_[8];
+  std::size_t capacity_ = 0;
+  store_options options_;
+  std::pmr::memory_resource* upstream_;
+  holder& owner_;
+};
+
+}  // namespace buffers::detail

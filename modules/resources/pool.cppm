@@ -1,0 +1,220 @@
+// pool_resource keeps the blocks that are given back, by size, and hands them out again: for memory that is freed in
+// any order.
+//
+//     allocate, deallocate        ┌───┐ ┌───┐ ┌───┐
+//            ▲ ▼            16 B  │   │→│   │→│   │      a list for each size: the newest first
+//                           32 B  ├───┴─┴─┬─┴───┴─┐
+//                            …    │       │→      │     full lists go to, and empty ones come from
+//                        128 MiB  └───────┴───────┘                         ▲ ▼
+//     upstream  →  chunks  →  runs of pages  →  blocks      a bit for each block, nothing in front of it
+//
+//   operation                cost   what it does
+//   allocate, deallocate     O(1)   one block off, or onto, the list of its size
+//   get, try_get, put        O(1)   the same with spans that tell the block's full size, in powers of two
+//   clear                    O(b)   takes all blocks back, b of them, and keeps the memory
+//   trim, release            O(b)   give memory upstream
+//   stats, used, peak        O(1)   what is in use, and how often the lists were enough
+//
+// Threads: one at a time; concurrent_pool_resource is for many.
+//
+//     buffers::pool_resource pool;
+//     std::pmr::map<std::pmr::string, int> counts{&pool};
+//     for (std::string_view word : words) ++counts[std::pmr::string{word, &pool}];
+module;
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <span>
+export module buffers.resources:pool;
+import buffers.core;
+import :arena;
+import :block_store;
+import :size_classes;
+
+export namespace buffers {
+
+/// How a pool gets and keeps memory. Sizes are in bytes.
+struct pool_options {
+  /// The first chunk from upstream. At least 64 KiB. Each further one is as large as all before it together.
+  std::size_t first_chunk = 64 * 1024;
+  /// ... but no larger than this, unless one block needs it. At least first_chunk.
+  std::size_t largest_chunk = std::size_t{64} << 20;
+  /// How many bytes it keeps in chunks without a block in use, and in free blocks of more than 16 KiB: what is above
+  /// that goes upstream, or serves blocks of other sizes, without being asked.
+  std::size_t spare = std::size_t{64} << 20;
+};
+
+/// What happened to blocks of certain sizes.
+struct pool_counts {
+  std::size_t live = 0;        ///< blocks in use
+  std::size_t free = 0;        ///< blocks that were in use and can be had again
+  std::size_t free_bytes = 0;  ///< their sizes
+  std::size_t hits = 0;        ///< requests served by such a block
+  std::size_t misses = 0;      ///< requests that were not
+};
+
+/// A bucket: the blocks of more than half its size and up to its size; in the first one, all smaller ones as well.
+struct pool_bucket : pool_counts {
+  std::size_t block_size = 0;  ///< bytes: 64, 128, ... 128 Mi
+};
+
+/// All buckets, and all together.
+struct pool_stats : pool_counts {
+  std::array<pool_bucket, 22> buckets;
+  std::size_t oversize = 0;  ///< blocks in use that are upstream's own: above 128 MiB or aligned to more than 4096
+};
+
+/// A pool of blocks. Nothing is allocated before the first request.
+class pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
+ public:
+  /// Chunks come from upstream, which must outlive this.
+  /// Throws: invalid_argument for an option out of range, naming the field.
+  explicit pool_resource(const pool_options& options = {},
+                         gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  pool_resource(const pool_resource&) = delete;
+  pool_resource& operator=(const pool_resource&) = delete;
+  /// Gives all memory upstream, blocks in use included.
+  ~pool_resource() override;
+
+  /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
+  /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
+  [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (bytes - 1 < detail::largest_shared_block && is_plain(alignment)) [[likely]] {
+      list& of = lists_[detail::class_of(bytes)];
+      if (void* const block = of.first) [[likely]] {
+        of.first = detail::next_block(block);
+        ++of.hits;
+        if ((unused_peak_ -= static_cast<std::ptrdiff_t>(detail::class_bytes(bytes))) < 0) raise_peak();
+        detail::unpoison(block, bytes);
+        if constexpr (detail::hardened) note_taken(block);
+        return block;
+      }
+    }
+    return allocate_slow(bytes, alignment);
+  }
+
+  /// Gives a block back, with the size and alignment that it was asked for with. Null is ignored.
+  inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    if constexpr (detail::hardened) note_given(block, bytes, alignment);
+    if (bytes - 1 < detail::largest_shared_block && is_plain(alignment) && block != nullptr) [[likely]] {
+      list& of = lists_[detail::class_of(bytes)];
+      detail::link_block(block, of.first);
+      of.first = block;
+      detail::poison(block, bytes);
+      unused_peak_ += static_cast<std::ptrdiff_t>(detail::class_bytes(bytes));
+      if (static_cast<std::ptrdiff_t>(++of.given - of.hits) > of.most) [[unlikely]]
+        make_room(of);
+    } else {
+      deallocate_slow(block, bytes, alignment);
+    }
+  }
+
+  /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is enough. One that was put or
+  /// deallocated before; an empty span when there is none. For no bytes, an empty span.
+  /// Throws invalid_argument when alignment is no power of two.
+  [[nodiscard]] std::span<std::byte> try_get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
+  /// The same, with fresh memory where there is none. Above 128 MiB, and aligned to more than 4096, exactly the bytes
+  /// asked for, from upstream. Throws what upstream throws.
+  [[nodiscard]] std::span<std::byte> get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
+  /// Gives back what get() gave. Empty spans are ignored.
+  /// Throws invalid_argument, and does nothing, for a span that does not begin where a block of this pool begins, or is
+  /// longer than that; in the hardened build also for one that is shorter, and for a block that is not in use.
+  void put(std::span<std::byte> block);
+
+  /// Takes all blocks back, and keeps the memory. Those above 128 MiB go upstream.
+  void clear() noexcept;
+  /// The same, by the name that all resources have for it.
+  void reset() noexcept { clear(); }
+  /// Gives all memory upstream, blocks in use included.
+  void release() noexcept;
+  /// Gives chunks in which no block is in use upstream until at most keep_bytes are left of them. Returns the bytes
+  /// given.
+  std::size_t trim(std::size_t keep_bytes) noexcept;
+  /// The bytes that trim(0) would give.
+  [[nodiscard]] std::size_t releasable() const noexcept;
+
+  /// The bytes of the blocks in use, rounded up to their sizes.
+  [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(unused_peak_); }
+  /// The greatest used() since construction or reset_peak().
+  [[nodiscard]] inline std::size_t peak() const noexcept { return peak_; }
+  void reset_peak() noexcept;
+  /// The bytes that it holds from upstream.
+  [[nodiscard]] std::size_t capacity() const noexcept { return store_.capacity() + oversize_bytes_; }
+  /// Whether the byte lies in memory that this holds. O(log chunks), and O(blocks) above 128 MiB.
+  [[nodiscard]] bool owns(const void* byte) const noexcept;
+  [[nodiscard]] pool_stats stats() const noexcept;
+  [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
+
+ private:
+  // Free blocks of a class. The numbers only grow, so that two of them tell what is here and what is in use.
+  struct list {
+    void* first = nullptr;
+    std::size_t hits = 0;   // blocks taken from here
+    std::size_t given = 0;  // blocks given to here
+    std::ptrdiff_t most;    // of given - hits: the list is full
+  };
+  // What goes with it, and is not needed for each block.
+  struct reserve {
+    detail::block_list second;  // a full list or none, so that a program at the edge does not go back and forth
+    std::size_t fresh = 0;      // blocks handed out that were not in use before
+    std::size_t failed = 0;     // try_get() without success
+  };
+  // Behind a block of upstream's own.
+  struct oversize {
+    oversize* next;
+    oversize* previous;
+    void* block;
+    std::size_t bytes;  // from the block to here
+    std::size_t alignment;
+  };
+
+  // A power of two up to 16, in one test.
+  [[nodiscard]] static constexpr bool is_plain(std::size_t alignment) noexcept {
+    return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
+  }
+  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
+  [[gnu::cold]] void make_room(list& full) noexcept;
+  inline void raise_peak() noexcept {
+    peak_ += static_cast<std::size_t>(-unused_peak_);
+    unused_peak_ = 0;
+  }
+  void note_taken(void* block) noexcept;
+  void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
+
+  void* take(std::size_t size_class);
+  void* take_listed(std::size_t size_class) noexcept;
+  void give(void* block, std::size_t size_class) noexcept;
+  std::size_t listed(std::size_t size_class) const noexcept;
+  void* allocate_oversize(std::size_t bytes, std::size_t alignment);
+  oversize* find_oversize(const void* block) const noexcept;
+  void give_upstream(oversize* block) noexcept;
+  void forget_lists() noexcept;
+
+  std::size_t held_whole_bytes() const noexcept override { return held_whole_bytes_; }
+  void give_held(bool shared) noexcept override;
+  void hold(void* block, std::size_t size_class) noexcept override;
+
+  [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return allocate(bytes, alignment);
+  }
+  [[gnu::aligned(64)]] void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  std::ptrdiff_t unused_peak_ = 0;  // peak() - used()
+  std::size_t peak_ = 0;
+  list lists_[detail::classes];
+  reserve reserves_[detail::classes];
+  std::size_t held_whole_bytes_ = 0;  // in the lists of blocks with a run of their own
+  oversize* oversize_ = nullptr;
+  std::size_t oversize_count_ = 0, oversize_bytes_ = 0;
+  std::size_t spare_;
+  detail::block_store store_;
+};
+
+}  // namespace buffers

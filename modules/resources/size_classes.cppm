@@ -1,0 +1,63 @@
+// The sizes that the pools round requests up to: multiples of 16 bytes up to 128, then four to each doubling, up to
+// 128 MiB. No block is more than a quarter larger than what was asked for, from 64 bytes on.
+//
+//     class   0   1   2   3 ...   7     8    9    10   11    12  ...      87
+//     bytes  16  32  48  64 ... 128   160  192   224  256   320  ... 128 Mi
+//
+// Blocks of up to 16 KiB share a run of pages; larger ones have a run each.
+module;
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+export module buffers.resources:size_classes;
+import buffers.core;
+import :arena;
+
+namespace buffers::detail {
+
+inline constexpr std::size_t page_bytes = 4096;
+inline constexpr std::size_t largest_block = std::size_t{128} << 20;
+inline constexpr std::size_t largest_shared_block = 16 * 1024;
+
+/// How wide the steps between the sizes are where `bytes` lies, as a power of two.
+[[nodiscard]] constexpr unsigned class_step(std::size_t bytes) noexcept {
+  return static_cast<unsigned>(std::bit_width((bytes - 1) | 64)) - 3;
+}
+/// The class of a block of `bytes` bytes: from 1 to largest_block.
+[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept {
+  const unsigned step = class_step(bytes);
+  return ((bytes - 1) >> step) + 4 * step - 16;
+}
+/// The bytes of the class that a request of `bytes` bytes falls into.
+[[nodiscard]] constexpr std::size_t class_bytes(std::size_t bytes) noexcept {
+  const unsigned step = class_step(bytes);
+  return (((bytes - 1) >> step) + 1) << step;
+}
+inline constexpr std::size_t classes = class_of(largest_block) + 1;
+inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1;
+
+/// The bytes of a block of this class.
+[[nodiscard]] constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
+  if (size_class < 8) return 16 * (size_class + 1);
+  return (size_class % 4 + 5) << (size_class / 4 + 3);
+}
+static_assert(bytes_of(classes - 1) == largest_block && class_of(bytes_of(42)) == 42 &&
+              class_of(bytes_of(42) + 1) == 43);
+
+/// The class whose blocks are large enough and aligned by their place in a run: for alignments of up to a page.
+[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes, std::size_t alignment) noexcept {
+  std::size_t size_class = class_of(bytes > alignment ? bytes : alignment);
+  while (bytes_of(size_class) % alignment != 0) ++size_class;
+  return size_class;
+}
+
+/// How many blocks of a class share a run: together they are whole pages.
+[[nodiscard]] constexpr std::size_t blocks_per_run(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  return bytes <= 128 ? 256 : bytes <= 512 ? 128 : bytes <= 2048 ? 32 : bytes <= largest_shared_block ? 8 : 1;
+}
+[[nodiscard]] constexpr std::uint32_t pages_of(std::size_t size_class) noexcept {
+  return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
+}
+
+}  // namespace buffers::detail
