@@ -1,17 +1,22 @@
 // Runs contestants against each other: all of them in every round, in random order, pinned to one processor, in
 // processor time; the median of the rounds counts. On a shared machine only the ratios mean something.
 #pragma once
+#include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -28,115 +33,247 @@ inline double processor_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-inline void pin_to_one_processor() {
+inline void pin_to_processor(unsigned processor) {
   cpu_set_t one;
   CPU_ZERO(&one);
-  CPU_SET(static_cast<unsigned>(sched_getcpu()), &one);
+  CPU_SET(processor, &one);
   sched_setaffinity(0, sizeof one, &one);
 }
 
+inline void pin_to_one_processor() { pin_to_processor(static_cast<unsigned>(sched_getcpu())); }
+
+// --- What the command line asks for ----------------------------------------------------------------------------------
+
+inline bool quick = false;             // few rounds, for a first look
+inline std::vector<std::string> only;  // contestants whose names contain one of these, or all of them
+
+/// PROGRAM [--quick] [--only=TEXT]... [PART]...
+class arguments {
+ public:
+  arguments(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+      const std::string argument = argv[i];
+      if (argument == "--quick")
+        quick = true;
+      else if (argument.starts_with("--only="))
+        only.push_back(argument.substr(7));
+      else
+        parts_.push_back(argument);
+    }
+  }
+  bool asked_for(const std::string& part) const { return parts_.empty() || std::ranges::contains(parts_, part); }
+
+ private:
+  std::vector<std::string> parts_;
+};
+
+// --- Memory ----------------------------------------------------------------------------------------------------------
+
+/// An array in pages of its own that are all touched: it takes nothing from a heap, and what a contestant makes
+/// resident is not mixed up with it.
+template <class T>
+class pages {
+ public:
+  explicit pages(std::size_t count) : count_(count) {
+    void* const memory = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) std::abort();
+    first_ = static_cast<T*>(memory);
+    std::memset(memory, 0, bytes());
+  }
+  pages(pages&& other) noexcept : first_(std::exchange(other.first_, nullptr)), count_(other.count_) {}
+  ~pages() {
+    if (first_) munmap(first_, bytes());
+  }
+  T* begin() const { return first_; }
+  T* end() const { return first_ + count_; }
+  std::size_t size() const { return count_; }
+  T& operator[](std::size_t i) const { return first_[i]; }
+
+ private:
+  std::size_t bytes() const { return std::max<std::size_t>(count_ * sizeof(T), 1); }
+
+  T* first_;
+  std::size_t count_;
+};
+
+/// The memory that this process has made resident since this was constructed, code and other files left out.
+class residence {
+ public:
+  residence() {
+    if (const int file = open("/proc/self/clear_refs", O_WRONLY); file >= 0) {
+      [[maybe_unused]] const auto written = write(file, "5", 1);  // the highest is now the present
+      close(file);
+    }
+    before_ = now();
+  }
+  double peak() const {
+    const status read;
+    return std::max(0.0, read.bytes("VmHWM:") - read.bytes("RssFile:") - before_);
+  }
+  double now() const { return std::max(0.0, status{}.bytes("RssAnon:") - before_); }
+
+ private:
+  class status {
+   public:
+    status() {
+      const int file = open("/proc/self/status", O_RDONLY);
+      const auto length = read(file, text_, sizeof text_ - 1);
+      text_[length < 0 ? 0 : length] = 0;
+      close(file);
+    }
+    double bytes(const char* field) const {
+      const char* const found = std::strstr(text_, field);
+      return found ? 1024 * std::strtod(found + std::strlen(field), nullptr) : 0;
+    }
+
+   private:
+    char text_[8192];
+  };
+
+  double before_ = 0;
+};
+
+// --- Contestants -----------------------------------------------------------------------------------------------------
+
+/// What one run came to. A contestant that this machine does not have returns `absent`.
+struct outcome {
+  double seconds = 0;
+  double peak = 0, kept = 0;  // resident bytes: at most, and when all blocks are given back
+};
+inline constexpr outcome absent{-1, 0, 0};
+
 /// The seconds that one run takes, after some to warm up: for contestants that run in a process of their own.
 template <class Run>
-double timed(Run run) {
-  for (int i = 0; i < 5; ++i) run();
+double timed(Run run, int warm_up = 5, int runs = 3) {
+  for (int i = 0; i < warm_up; ++i) run();
   const double begin = processor_seconds();
-  for (int i = 0; i < 3; ++i) run();
-  return (processor_seconds() - begin) / 3;
+  for (int i = 0; i < runs; ++i) run();
+  return (processor_seconds() - begin) / runs;
 }
 
 struct contestant {
   std::string name;
-  std::function<double()> seconds;  // of one run
-  bool peer = true;                 // somebody else's
-  double median = 0;                // nanoseconds per operation
+  std::function<outcome()> run;
+  bool peer = true;             // somebody else's
+  std::vector<outcome> rounds;  // one of each round
+  double median = 0;            // nanoseconds per operation
+  double peak = 0, kept = 0;    // medians as well
 };
 
 /// A comparison on one question: prints a table, and the targets with what they came to.
 class comparison {
  public:
   comparison(std::string question, std::size_t operations_per_run, int rounds = 31)
-      : question_(std::move(question)), operations_(operations_per_run), rounds_(rounds) {}
+      : question_(std::move(question)),
+        operations_(operations_per_run),
+        rounds_(quick ? std::min(rounds, 3) : rounds) {}
 
-  void ours(std::string name, std::function<void()> run) {
-    all_.push_back({std::move(name), clocked(std::move(run)), false});
+  void ours(std::string name, std::function<void()> run) { add({std::move(name), clocked(std::move(run)), false}); }
+  void peer(std::string name, std::function<void()> run) { add({std::move(name), clocked(std::move(run)), true}); }
+
+  /// These set themselves up and return their seconds or their outcome, in a child process for each round: what one
+  /// leaves in the heap does not help or hinder the others.
+  template <class Run>
+  void ours_alone(std::string name, Run run) {
+    add({std::move(name), forked(std::move(run)), false});
   }
-  void peer(std::string name, std::function<void()> run) {
-    all_.push_back({std::move(name), clocked(std::move(run)), true});
+  template <class Run>
+  void peer_alone(std::string name, Run run) {
+    add({std::move(name), forked(std::move(run)), true});
   }
-  /// These set themselves up and time themselves, in a child process for each round: what one leaves in the heap does
-  /// not help or hinder the others.
-  void ours_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), false}); }
-  void peer_alone(std::string name, double (*seconds)()) { all_.push_back({std::move(name), forked(seconds), true}); }
 
   void measure() {
     std::mt19937 random{42};
     std::vector<std::size_t> order(all_.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::vector<std::vector<double>> times(all_.size());
-    for (int round = -1; round < rounds_; ++round) {
+    for (int round = quick ? 0 : -1; round < rounds_; ++round) {
       std::ranges::shuffle(order, random);
       for (std::size_t i : order) {
-        const double seconds = all_[i].seconds();
-        if (round >= 0) times[i].push_back(seconds);  // the first round warms up
+        const outcome came_to = all_[i].run();
+        if (round >= 0) all_[i].rounds.push_back(came_to);  // the first round warms up
       }
     }
-    for (std::size_t i = 0; i < all_.size(); ++i) {
-      std::ranges::sort(times[i]);
-      all_[i].median = times[i][times[i].size() / 2] * 1e9 / static_cast<double>(operations_);
+    std::erase_if(all_, [](const contestant& c) { return c.rounds.front().seconds < 0; });
+    for (contestant& c : all_) {
+      c.median = median(c, &outcome::seconds) * 1e9 / static_cast<double>(operations_);
+      c.peak = median(c, &outcome::peak);
+      c.kept = median(c, &outcome::kept);
     }
     print();
   }
 
-  double of(const std::string& name) const {
-    for (const contestant& c : all_)
-      if (c.name == name) return c.median;
-    return 0;  // not on this machine
+  const std::vector<contestant>& all() const { return all_; }
+  const contestant* find(const std::string& name) const {
+    const auto found = std::ranges::find(all_, name, &contestant::name);
+    return found == all_.end() ? nullptr : &*found;
   }
-  /// The fastest peer's nanoseconds.
-  double best_peer() const {
-    double best = 0;
-    for (const contestant& c : all_)
-      if (c.peer && (best == 0 || c.median < best)) best = c.median;
-    return best;
-  }
-  /// "target 0.80, reached 0.76: ok".
+  /// Nanoseconds; zero where the machine does not have it.
+  double of(const std::string& name) const { return find(name) ? find(name)->median : 0; }
+  double peak_of(const std::string& name) const { return find(name) ? find(name)->peak : 0; }
+  /// The fastest peer's nanoseconds, and the leanest one's peak.
+  double best_peer() const { return least(&contestant::median); }
+  double leanest_peer() const { return least(&contestant::peak); }
+
+  /// "target 0.80, reached 0.76: ok". Nothing where one of the two compared did not take part.
   void target(const std::string& what, double reached, double at_most) const {
-    if (!(reached > 0)) return;
+    if (!(reached > 0) || std::isinf(reached)) return;
     std::printf("    %-72s at most %.2f: %.2f %s\n", what.c_str(), at_most, reached,
                 reached <= at_most ? "" : "  MISSED");
+    std::fflush(stdout);
   }
 
  private:
-  static std::function<double()> clocked(std::function<void()> run) {
+  void add(contestant c) {
+    if (only.empty() || std::ranges::any_of(only, [&](const std::string& text) { return c.name.contains(text); }))
+      all_.push_back(std::move(c));
+  }
+  static std::function<outcome()> clocked(std::function<void()> run) {
     return [run = std::move(run)] {
       const double begin = processor_seconds();
       run();
-      return processor_seconds() - begin;
+      return outcome{processor_seconds() - begin};
     };
   }
-  static std::function<double()> forked(double (*seconds)()) {
-    return [seconds] {
+  template <class Run>
+  static std::function<outcome()> forked(Run run) {
+    return [run = std::move(run)] {
       int ends[2];
-      double result = 0;
+      outcome result;
       if (pipe(ends) != 0) std::abort();
       if (const pid_t child = fork(); child == 0) {
-        result = seconds();
+        result = outcome{run()};
         _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
       } else {
+        close(ends[1]);  // so that a child that dies ends the reading
         if (read(ends[0], &result, sizeof result) != sizeof result) std::abort();
         waitpid(child, nullptr, 0);
       }
       close(ends[0]);
-      close(ends[1]);
       return result;
     };
   }
+  static double median(const contestant& c, double outcome::* value) {
+    std::vector<double> values;
+    for (const outcome& o : c.rounds) values.push_back(o.*value);
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+  }
+  double least(double contestant::* value) const {
+    double best = 0;
+    for (const contestant& c : all_)
+      if (c.peer && (best == 0 || c.*value < best)) best = c.*value;
+    return best;
+  }
   void print() const {
     const double best = best_peer();
-    std::printf("\n%s\n", question_.c_str());
-    for (const contestant& c : all_)
-      std::printf("    %-48s %10.2f ns   %6.2f x the best peer%s\n", c.name.c_str(), c.median,
-                  best > 0 ? c.median / best : 0, c.peer ? "" : "   *");
+    const bool memory = std::ranges::any_of(all_, [](const contestant& c) { return c.peak > 0; });
+    std::printf("\n%s%s\n", question_.c_str(), memory ? "; resident at most, and when all is given back" : "");
+    for (const contestant& c : all_) {
+      std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
+                  best > 0 ? c.median / best : 0);
+      if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
+      std::printf("%s\n", c.peer ? "" : "   *");
+    }
     std::fflush(stdout);
   }
 

@@ -19,8 +19,9 @@ refuse() { printf '%s; %s.\n' "$needs" "$*" >&2; exit 1; }
 
 packages=(clang-22 clang-tools-22 libclang-rt-22-dev libc++-19-dev libc++abi-19-dev cmake ninja-build
           libmsgsl-dev libboost1.83-dev libopenblas-dev dpkg-dev binutils)
-# Peers of the benchmarks, each left out of its table where it cannot be installed.
-peers=(libmimalloc-dev libfoonathan-memory-dev libboost-container1.83-dev)
+# Peers of the benchmarks, each left out of its table where it cannot be installed, and a program whose allocations they
+# repeat.
+peers=(libmimalloc-dev libjemalloc-dev libfoonathan-memory-dev libboost-container1.83-dev sqlite3)
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 recent_cmake() { cmake --version 2>/dev/null | awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 3 || v[2] >= 28) }'; }
@@ -79,7 +80,7 @@ install_packages() {
   local peer
   for peer in "${wanted[@]}"; do
     [ -e "$build/apt/without-$peer" ] && continue
-    say "installing $peer, a peer in the benchmarks"
+    say "installing $peer for the benchmarks"
     apt_install "$peer" || { say "$peer is not to be had: the benchmarks go without it"; : > "$build/apt/without-$peer"; }
   done
 }

@@ -8,17 +8,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <list>
-#include <map>
 #include <memory>
 #include <memory_resource>
 #include <numeric>
 #include <random>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "containers.h"
 #include "driver.h"
 
 #ifdef BENCH_MIMALLOC
@@ -336,28 +334,7 @@ void restore_after_many_slabs() {
 // --- W5: containers of 100 000 elements
 // --------------------------------------------------------------------------------
 
-constexpr std::uint32_t elements = 100'000;
-
-void build_unordered_map(std::pmr::memory_resource* memory) {
-  std::pmr::unordered_map<std::uint64_t, std::uint64_t> map{memory};
-  for (std::uint64_t i = 0; i < elements; ++i) map.emplace(i * 0x9e3779b97f4a7c15, i);
-  bench::use(map.size());
-}
-void build_map(std::pmr::memory_resource* memory) {
-  std::pmr::map<std::uint64_t, std::uint64_t> map{memory};
-  for (std::uint64_t i = 0; i < elements; ++i) map.emplace(i * 0x9e3779b97f4a7c15, i);
-  bench::use(map.size());
-}
-void build_list(std::pmr::memory_resource* memory) {
-  std::pmr::list<std::uint64_t> list{memory};
-  for (std::uint64_t i = 0; i < elements; ++i) list.push_back(i);
-  bench::use(list.size());
-}
-void build_strings(std::pmr::memory_resource* memory) {
-  std::pmr::vector<std::pmr::string> strings{memory};
-  for (std::uint32_t i = 0; i < elements; ++i) strings.emplace_back("a string that is on the heap in every library");
-  bench::use(strings.size());
-}
+using namespace bench::containers;
 
 template <void (*Build)(std::pmr::memory_resource*)>
 void container(const char* name, double& against_growing, double& against_touched) {
@@ -407,17 +384,15 @@ void containers() {
 
 int main(int argc, char** argv) {
   bench::pin_to_one_processor();
-  const auto asked_for = [&](const std::string& part) {
-    return argc < 2 || std::any_of(argv + 1, argv + argc, [&](const char* a) { return part == a; });
-  };
-  if (asked_for("tight")) {
+  const bench::arguments arguments{argc, argv};
+  if (arguments.asked_for("tight")) {
     tight_allocation("W1: 1000 blocks of 8..256 bytes aligned to 8 or 16, then all back; per block",
                      requests(1000, 8, 256));
     tight_allocation("W1: 1000 blocks of 32 bytes, then all back; per block", requests(1000, 32, 32));
   }
-  if (asked_for("scope")) scope_around_a_computation();
-  if (asked_for("edge")) scope_at_an_edge();
-  if (asked_for("many")) many_blocks();
-  if (asked_for("restore")) restore_after_many_slabs();
-  if (asked_for("containers")) containers();
+  if (arguments.asked_for("scope")) scope_around_a_computation();
+  if (arguments.asked_for("edge")) scope_at_an_edge();
+  if (arguments.asked_for("many")) many_blocks();
+  if (arguments.asked_for("restore")) restore_after_many_slabs();
+  if (arguments.asked_for("containers")) containers();
 }

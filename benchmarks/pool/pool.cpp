@@ -1,0 +1,238 @@
+// How fast is the pool, and how lean? Blocks of mixed sizes that come and go, big blocks, standard containers, and what
+// real programs allocate, each against the peers that this machine has, all through memory_resource*. Every run is a
+// process of its own, which has one allocator only.
+//
+//     benchmarks/run pool
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory_resource>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "containers.h"
+#include "driver.h"
+#include "peers.h"
+import buffers;
+
+namespace {
+
+// Who takes part.
+const std::vector<bench::contender> everybody{
+    // {"pool_resource", bench::made<buffers::pool_resource>, false},
+    {"std unsynchronized_pool_resource", bench::made<std::pmr::unsynchronized_pool_resource>},
+    {"Boost unsynchronized_pool_resource", bench::boost_unsynchronized},
+    {"foonathan memory_pool_collection", bench::foonathan_pools},
+    {"new/delete (glibc)", std::pmr::new_delete_resource},
+    {"mimalloc", bench::mimalloc::make},
+    {"jemalloc", bench::jemalloc::make},
+    {"tbbmalloc", bench::tbbmalloc::make},
+};
+
+using making = std::pmr::memory_resource* (*)();
+
+/// Sizes whose logarithm is distributed evenly.
+class log_uniform {
+ public:
+  log_uniform(double least, double most) : logarithm_(std::log(least), std::log(most)) {}
+  std::uint32_t operator()(std::mt19937_64& random) { return static_cast<std::uint32_t>(std::exp(logarithm_(random))); }
+
+ private:
+  std::uniform_real_distribution<double> logarithm_;
+};
+
+inline void touch(void* block) { *static_cast<volatile std::uint64_t*>(block) = 1; }
+
+// --- Churn: a random block goes, another of a random size comes
+// ----------------------------------------------------------
+
+/// The block in `slot` is replaced. Repeating all the events makes sense: the first ones know what size the last ones
+/// leave behind.
+struct replacement {
+  std::uint32_t slot, old_bytes, bytes;
+};
+
+class churn {
+ public:
+  churn(std::size_t live, std::size_t events, log_uniform sizes) : first_(live), events_(events) {
+    std::mt19937_64 random{1};
+    for (std::uint32_t& bytes : first_) bytes = sizes(random);
+    for (replacement& e : events_) e = {static_cast<std::uint32_t>(random() % live), 0, sizes(random)};
+    for (const replacement& e : events_) first_[e.slot] = e.bytes;
+    bench::pages<std::uint32_t> now(live);
+    std::ranges::copy(first_, now.begin());
+    for (replacement& e : events_) e.old_bytes = std::exchange(now[e.slot], e.bytes);
+  }
+
+  bench::outcome through(making make, int passes) const {
+    bench::pages<void*> slots(first_.size());
+    const bench::residence resident;
+    std::pmr::memory_resource* const memory = make();
+    if (!memory) return bench::absent;
+    for (std::size_t i = 0; i < slots.size(); ++i) touch(slots[i] = memory->allocate(first_[i]));
+    const double seconds = bench::timed(
+        [&] {
+          for (const replacement e : events_) {
+            memory->deallocate(slots[e.slot], e.old_bytes);
+            void* const block = memory->allocate(e.bytes);
+            touch(block);
+            slots[e.slot] = block;
+          }
+        },
+        1, passes);
+    const double peak = resident.peak();
+    for (std::size_t i = 0; i < slots.size(); ++i) memory->deallocate(slots[i], first_[i]);
+    return {seconds, peak, resident.now()};
+  }
+
+  /// What the loop and the touching cost without any allocator.
+  bench::outcome alone(int passes) const {
+    bench::pages<void*> slots(first_.size());
+    bench::pages<char[64]> blocks(first_.size());
+    for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = blocks[i];
+    return {bench::timed(
+        [&] {
+          for (const replacement e : events_) {
+            void* const block = slots[e.slot];
+            bench::use(e.old_bytes);
+            bench::use(e.bytes);
+            touch(block);
+            slots[e.slot] = block;
+          }
+        },
+        1, passes)};
+  }
+
+ private:
+  bench::pages<std::uint32_t> first_;
+  bench::pages<replacement> events_;
+};
+
+void churning(const std::string& sizes, std::uint32_t most, std::size_t live, double at_most) {
+  const bool few = live <= 10'000;
+  const std::size_t events = few ? 1 << 16 : 1 << 19;
+  const int passes = few ? 8 : 1;
+  const churn work(live, events, {16, static_cast<double>(most) + 1});
+  bench::comparison contest(
+      "W3: " + sizes + ", " + std::to_string(live) + " live; free a random one, allocate, touch the first word", events,
+      7);
+  contest.ours_alone("(the loop alone)", [&] { return work.alone(passes); });
+  bench::enter(contest, everybody, [&](making make) { return work.through(make, passes); });
+  contest.measure();
+  contest.target("pool_resource / best peer", contest.of("pool_resource") / contest.best_peer(), at_most);
+}
+
+// --- Big blocks: 8 at a time, one byte of each page touched
+// --------------------------------------------------------------
+
+constexpr std::size_t page = 4096;
+
+void touch_pages(void* block, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += page) static_cast<volatile char*>(block)[i] = 1;
+}
+
+void big_blocks(const std::string& question, std::size_t live, const bench::pages<replacement>& events,
+                bool with_targets) {
+  std::size_t pages = 0;
+  for (const replacement& e : events) pages += (e.bytes + page - 1) / page;
+  bench::comparison contest(question + "; per page", pages, 7);
+  bench::enter(contest, everybody, [&](making make) -> bench::outcome {
+    struct block {
+      void* at;
+      std::size_t bytes;
+    };
+    bench::pages<block> slots(live);
+    const bench::residence resident;
+    std::pmr::memory_resource* const memory = make();
+    if (!memory) return bench::absent;
+    const auto give_back = [&](block& b) {
+      if (b.at) memory->deallocate(b.at, b.bytes);
+      b = {};
+    };
+    const double seconds = bench::timed(
+        [&] {
+          for (const replacement& e : events) {
+            give_back(slots[e.slot]);
+            slots[e.slot] = {memory->allocate(e.bytes), e.bytes};
+            touch_pages(slots[e.slot].at, e.bytes);
+          }
+          for (block& b : slots) give_back(b);
+        },
+        1, 1);
+    return {seconds, resident.peak(), resident.now()};
+  });
+  contest.measure();
+  if (!with_targets) return;
+  contest.target("pool_resource / best peer", contest.of("pool_resource") / contest.best_peer(), 0.60);
+  contest.target("pool_resource's resident memory / mimalloc's",
+                 contest.peak_of("pool_resource") / contest.peak_of("mimalloc"), 1.5);
+}
+
+void big() {
+  std::mt19937_64 random{2};
+  log_uniform sizes(64 << 10, 32 << 20);
+  bench::pages<replacement> mixed(300);
+  for (replacement& e : mixed) e = {static_cast<std::uint32_t>(random() % 8), 0, sizes(random)};
+  big_blocks("blocks of 64 KiB to 32 MiB, 8 live; free a random one, allocate, touch every page", 8, mixed, true);
+  for (const std::uint32_t bytes : {64u << 10, 1u << 20, 32u << 20}) {
+    bench::pages<replacement> same((256u << 20) / bytes);
+    for (replacement& e : same) e = {0, 0, bytes};
+    big_blocks("one block of " + std::to_string(bytes >> 10) + " KiB after the other, every page touched", 1, same,
+               false);
+  }
+}
+
+// --- Containers on a resource that lives longer than they do
+// -------------------------------------------------------------
+
+void containers() {
+  constexpr struct {
+    const char* name;
+    void (*build)(std::pmr::memory_resource*);
+  } kinds[] = {{"unordered_map", bench::containers::build_unordered_map},
+               {"map", bench::containers::build_map},
+               {"list", bench::containers::build_list},
+               {"vector<string>", bench::containers::build_strings}};
+  std::map<std::string, double> products;  // of a contestant's four times
+  for (const auto& kind : kinds) {
+    bench::comparison contest(
+        std::string("W5: std::pmr::") + kind.name + " of 100 000 elements, built and destroyed; per element",
+        bench::containers::elements, 7);
+    bench::enter(contest, everybody, [&](making make) -> bench::outcome {
+      const bench::residence resident;
+      std::pmr::memory_resource* const memory = make();
+      if (!memory) return bench::absent;
+      const double seconds = bench::timed([&] { kind.build(memory); }, 2, 3);
+      return {seconds, resident.peak(), resident.now()};
+    });
+    contest.measure();
+    for (const bench::contestant& c : contest.all()) products.try_emplace(c.name, 1.0).first->second *= c.median;
+    contest.target("pool_resource / best peer", contest.of("pool_resource") / contest.best_peer(), 1.05);
+  }
+  std::printf("\nW5: geometric means of the four\n");
+  double best = 0;
+  for (const auto& [name, product] : products) {
+    std::printf("    %-48s %10.2f ns\n", name.c_str(), std::pow(product, 0.25));
+    if (name != "pool_resource" && (best == 0 || product < best)) best = product;
+  }
+  bench::comparison("", 1).target("pool_resource / best peer", std::pow(products["pool_resource"] / best, 0.25), 0.90);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::make_room_for_libraries(argv);
+  bench::pin_to_one_processor();
+  const bench::arguments arguments{argc, argv};
+  if (arguments.asked_for("churn")) {
+    churning("16 B to 1 KiB", 1 << 10, 1'000, 0.85);
+    churning("16 B to 64 KiB", 64 << 10, 1'000, 0.85);
+    churning("16 B to 1 KiB", 1 << 10, 100'000, 0.95);
+    churning("16 B to 64 KiB", 64 << 10, 100'000, 0.80);
+  }
+  if (arguments.asked_for("containers")) containers();
+  if (arguments.asked_for("big")) big();
+}
