@@ -22,7 +22,7 @@ namespace {
 
 // Who takes part.
 const std::vector<bench::contender> everybody{
-    // {"pool_resource", bench::made<buffers::pool_resource>, false},
+    {"pool_resource", bench::made<buffers::pool_resource>, false},
     {"std unsynchronized_pool_resource", bench::made<std::pmr::unsynchronized_pool_resource>},
     {"Boost unsynchronized_pool_resource", bench::boost_unsynchronized},
     {"foonathan memory_pool_collection", bench::foonathan_pools},

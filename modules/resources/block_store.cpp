@@ -61,8 +61,25 @@ block_store::~block_store() { release(); }
 // -----------------------------------------------------------------------------------------------------------
 
 block_list block_store::take(std::size_t size_class, std::size_t most) noexcept {
-  run* const from = available_[size_class];
-  if (from == nullptr) return {};
+  if (available_[size_class] == 0) return {};
+  block_list taken = take_batch(size_class);
+  if (taken.count == 0) taken = take_from_runs(size_class, most);
+  available_[size_class] -= taken.count;
+  in_use_[size_class] += taken.count;
+  return taken;
+}
+
+block_list block_store::take_batch(std::size_t size_class) noexcept {
+  void* const first = batches_[size_class];
+  if (first == nullptr) return {};
+  batches_[size_class] = next_block(static_cast<void**>(first) + 1);
+  batched_bytes_ -= list_depth(size_class) * bytes_of(size_class);
+  return {first, list_depth(size_class), true};
+}
+
+// From the first run that has some, in the order of their addresses.
+block_list block_store::take_from_runs(std::size_t size_class, std::size_t most) noexcept {
+  run* const from = partial_[size_class];
   if (from->available == from->carved) empty_pages_ -= from->pages;
   std::byte* const memory = from->memory();
   const std::size_t bytes = bytes_of(size_class);
@@ -82,7 +99,7 @@ block_list block_store::take(std::size_t size_class, std::size_t most) noexcept 
   }
   link_block(last, nullptr);
   from->available = static_cast<std::uint16_t>(from->available - taken.count);
-  if (from->available == 0) unlink(available_[size_class], from);
+  if (from->available == 0) unlink(partial_[size_class], from);
   return taken;
 }
 
@@ -91,6 +108,7 @@ void* block_store::carve(std::size_t size_class) {
     run* const made = allocate_run(pages_of(size_class));
     made->is = run::whole;
     made->size_class = static_cast<std::uint8_t>(size_class);
+    ++in_use_[size_class];
     return made->memory();
   }
   run* from = carving_[size_class];
@@ -105,40 +123,57 @@ void* block_store::carve(std::size_t size_class) {
   if (from->available == from->carved && from->carved != 0) empty_pages_ -= from->pages;
   void* const block = from->memory() + from->carved++ * bytes_of(size_class);
   if (from->carved == blocks_per_run(size_class)) carving_[size_class] = nullptr;
+  ++in_use_[size_class];
   return block;
 }
 
-void block_store::give(std::size_t size_class, void* first) noexcept {
+void block_store::give(std::size_t size_class, block_list blocks) noexcept {
+  in_use_[size_class] -= blocks.count;
+  if (size_class >= shared_classes) {
+    while (void* const block = blocks.first) {
+      blocks.first = next_block(block);
+      free_run(run_of(block));
+    }
+    return;
+  }
+  available_[size_class] += blocks.count;
+  if (!blocks.near || blocks.count != list_depth(size_class)) return give_to_runs(size_class, blocks.first);
+  link_block(static_cast<void**>(blocks.first) + 1, batches_[size_class]);
+  batches_[size_class] = blocks.first;
+  batched_bytes_ += blocks.count * bytes_of(size_class);
+}
+
+void block_store::give_to_runs(std::size_t size_class, void* first) noexcept {
+  const std::size_t bytes = pages_of(size_class) * page_bytes;
+  run* to = nullptr;
+  std::uintptr_t start = 0;
   while (void* const block = first) {
     first = next_block(block);
-    run* const to = run_of(block);
-    if (size_class >= shared_classes) {
-      free_run(to);
-      continue;
+    if (to == nullptr || address(block) - start >= bytes) {
+      to = run_of(block);
+      start = address(to->memory());
     }
-    const std::size_t number =
-        block_number(static_cast<std::size_t>(static_cast<std::byte*>(block) - to->memory()), size_class);
+    const std::size_t number = block_number(address(block) - start, size_class);
     to->bits[number / 64] |= bit(number);
     if (to->available++ == 0) {
       to->previous = nullptr;
-      to->next = available_[size_class];
+      to->next = partial_[size_class];
       if (to->next != nullptr) to->next->previous = to;
-      available_[size_class] = to;
+      partial_[size_class] = to;
     }
     if (to->available == to->carved) empty_pages_ += to->pages;
   }
 }
 
-std::size_t block_store::available(std::size_t size_class) const noexcept {
-  std::size_t sum = 0;
-  if (size_class < shared_classes)
-    for (const run* r = available_[size_class]; r != nullptr; r = r->next) sum += r->available;
-  return sum;
+void block_store::unpack_batches() noexcept {
+  for (std::size_t c = 0; c < shared_classes; ++c)
+    for (block_list batch = take_batch(c); batch.count != 0; batch = take_batch(c)) give_to_runs(c, batch.first);
 }
 
 void block_store::take_all_back() noexcept {
-  empty_pages_ = 0;
-  std::ranges::fill(available_, nullptr);
+  empty_pages_ = batched_bytes_ = 0;
+  std::ranges::fill(partial_, nullptr);
+  std::ranges::fill(batches_, nullptr);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
@@ -152,6 +187,8 @@ void block_store::take_all_back() noexcept {
         owner_.hold(r->memory(), r->size_class);
         continue;
       }
+      available_[r->size_class] += static_cast<std::size_t>(r->carved - r->available);
+      in_use_[r->size_class] -= static_cast<std::size_t>(r->carved - r->available);
       if (r->carved == 0) continue;
       for (std::size_t word = 0; word < 4; ++word) {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
@@ -159,7 +196,7 @@ void block_store::take_all_back() noexcept {
       }
       r->available = r->carved;
       empty_pages_ += r->pages;
-      run*& list = available_[r->size_class];
+      run*& list = partial_[r->size_class];
       r->previous = nullptr;
       r->next = list;
       if (list != nullptr) list->previous = r;
@@ -316,7 +353,7 @@ void block_store::unlink(run*& list, run* r) noexcept {
 
 // Before memory is used that never was: collects what lies idle, when that is enough to matter, or all of it.
 bool block_store::reclaim(std::size_t bytes, bool all) noexcept {
-  const std::size_t idle = owner_.held_whole_bytes() + empty_pages_ * page_bytes;
+  const std::size_t idle = owner_.held_whole_bytes() + batched_bytes_ + empty_pages_ * page_bytes;
   if (!all && (idle < bytes || idle / page_bytes < touched_pages_ / 16)) return false;
   owner_.give_held(all);
   free_empty_runs();
@@ -324,12 +361,14 @@ bool block_store::reclaim(std::size_t bytes, bool all) noexcept {
 }
 
 void block_store::free_empty_runs() noexcept {
+  unpack_batches();
   for (std::size_t c = 0; c < shared_classes; ++c) {
-    for (run *r = available_[c], *next; r != nullptr; r = next) {
+    for (run *r = partial_[c], *next; r != nullptr; r = next) {
       next = r->next;
       if (r->available != r->carved) continue;
-      unlink(available_[c], r);
+      unlink(partial_[c], r);
       empty_pages_ -= r->pages;
+      available_[c] -= r->available;
       if (carving_[c] == r) carving_[c] = nullptr;
       free_run(r);
     }
@@ -444,6 +483,9 @@ void block_store::give_spare(std::size_t keep_bytes) noexcept {
 
 std::size_t block_store::releasable() const noexcept {
   std::size_t sum = 0;
+  for (void* batch : batches_)
+    for (; batch != nullptr; batch = next_block(static_cast<void**>(batch) + 1))
+      for (const void* block = batch; block != nullptr; block = next_block(block)) count_held(block);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     std::size_t in_use = 0;
@@ -462,11 +504,14 @@ void block_store::release() noexcept {
   if (chunks_ != few_chunks_) upstream_->deallocate(chunks_, chunk_room_ * sizeof(chunk*), alignof(chunk*));
   chunks_ = few_chunks_;
   chunk_room_ = std::size(few_chunks_);
-  std::ranges::fill(available_, nullptr);
+  std::ranges::fill(batches_, nullptr);
+  std::ranges::fill(partial_, nullptr);
   std::ranges::fill(carving_, nullptr);
+  std::ranges::fill(available_, 0);
+  std::ranges::fill(in_use_, 0);
   std::ranges::fill(bins_, nullptr);
   std::ranges::fill(filled_, 0);
-  empty_pages_ = touched_pages_ = 0;
+  empty_pages_ = batched_bytes_ = touched_pages_ = 0;
 }
 
 }  // namespace buffers::detail

@@ -63,6 +63,7 @@ struct alignas(64) chunk {
 struct block_list {
   void* first = nullptr;
   std::size_t count = 0;
+  bool near = false;  // they lie close together, in the order of the list
 };
 
 // A free block's first word leads to the next one, while AddressSanitizer holds the block to be out of bounds.
@@ -72,7 +73,6 @@ struct block_list {
 [[gnu::no_sanitize("address")]] inline void link_block(void* block, void* next) noexcept {
   *static_cast<void**>(block) = next;
 }
-
 struct store_options {
   std::size_t first_chunk, largest_chunk, spare;
 };
@@ -102,12 +102,11 @@ class block_store {
   /// A block that has not been in use before. Throws what upstream throws.
   [[nodiscard]] void* carve(std::size_t size_class);
   /// Takes back blocks of this class.
-  void give(std::size_t size_class, void* first) noexcept;
-  /// Whether take() would find some.
-  [[nodiscard]] bool has(std::size_t size_class) const noexcept {
-    return size_class < shared_classes && available_[size_class] != nullptr;
-  }
-  [[nodiscard]] std::size_t available(std::size_t size_class) const noexcept;
+  void give(std::size_t size_class, block_list blocks) noexcept;
+  /// How many blocks of the class take() could give ...
+  [[nodiscard]] std::size_t available(std::size_t size_class) const noexcept { return available_[size_class]; }
+  /// ... and how many there are besides: in use, or held by the holder.
+  [[nodiscard]] std::size_t in_use(std::size_t size_class) const noexcept { return in_use_[size_class]; }
 
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;
@@ -146,14 +145,23 @@ class block_store {
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
+  block_list take_batch(std::size_t size_class) noexcept;
+  block_list take_from_runs(std::size_t size_class, std::size_t most) noexcept;
+  void give_to_runs(std::size_t size_class, void* first) noexcept;
+  void unpack_batches() noexcept;
   void free_empty_runs() noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
 
-  run* available_[shared_classes] = {};  // runs with free blocks
-  run* carving_[shared_classes] = {};    // the run that fresh blocks come from
+  // Full lists of blocks that lie close together, as they came; linked through the second words of the first blocks.
+  void* batches_[shared_classes] = {};
+  run* partial_[shared_classes] = {};  // runs with free blocks
+  run* carving_[shared_classes] = {};  // the run that fresh blocks come from
+  std::size_t available_[classes] = {};
+  std::size_t in_use_[classes] = {};
   run* bins_[bins] = {};
   std::uint64_t filled_[2] = {};   // bins that are not empty
+  std::size_t batched_bytes_ = 0;
   std::size_t empty_pages_ = 0;    // of shared runs without a block in use
   std::size_t touched_pages_ = 0;  // in all chunks, up to their frontiers
   mutable chunk* last_found_ = nullptr;

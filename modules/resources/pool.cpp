@@ -17,11 +17,10 @@ using detail::bytes_of, detail::classes, detail::shared_classes;
 
 namespace {
 
-// How many blocks a list holds: about 64 KiB.
-std::ptrdiff_t depth(std::size_t size_class) {
-  if (size_class >= shared_classes) return PTRDIFF_MAX;  // these are counted in bytes
-  return static_cast<std::ptrdiff_t>(std::clamp<std::size_t>(64 * 1024 / bytes_of(size_class), 8, 256));
-}
+using detail::list_depth;
+
+// Blocks of greater classes are few, and kept account of by their bytes.
+constexpr std::size_t largest_listed_class = detail::class_of(std::size_t{1} << 20);
 
 // The class of the bucket that a request falls into.
 std::size_t bucket_class(std::size_t bytes, std::size_t alignment) {
@@ -50,59 +49,53 @@ pool_resource::pool_resource(const pool_options& options, gsl::not_null<std::pmr
 pool_resource::~pool_resource() { release(); }
 
 void pool_resource::forget_lists() noexcept {
-  for (std::size_t c = 0; c < classes; ++c) {
-    list& of = lists_[c];
-    of.first = nullptr;
-    of.given = of.hits + reserves_[c].fresh;  // none is in use
-    of.most = static_cast<std::ptrdiff_t>(of.given - of.hits);
-    if (depth(c) != PTRDIFF_MAX)
-      of.most += depth(c);
-    else
-      of.most = PTRDIFF_MAX;
-    reserves_[c].second = {};
-  }
-  held_whole_bytes_ = 0;
+  std::ranges::fill(first_, nullptr);
+  std::ranges::fill(second_, detail::block_list{});
+  for (std::size_t c = 0; c < classes; ++c) set_held(c, 0);
+  held_large_bytes_ = 0;
 }
 
-// --- allocate and deallocate
-// ------------------------------------------------------------------------------------------
+// --- allocate and deallocate ------------------------------------------------------------------------------------------
 
 void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);
   if (is_oversize(bytes, alignment)) return allocate_oversize(bytes, alignment);
-  void* const block = take(detail::class_of(bytes, alignment));
+  void* const block = take(detail::class_of(bytes, alignment), bytes);
   detail::unpoison_in_program(block, bytes);
   return block;
 }
 
-void* pool_resource::take(std::size_t size_class) {
+void* pool_resource::take(std::size_t size_class, std::size_t bytes) {
   void* block = take_listed(size_class);
   if (block == nullptr) {
     block = store_.carve(size_class);
-    ++reserves_[size_class].fresh;
+    ++misses_[size_class];
   }
-  unused_peak_ -= static_cast<std::ptrdiff_t>(bytes_of(size_class));
-  if (unused_peak_ < 0) raise_peak();
+  handed_out(bytes);
   if constexpr (detail::hardened) note_taken(block);
   return block;
 }
 
 // A block that was in use before; null when there is none.
 void* pool_resource::take_listed(std::size_t size_class) noexcept {
-  list& of = lists_[size_class];
-  if (of.first == nullptr && size_class < shared_classes) {
-    detail::block_list more = std::exchange(reserves_[size_class].second, {});
-    if (more.count == 0) more = store_.take(size_class, static_cast<std::size_t>(depth(size_class)));
-    of.first = more.first;
-    of.most = static_cast<std::ptrdiff_t>(of.given - of.hits - more.count) + depth(size_class);
+  if (first_[size_class] == nullptr) {
+    detail::block_list more = std::exchange(second_[size_class], {});
+    if (more.count == 0) more = store_.take(size_class, list_depth(size_class));
+    first_[size_class] = more.first;
+    set_held(size_class, more.count);
   }
-  void* const block = of.first;
+  void* const block = first_[size_class];
   if (block == nullptr) return nullptr;
-  of.first = detail::next_block(block);
-  ++of.hits;
-  if (size_class >= shared_classes) held_whole_bytes_ -= bytes_of(size_class);
+  first_[size_class] = detail::next_block(block);
+  ++taken_[size_class];
+  if (size_class > largest_listed_class) held_large_bytes_ -= bytes_of(size_class);
   return block;
+}
+
+void pool_resource::handed_out(std::size_t bytes) noexcept {
+  below_peak_ -= static_cast<std::ptrdiff_t>(bytes);
+  if (below_peak_ < 0) raise_peak();
 }
 
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
@@ -110,51 +103,60 @@ void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t 
   if (is_oversize(bytes, alignment))
     return give_upstream(
         reinterpret_cast<oversize*>(static_cast<std::byte*>(block) + detail::round_up(bytes, alignof(oversize))));
-  give(block, detail::class_of(bytes, alignment));
+  give(block, detail::class_of(bytes, alignment), bytes);
 }
 
-void pool_resource::give(void* block, std::size_t size_class) noexcept {
-  list& of = lists_[size_class];
-  detail::link_block(block, of.first);
-  of.first = block;
+void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes) noexcept {
+  detail::link_block(block, first_[size_class]);
+  first_[size_class] = block;
   detail::poison_in_program(block, bytes_of(size_class));
-  unused_peak_ += static_cast<std::ptrdiff_t>(bytes_of(size_class));
-  if (static_cast<std::ptrdiff_t>(++of.given - of.hits) > of.most) make_room(of);
-  if (size_class < shared_classes) return;
-  held_whole_bytes_ += bytes_of(size_class);
-  if (held_whole_bytes_ > spare_) give_held(false);
+  below_peak_ += static_cast<std::ptrdiff_t>(bytes);
+  if (++given_[size_class] > taken_[size_class]) make_room(size_class);
+  if (size_class > largest_listed_class && (held_large_bytes_ += bytes_of(size_class)) > spare_) give_held(false);
 }
 
-void pool_resource::make_room(list& full) noexcept {
-  const auto size_class = static_cast<std::size_t>(&full - lists_);
-  detail::block_list& second = reserves_[size_class].second;
-  store_.give(size_class, second.first);
-  second = {full.first, static_cast<std::size_t>(depth(size_class)) + 1};
-  full.first = nullptr;
-  full.most = static_cast<std::ptrdiff_t>(full.given - full.hits) + depth(size_class);
+// Keeps the newest block, so that a program at the edge does not come here each time.
+void pool_resource::make_room(std::size_t size_class) noexcept {
+  void* const newest = first_[size_class];
+  detail::block_list& second = second_[size_class];
+  // The newest blocks of two lists filled in a row are as far apart as one list is long when blocks come in order.
+  const std::uintptr_t now = detail::address(newest), before = detail::address(second.first);
+  const std::size_t apart = std::max(now, before) - std::min(now, before);
+  if (size_class > largest_listed_class) held_large_bytes_ -= second.count * bytes_of(size_class);
+  store_.give(size_class, second);
+  second = {detail::next_block(newest), held(size_class) - 1, apart <= 2 * list_depth(size_class) * bytes_of(size_class)};
+  detail::link_block(newest, nullptr);
+  set_held(size_class, 1);
 }
 
-std::size_t pool_resource::listed(std::size_t size_class) const noexcept {
-  std::size_t sum = reserves_[size_class].second.count;
-  for (const void* block = lists_[size_class].first; block != nullptr; block = detail::next_block(block)) ++sum;
+std::size_t pool_resource::held(std::size_t size_class) const noexcept {
+  return static_cast<std::size_t>(given_[size_class] - taken_[size_class]) + list_depth(size_class);
+}
+
+void pool_resource::set_held(std::size_t size_class, std::size_t count) noexcept {
+  given_[size_class] = taken_[size_class] + static_cast<std::int64_t>(count - list_depth(size_class));
+}
+
+std::size_t pool_resource::held_whole_bytes() const noexcept {
+  std::size_t sum = 0;
+  for (std::size_t c = shared_classes; c < classes; ++c) sum += (held(c) + second_[c].count) * bytes_of(c);
   return sum;
 }
 
 void pool_resource::give_held(bool shared) noexcept {
-  held_whole_bytes_ = 0;
+  held_large_bytes_ = 0;
   for (std::size_t c = shared ? 0 : shared_classes; c < classes; ++c) {
-    list& of = lists_[c];
-    store_.give(c, std::exchange(of.first, nullptr));
-    store_.give(c, std::exchange(reserves_[c].second, {}).first);
-    if (c < shared_classes) of.most = static_cast<std::ptrdiff_t>(of.given - of.hits) + depth(c);
+    store_.give(c, {std::exchange(first_[c], nullptr), held(c)});
+    store_.give(c, std::exchange(second_[c], {}));
+    set_held(c, 0);
   }
 }
 
 void pool_resource::hold(void* block, std::size_t size_class) noexcept {
-  list& of = lists_[size_class];
-  detail::link_block(block, of.first);
-  of.first = block;
-  held_whole_bytes_ += bytes_of(size_class);
+  detail::link_block(block, first_[size_class]);
+  first_[size_class] = block;
+  ++given_[size_class];
+  if (size_class > largest_listed_class) held_large_bytes_ += bytes_of(size_class);
 }
 
 // --- get and put
@@ -164,11 +166,11 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
   detail::require_alignment(alignment);
   if (bytes == 0 || is_oversize(bytes, alignment)) return {};
   const std::size_t size_class = bucket_class(bytes, alignment);
-  if (lists_[size_class].first == nullptr && reserves_[size_class].second.count == 0 && !store_.has(size_class)) {
-    ++reserves_[size_class].failed;
+  if (first_[size_class] == nullptr && second_[size_class].count == 0 && store_.available(size_class) == 0) {
+    ++misses_[size_class];
     return {};
   }
-  auto* const block = static_cast<std::byte*>(take(size_class));
+  auto* const block = static_cast<std::byte*>(take(size_class, bytes_of(size_class)));
   detail::unpoison_in_program(block, bytes_of(size_class));
   return {block, bytes_of(size_class)};
 }
@@ -178,7 +180,7 @@ std::span<std::byte> pool_resource::get(std::size_t bytes, std::size_t alignment
   if (bytes == 0) return {};
   if (is_oversize(bytes, alignment)) return {static_cast<std::byte*>(allocate_oversize(bytes, alignment)), bytes};
   const std::size_t size_class = bucket_class(bytes, alignment);
-  auto* const block = static_cast<std::byte*>(take(size_class));
+  auto* const block = static_cast<std::byte*>(take(size_class, bytes_of(size_class)));
   detail::unpoison_in_program(block, bytes_of(size_class));
   return {block, bytes_of(size_class)};
 }
@@ -200,7 +202,7 @@ void pool_resource::put(std::span<std::byte> block) {
     if (!store_.note_in_use(block.data(), false))
       throw std::invalid_argument("buffers: put: the block is in the pool already");
   }
-  give(block.data(), size_class);
+  give(block.data(), size_class, block.size());
 }
 
 // --- blocks of upstream's own
@@ -216,8 +218,7 @@ void* pool_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
   oversize_ = made;
   ++oversize_count_;
   oversize_bytes_ += size + sizeof(oversize);
-  unused_peak_ -= static_cast<std::ptrdiff_t>(size);
-  if (unused_peak_ < 0) raise_peak();
+  handed_out(size);
   return memory;
 }
 
@@ -232,7 +233,7 @@ void pool_resource::give_upstream(oversize* block) noexcept {
   if (block->next != nullptr) block->next->previous = block->previous;
   --oversize_count_;
   oversize_bytes_ -= block->bytes + sizeof(oversize);
-  unused_peak_ += static_cast<std::ptrdiff_t>(block->bytes);
+  below_peak_ += static_cast<std::ptrdiff_t>(block->bytes);
   store_.upstream()->deallocate(block->block, block->bytes + sizeof(oversize), block->alignment);
 }
 
@@ -243,14 +244,14 @@ void pool_resource::clear() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
   forget_lists();
   store_.take_all_back();
-  unused_peak_ = static_cast<std::ptrdiff_t>(peak_);
+  below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
 
 void pool_resource::release() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
   forget_lists();
   store_.release();
-  unused_peak_ = static_cast<std::ptrdiff_t>(peak_);
+  below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
 
 std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
@@ -262,9 +263,9 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
 
 std::size_t pool_resource::releasable() const noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
-    for (const void* block = lists_[c].first; block != nullptr; block = detail::next_block(block))
+    for (const void* block = first_[c]; block != nullptr; block = detail::next_block(block))
       store_.count_held(block);
-    for (const void* block = reserves_[c].second.first; block != nullptr; block = detail::next_block(block))
+    for (const void* block = second_[c].first; block != nullptr; block = detail::next_block(block))
       store_.count_held(block);
   }
   return store_.releasable();
@@ -272,7 +273,7 @@ std::size_t pool_resource::releasable() const noexcept {
 
 void pool_resource::reset_peak() noexcept {
   peak_ = used();
-  unused_peak_ = 0;
+  below_peak_ = 0;
 }
 
 bool pool_resource::owns(const void* byte) const noexcept {
@@ -287,13 +288,13 @@ pool_stats pool_resource::stats() const noexcept {
   for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
   for (std::size_t c = 0; c < classes; ++c) {
     const auto b = static_cast<std::size_t>(std::bit_width(std::max(bytes_of(c), std::size_t{64}) - 1)) - 6;
-    const std::size_t free = listed(c) + store_.available(c);
+    const std::size_t here = held(c) + second_[c].count, free = here + store_.available(c);
     for (pool_counts* counts : {static_cast<pool_counts*>(&all.buckets[b]), static_cast<pool_counts*>(&all)}) {
-      counts->live += lists_[c].hits + reserves_[c].fresh - lists_[c].given;
+      counts->live += store_.in_use(c) - here;
       counts->free += free;
       counts->free_bytes += free * bytes_of(c);
-      counts->hits += lists_[c].hits;
-      counts->misses += reserves_[c].fresh + reserves_[c].failed;
+      counts->hits += static_cast<std::size_t>(taken_[c]);
+      counts->misses += misses_[c];
     }
   }
   all.oversize = oversize_count_;

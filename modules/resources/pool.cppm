@@ -82,12 +82,12 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if (bytes - 1 < detail::largest_shared_block && is_plain(alignment)) [[likely]] {
-      list& of = lists_[detail::class_of(bytes)];
-      if (void* const block = of.first) [[likely]] {
-        of.first = detail::next_block(block);
-        ++of.hits;
-        if ((unused_peak_ -= static_cast<std::ptrdiff_t>(detail::class_bytes(bytes))) < 0) raise_peak();
+    if (bytes - 1 < largest_listed && is_plain(alignment)) [[likely]] {
+      const std::size_t size_class = detail::class_of(bytes);
+      if (void* const block = first_[size_class]) [[likely]] {
+        first_[size_class] = detail::next_block(block);
+        ++taken_[size_class];
+        if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
         detail::unpoison(block, bytes);
         if constexpr (detail::hardened) note_taken(block);
         return block;
@@ -99,14 +99,14 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Gives a block back, with the size and alignment that it was asked for with. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
-    if (bytes - 1 < detail::largest_shared_block && is_plain(alignment) && block != nullptr) [[likely]] {
-      list& of = lists_[detail::class_of(bytes)];
-      detail::link_block(block, of.first);
-      of.first = block;
+    if (bytes - 1 < largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
+      const std::size_t size_class = detail::class_of(bytes);
+      detail::link_block(block, first_[size_class]);
+      first_[size_class] = block;
       detail::poison(block, bytes);
-      unused_peak_ += static_cast<std::ptrdiff_t>(detail::class_bytes(bytes));
-      if (static_cast<std::ptrdiff_t>(++of.given - of.hits) > of.most) [[unlikely]]
-        make_room(of);
+      below_peak_ += static_cast<std::ptrdiff_t>(bytes);
+      if (++given_[size_class] > taken_[size_class]) [[unlikely]]
+        make_room(size_class);
     } else {
       deallocate_slow(block, bytes, alignment);
     }
@@ -136,8 +136,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// The bytes that trim(0) would give.
   [[nodiscard]] std::size_t releasable() const noexcept;
 
-  /// The bytes of the blocks in use, rounded up to their sizes.
-  [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(unused_peak_); }
+  /// The bytes that were asked for and not given back.
+  [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(below_peak_); }
   /// The greatest used() since construction or reset_peak().
   [[nodiscard]] inline std::size_t peak() const noexcept { return peak_; }
   void reset_peak() noexcept;
@@ -149,19 +149,6 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
-  // Free blocks of a class. The numbers only grow, so that two of them tell what is here and what is in use.
-  struct list {
-    void* first = nullptr;
-    std::size_t hits = 0;   // blocks taken from here
-    std::size_t given = 0;  // blocks given to here
-    std::ptrdiff_t most;    // of given - hits: the list is full
-  };
-  // What goes with it, and is not needed for each block.
-  struct reserve {
-    detail::block_list second;  // a full list or none, so that a program at the edge does not go back and forth
-    std::size_t fresh = 0;      // blocks handed out that were not in use before
-    std::size_t failed = 0;     // try_get() without success
-  };
   // Behind a block of upstream's own.
   struct oversize {
     oversize* next;
@@ -171,30 +158,35 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     std::size_t alignment;
   };
 
+  // Blocks above this are few, and kept account of by their bytes.
+  static constexpr std::size_t largest_listed = std::size_t{1} << 20;
+
   // A power of two up to 16, in one test.
   [[nodiscard]] static constexpr bool is_plain(std::size_t alignment) noexcept {
     return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
   }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  [[gnu::cold]] void make_room(list& full) noexcept;
+  [[gnu::cold]] void make_room(std::size_t size_class) noexcept;
   inline void raise_peak() noexcept {
-    peak_ += static_cast<std::size_t>(-unused_peak_);
-    unused_peak_ = 0;
+    peak_ += static_cast<std::size_t>(-below_peak_);
+    below_peak_ = 0;
   }
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
-  void* take(std::size_t size_class);
+  void* take(std::size_t size_class, std::size_t bytes);
   void* take_listed(std::size_t size_class) noexcept;
-  void give(void* block, std::size_t size_class) noexcept;
-  std::size_t listed(std::size_t size_class) const noexcept;
+  void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
+  void handed_out(std::size_t bytes) noexcept;
+  std::size_t held(std::size_t size_class) const noexcept;
+  void set_held(std::size_t size_class, std::size_t count) noexcept;
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
   oversize* find_oversize(const void* block) const noexcept;
   void give_upstream(oversize* block) noexcept;
   void forget_lists() noexcept;
 
-  std::size_t held_whole_bytes() const noexcept override { return held_whole_bytes_; }
+  std::size_t held_whole_bytes() const noexcept override;
   void give_held(bool shared) noexcept override;
   void hold(void* block, std::size_t size_class) noexcept override;
 
@@ -206,11 +198,17 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
-  std::ptrdiff_t unused_peak_ = 0;  // peak() - used()
+  std::ptrdiff_t below_peak_ = 0;  // peak() - used()
   std::size_t peak_ = 0;
-  list lists_[detail::classes];
-  reserve reserves_[detail::classes];
-  std::size_t held_whole_bytes_ = 0;  // in the lists of blocks with a run of their own
+  // Free blocks of each class, how many were taken from there, and a number that is greater than that when the list is
+  // full: their difference tells how many there are.
+  void* first_[detail::classes] = {};
+  std::int64_t taken_[detail::classes] = {};
+  std::int64_t given_[detail::classes] = {};
+  std::size_t misses_[detail::classes] = {};  // requests that had to be served otherwise, or were not
+  // A full list or none for each, so that a program at the edge does not go back and forth.
+  detail::block_list second_[detail::classes] = {};
+  std::size_t held_large_bytes_ = 0;  // in the lists of blocks above largest_listed
   oversize* oversize_ = nullptr;
   std::size_t oversize_count_ = 0, oversize_bytes_ = 0;
   std::size_t spare_;

@@ -19,19 +19,11 @@ inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t largest_block = std::size_t{128} << 20;
 inline constexpr std::size_t largest_shared_block = 16 * 1024;
 
-/// How wide the steps between the sizes are where `bytes` lies, as a power of two.
-[[nodiscard]] constexpr unsigned class_step(std::size_t bytes) noexcept {
-  return static_cast<unsigned>(std::bit_width((bytes - 1) | 64)) - 3;
-}
 /// The class of a block of `bytes` bytes: from 1 to largest_block.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept {
-  const unsigned step = class_step(bytes);
-  return ((bytes - 1) >> step) + 4 * step - 16;
-}
-/// The bytes of the class that a request of `bytes` bytes falls into.
-[[nodiscard]] constexpr std::size_t class_bytes(std::size_t bytes) noexcept {
-  const unsigned step = class_step(bytes);
-  return (((bytes - 1) >> step) + 1) << step;
+  // The place of the first bit, which is 6 at least; it and the two bits below it are the class.
+  const std::size_t log = static_cast<std::size_t>(std::countl_zero((bytes - 1) | 64)) ^ 63;
+  return ((4 * bytes - 4) >> log) + 4 * log - 24;
 }
 inline constexpr std::size_t classes = class_of(largest_block) + 1;
 inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1;
@@ -55,6 +47,14 @@ static_assert(bytes_of(classes - 1) == largest_block && class_of(bytes_of(42)) =
 [[nodiscard]] constexpr std::size_t blocks_per_run(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
   return bytes <= 128 ? 256 : bytes <= 512 ? 128 : bytes <= 2048 ? 32 : bytes <= largest_shared_block ? 8 : 1;
+}
+/// How many blocks a full list has: about 64 KiB at first, then 64 blocks, then about 4 MiB.
+[[nodiscard]] constexpr std::size_t list_depth(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  if (bytes <= 1024) return bytes <= 256 ? 256 : 64 * 1024 / bytes;
+  if (bytes <= 64 * 1024) return 64;
+  const std::size_t many = (std::size_t{4} << 20) / bytes;
+  return many < 2 ? 2 : many;
 }
 [[nodiscard]] constexpr std::uint32_t pages_of(std::size_t size_class) noexcept {
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
