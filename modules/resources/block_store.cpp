@@ -41,6 +41,33 @@ std::size_t table_pages(std::size_t others) noexcept {
   return (sizeof(chunk) + others * each + page_bytes - each - 1) / (page_bytes - each);
 }
 
+// Lists of runs, in the order of their addresses.
+run* merge(run* a, run* b) noexcept {
+  run* first = nullptr;
+  for (run **end = &first, *last = nullptr;; end = &last->next) {
+    if (a == nullptr) std::swap(a, b);
+    if (b != nullptr && b < a) std::swap(a, b);
+    *end = a;
+    if (a == nullptr) return first;
+    a->previous = last;
+    last = a;
+    a = a->next;
+  }
+}
+
+run* sorted(run* list) noexcept {
+  run* parts[32] = {};  // of 1, 2, 4, ... runs
+  while (list != nullptr) {
+    run* part = std::exchange(list, list->next);
+    part->next = nullptr;
+    std::size_t i = 0;
+    for (; parts[i] != nullptr; ++i) part = merge(std::exchange(parts[i], nullptr), part);
+    parts[i] = part;
+  }
+  for (run* part : parts) list = merge(part, list);
+  return list;
+}
+
 constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 
 }  // namespace
@@ -73,14 +100,14 @@ block_list block_store::take_batch(std::size_t size_class) noexcept {
   void* const first = batches_[size_class];
   if (first == nullptr) return {};
   batches_[size_class] = next_block(static_cast<void**>(first) + 1);
-  batched_bytes_ -= list_depth(size_class) * bytes_of(size_class);
   return {first, list_depth(size_class), true};
 }
 
 // From the first run that has some, in the order of their addresses.
 block_list block_store::take_from_runs(std::size_t size_class, std::size_t most) noexcept {
-  run* const from = partial_[size_class];
-  if (from->available == from->carved) empty_pages_ -= from->pages;
+  if (partial_[size_class].sorted == nullptr)
+    partial_[size_class].sorted = sorted(std::exchange(partial_[size_class].others, nullptr));
+  run* const from = partial_[size_class].sorted;
   std::byte* const memory = from->memory();
   const std::size_t bytes = bytes_of(size_class);
   block_list taken;
@@ -99,7 +126,7 @@ block_list block_store::take_from_runs(std::size_t size_class, std::size_t most)
   }
   link_block(last, nullptr);
   from->available = static_cast<std::uint16_t>(from->available - taken.count);
-  if (from->available == 0) unlink(partial_[size_class], from);
+  if (from->available == 0) unlink(partial_[size_class].sorted, from);
   return taken;
 }
 
@@ -120,7 +147,6 @@ void* block_store::carve(std::size_t size_class) {
     std::ranges::fill(from->bits, 0);
     carving_[size_class] = from;
   }
-  if (from->available == from->carved && from->carved != 0) empty_pages_ -= from->pages;
   void* const block = from->memory() + from->carved++ * bytes_of(size_class);
   if (from->carved == blocks_per_run(size_class)) carving_[size_class] = nullptr;
   ++in_use_[size_class];
@@ -140,7 +166,6 @@ void block_store::give(std::size_t size_class, block_list blocks) noexcept {
   if (!blocks.near || blocks.count != list_depth(size_class)) return give_to_runs(size_class, blocks.first);
   link_block(static_cast<void**>(blocks.first) + 1, batches_[size_class]);
   batches_[size_class] = blocks.first;
-  batched_bytes_ += blocks.count * bytes_of(size_class);
 }
 
 void block_store::give_to_runs(std::size_t size_class, void* first) noexcept {
@@ -157,22 +182,15 @@ void block_store::give_to_runs(std::size_t size_class, void* first) noexcept {
     to->bits[number / 64] |= bit(number);
     if (to->available++ == 0) {
       to->previous = nullptr;
-      to->next = partial_[size_class];
+      to->next = partial_[size_class].others;
       if (to->next != nullptr) to->next->previous = to;
-      partial_[size_class] = to;
+      partial_[size_class].others = to;
     }
-    if (to->available == to->carved) empty_pages_ += to->pages;
   }
 }
 
-void block_store::unpack_batches() noexcept {
-  for (std::size_t c = 0; c < shared_classes; ++c)
-    for (block_list batch = take_batch(c); batch.count != 0; batch = take_batch(c)) give_to_runs(c, batch.first);
-}
-
 void block_store::take_all_back() noexcept {
-  empty_pages_ = batched_bytes_ = 0;
-  std::ranges::fill(partial_, nullptr);
+  std::ranges::fill(partial_, partial{});
   std::ranges::fill(batches_, nullptr);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
@@ -195,8 +213,7 @@ void block_store::take_all_back() noexcept {
         r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
       }
       r->available = r->carved;
-      empty_pages_ += r->pages;
-      run*& list = partial_[r->size_class];
+      run*& list = partial_[r->size_class].others;
       r->previous = nullptr;
       r->next = list;
       if (list != nullptr) list->previous = r;
@@ -351,32 +368,46 @@ void block_store::unlink(run*& list, run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r->previous;
 }
 
-// Before memory is used that never was: collects what lies idle, when that is enough to matter, or all of it.
+// Before memory is used that never was: collects what lies idle, when that is enough to matter, until there are so many
+// bytes; or all of it. Tells whether it did.
 bool block_store::reclaim(std::size_t bytes, bool all) noexcept {
-  const std::size_t idle = owner_.held_whole_bytes() + batched_bytes_ + empty_pages_ * page_bytes;
-  if (!all && (idle < bytes || idle / page_bytes < touched_pages_ / 16)) return false;
-  owner_.give_held(all);
-  free_empty_runs();
+  const std::size_t whole = owner_.held_whole_bytes();
+  std::size_t idle[shared_classes], sum = whole;
+  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
+  if (!all && (sum < bytes || sum / page_bytes < touched_pages_ / 16)) return false;
+  if (whole != 0 || all) owner_.give_held(all);
+  for (std::size_t freed = whole, c; freed < bytes || all; freed += free_empty_runs(c)) {
+    c = static_cast<std::size_t>(std::ranges::max_element(idle) - idle);
+    if (std::exchange(idle[c], 0) == 0) break;
+  }
+  if (all) free_empty_runs();
   return true;
 }
 
 void block_store::free_empty_runs() noexcept {
-  unpack_batches();
-  for (std::size_t c = 0; c < shared_classes; ++c) {
-    for (run *r = partial_[c], *next; r != nullptr; r = next) {
-      next = r->next;
-      if (r->available != r->carved) continue;
-      unlink(partial_[c], r);
-      empty_pages_ -= r->pages;
-      available_[c] -= r->available;
-      if (carving_[c] == r) carving_[c] = nullptr;
-      free_run(r);
-    }
-    if (run* const r = carving_[c]; r != nullptr && r->carved == 0) {
-      carving_[c] = nullptr;
-      free_run(r);
-    }
+  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c));
+}
+
+// Returns their bytes.
+std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
+  for (block_list batch = take_batch(size_class); batch.count != 0; batch = take_batch(size_class))
+    give_to_runs(size_class, batch.first);
+  std::size_t pages = 0;
+  run*& list = partial_[size_class].sorted = sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
+  for (run *r = list, *next; r != nullptr; r = next) {
+    next = r->next;
+    if (r->available != r->carved) continue;
+    unlink(list, r);
+    available_[size_class] -= r->available;
+    if (carving_[size_class] == r) carving_[size_class] = nullptr;
+    pages += r->pages;
+    free_run(r);
   }
+  if (run* const r = carving_[size_class]; r != nullptr && r->carved == 0) {
+    carving_[size_class] = nullptr;
+    free_run(r);
+  }
+  return pages * page_bytes;
 }
 
 // --- chunks
@@ -505,13 +536,13 @@ void block_store::release() noexcept {
   chunks_ = few_chunks_;
   chunk_room_ = std::size(few_chunks_);
   std::ranges::fill(batches_, nullptr);
-  std::ranges::fill(partial_, nullptr);
+  std::ranges::fill(partial_, partial{});
   std::ranges::fill(carving_, nullptr);
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(bins_, nullptr);
   std::ranges::fill(filled_, 0);
-  empty_pages_ = batched_bytes_ = touched_pages_ = 0;
+  touched_pages_ = 0;
 }
 
 }  // namespace buffers::detail

@@ -148,21 +148,23 @@ class block_store {
   block_list take_batch(std::size_t size_class) noexcept;
   block_list take_from_runs(std::size_t size_class, std::size_t most) noexcept;
   void give_to_runs(std::size_t size_class, void* first) noexcept;
-  void unpack_batches() noexcept;
   void free_empty_runs() noexcept;
+  std::size_t free_empty_runs(std::size_t size_class) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
 
   // Full lists of blocks that lie close together, as they came; linked through the second words of the first blocks.
   void* batches_[shared_classes] = {};
-  run* partial_[shared_classes] = {};  // runs with free blocks
+  // Runs with free blocks: those that are next, in the order of their addresses, and those that have come since.
+  struct partial {
+    run* sorted;
+    run* others;
+  } partial_[shared_classes] = {};
   run* carving_[shared_classes] = {};  // the run that fresh blocks come from
   std::size_t available_[classes] = {};
   std::size_t in_use_[classes] = {};
   run* bins_[bins] = {};
   std::uint64_t filled_[2] = {};   // bins that are not empty
-  std::size_t batched_bytes_ = 0;
-  std::size_t empty_pages_ = 0;    // of shared runs without a block in use
   std::size_t touched_pages_ = 0;  // in all chunks, up to their frontiers
   mutable chunk* last_found_ = nullptr;
   chunk** chunks_;  // by address
