@@ -84,8 +84,67 @@ block_store::block_store(const store_options& options, std::pmr::memory_resource
 
 block_store::~block_store() { release(); }
 
+// --- lists
+
+template <class Counter>
+void* block_lists<Counter>::pop_slow(std::size_t size_class, block_store& store) noexcept {
+  if (first[size_class] == nullptr) {
+    block_list more = std::exchange(second[size_class], {});
+    if (more.count == 0) more = store.take(size_class, store.depth(size_class));
+    first[size_class] = more.first;
+    set_count(size_class, more.count, store);
+  }
+  return pop(size_class);
+}
+
+// Keeps the newest block, so that a program at the edge does not come here each time.
+template <class Counter>
+block_list block_lists<Counter>::make_room(std::size_t size_class, const block_store& store) noexcept {
+  void* const newest = first[size_class];
+  block_list& older = second[size_class];
+  // The newest blocks of two lists filled in a row are as far apart as one list is long when blocks come in order.
+  const std::uintptr_t now = address(newest), before = address(older.first);
+  const bool near = std::max(now, before) - std::min(now, before) <= 2 * store.depth(size_class) * bytes_of(size_class);
+  const std::size_t rest = count(size_class, store) - older.count - 1;
+  const block_list full = std::exchange(older, {next_block(newest), rest, near});
+  link_block(newest, nullptr);
+  set_count(size_class, 1, store);
+  return full;
+}
+
+template <class Counter>
+std::size_t block_lists<Counter>::count(std::size_t size_class, const block_store& store) const noexcept {
+  return static_cast<std::size_t>(given[size_class] - taken[size_class]) + store.depth(size_class) +
+         second[size_class].count;
+}
+
+template <class Counter>
+void block_lists<Counter>::set_count(std::size_t size_class, std::size_t count, const block_store& store) noexcept {
+  given[size_class] = taken[size_class] + static_cast<std::int64_t>(count - store.depth(size_class));
+}
+
+template <class Counter>
+void block_lists<Counter>::give_all(std::size_t from, block_store& store) noexcept {
+  for (std::size_t c = from; c < classes; ++c) {
+    const block_list older = std::exchange(second[c], {});
+    const std::size_t rest = count(c, store);
+    set_count(c, 0, store);
+    store.give(c, older);
+    store.give(c, {std::exchange(first[c], nullptr), rest});
+  }
+}
+
+template <class Counter>
+void block_lists<Counter>::forget(const block_store& store) noexcept {
+  std::ranges::fill(first, nullptr);
+  std::ranges::fill(second, block_list{});
+  for (std::size_t c = 0; c < classes; ++c) set_count(c, 0, store);
+}
+
+template struct block_lists<std::int64_t>;
+template struct block_lists<relaxed_counter>;
+
 // --- blocks
-// -----------------------------------------------------------------------------------------------------------
 
 block_list block_store::take(std::size_t size_class, std::size_t most) noexcept {
   if (available_[size_class] == 0) return {};
@@ -100,7 +159,7 @@ block_list block_store::take_batch(std::size_t size_class) noexcept {
   void* const first = batches_[size_class];
   if (first == nullptr) return {};
   batches_[size_class] = next_block(static_cast<void**>(first) + 1);
-  return {first, list_depth(size_class), true};
+  return {first, depth(size_class), true};
 }
 
 // From the first run that has some, in the order of their addresses.
@@ -163,7 +222,7 @@ void block_store::give(std::size_t size_class, block_list blocks) noexcept {
     return;
   }
   available_[size_class] += blocks.count;
-  if (!blocks.near || blocks.count != list_depth(size_class)) return give_to_runs(size_class, blocks.first);
+  if (!blocks.near || blocks.count != depth(size_class)) return give_to_runs(size_class, blocks.first);
   link_block(static_cast<void**>(blocks.first) + 1, batches_[size_class]);
   batches_[size_class] = blocks.first;
 }
@@ -190,6 +249,7 @@ void block_store::give_to_runs(std::size_t size_class, void* first) noexcept {
 }
 
 void block_store::take_all_back() noexcept {
+  block_list whole;  // they change the runs: after the loops
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(batches_, nullptr);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
@@ -202,7 +262,8 @@ void block_store::take_all_back() noexcept {
       std::ranges::fill(r->in_use, 0);
 #endif
       if (r->is == run::whole) {
-        owner_.hold(r->memory(), r->size_class);
+        link_block(r->memory(), whole.first);
+        whole.first = r->memory();
         continue;
       }
       available_[r->size_class] += static_cast<std::size_t>(r->carved - r->available);
@@ -219,6 +280,10 @@ void block_store::take_all_back() noexcept {
       if (list != nullptr) list->previous = r;
       list = r;
     }
+  }
+  while (void* const block = whole.first) {
+    whole.first = next_block(block);
+    owner_.hold(block, run_of(block)->size_class);
   }
 }
 
@@ -244,7 +309,6 @@ bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused
 }
 
 // --- runs
-// -------------------------------------------------------------------------------------------------------------
 
 run* block_store::allocate_run(std::uint32_t pages) {
   run* found = take_from_bins(pages);
@@ -393,7 +457,8 @@ std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
   for (block_list batch = take_batch(size_class); batch.count != 0; batch = take_batch(size_class))
     give_to_runs(size_class, batch.first);
   std::size_t pages = 0;
-  run*& list = partial_[size_class].sorted = sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
+  run*& list = partial_[size_class].sorted =
+      sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
   for (run *r = list, *next; r != nullptr; r = next) {
     next = r->next;
     if (r->available != r->carved) continue;
@@ -411,7 +476,6 @@ std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
 }
 
 // --- chunks
-// -----------------------------------------------------------------------------------------------------------
 
 chunk* block_store::find(const void* byte) const noexcept {
   if (last_found_ != nullptr && address(byte) - address(last_found_) < last_found_->pages * page_bytes)

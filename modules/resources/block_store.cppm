@@ -75,6 +75,67 @@ struct block_list {
 }
 struct store_options {
   std::size_t first_chunk, largest_chunk, spare;
+  /// How many blocks of a class a full list has.
+  std::size_t (*depth)(std::size_t size_class) noexcept;
+};
+
+/// A number that one thread counts and others may look at.
+class relaxed_counter {
+ public:
+  inline relaxed_counter& operator=(std::int64_t value) noexcept {
+    __atomic_store_n(&value_, value, __ATOMIC_RELAXED);
+    return *this;
+  }
+  inline operator std::int64_t() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }  // NOLINT
+  inline relaxed_counter& operator+=(std::int64_t more) noexcept { return *this = *this + more; }
+  inline relaxed_counter& operator++() noexcept { return *this += 1; }
+
+ private:
+  std::int64_t value_ = 0;
+};
+
+class block_store;
+
+/// The free blocks that are next, of each class: the newest first, in a list that is taken from and given to, and a
+/// second one, full or empty, so that a program at the edge does not go back and forth.
+/// Counter is an integer; where other threads read it, one that they may read.
+template <class Counter>
+struct block_lists {
+  void* first[classes] = {};
+  Counter taken[classes] = {};   // how many blocks were taken from the list, ever
+  Counter given[classes] = {};   // given - taken: how many there are, less the depth of a full list
+  Counter misses[classes] = {};  // requests that had to be served otherwise, or were not
+  block_list second[classes] = {};
+
+  explicit block_lists(const block_store& store) noexcept { forget(store); }
+  /// A block, or null when the list is empty.
+  [[nodiscard]] inline void* pop(std::size_t size_class) noexcept {
+    void* const block = first[size_class];
+    if (block == nullptr) [[unlikely]]
+      return nullptr;
+    first[size_class] = next_block(block);
+    ++taken[size_class];
+    return block;
+  }
+  /// Takes a block; true when the list is more than full then: make_room is next.
+  [[nodiscard]] inline bool push(std::size_t size_class, void* block) noexcept {
+    link_block(block, first[size_class]);
+    first[size_class] = block;
+    return ++given[size_class] > taken[size_class];
+  }
+
+  /// A block that was in use before, from the second list or the store; null when there is none.
+  [[nodiscard]] void* pop_slow(std::size_t size_class, block_store& store) noexcept;
+  /// Makes a list that is more than full the second one. Returns what was the second one: for the store.
+  [[nodiscard]] block_list make_room(std::size_t size_class, const block_store& store) noexcept;
+  /// The blocks in both lists.
+  [[nodiscard]] std::size_t count(std::size_t size_class, const block_store& store) const noexcept;
+  /// Gives all blocks of classes from `from` on to the store.
+  void give_all(std::size_t from, block_store& store) noexcept;
+  void forget(const block_store& store) noexcept;
+
+ private:
+  void set_count(std::size_t size_class, std::size_t count, const block_store& store) noexcept;
 };
 
 /// Chunks, runs and the blocks in them.
@@ -107,6 +168,9 @@ class block_store {
   [[nodiscard]] std::size_t available(std::size_t size_class) const noexcept { return available_[size_class]; }
   /// ... and how many there are besides: in use, or held by the holder.
   [[nodiscard]] std::size_t in_use(std::size_t size_class) const noexcept { return in_use_[size_class]; }
+
+  /// How many blocks a full list has.
+  [[nodiscard]] std::size_t depth(std::size_t size_class) const noexcept { return options_.depth(size_class); }
 
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;

@@ -17,18 +17,21 @@ using detail::bytes_of, detail::classes, detail::shared_classes;
 
 namespace {
 
-using detail::list_depth;
+using detail::is_oversize;
 
 // Blocks of greater classes are few, and kept account of by their bytes.
-constexpr std::size_t largest_listed_class = detail::class_of(std::size_t{1} << 20);
+constexpr std::size_t largest_listed_class = detail::class_of(detail::largest_listed);
+
+// How many blocks a full list has: about 64 KiB at first, then 64 blocks, then about 4 MiB.
+std::size_t depth(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  if (bytes <= 1024) return bytes <= 256 ? 256 : 64 * 1024 / bytes;
+  return bytes <= 64 * 1024 ? 64 : std::max(std::size_t{2}, (std::size_t{4} << 20) / bytes);
+}
 
 // The class of the bucket that a request falls into.
 std::size_t bucket_class(std::size_t bytes, std::size_t alignment) {
   return detail::class_of(std::bit_ceil(std::max({bytes, alignment, std::size_t{64}})));
-}
-
-bool is_oversize(std::size_t bytes, std::size_t alignment) {
-  return bytes > detail::largest_block || alignment > detail::page_bytes;
 }
 
 detail::store_options checked(const pool_options& options) {
@@ -36,26 +39,17 @@ detail::store_options checked(const pool_options& options) {
     detail::throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
   if (options.largest_chunk < options.first_chunk || options.largest_chunk > std::size_t{1} << 40)
     detail::throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
-  return {options.first_chunk, options.largest_chunk, options.spare};
+  return {options.first_chunk, options.largest_chunk, options.spare, depth};
 }
 
 }  // namespace
 
 pool_resource::pool_resource(const pool_options& options, gsl::not_null<std::pmr::memory_resource*> upstream)
-    : spare_(options.spare), store_(checked(options), upstream, *this) {
-  forget_lists();
-}
+    : spare_(options.spare), store_(checked(options), upstream, *this) {}
 
 pool_resource::~pool_resource() { release(); }
 
-void pool_resource::forget_lists() noexcept {
-  std::ranges::fill(first_, nullptr);
-  std::ranges::fill(second_, detail::block_list{});
-  for (std::size_t c = 0; c < classes; ++c) set_held(c, 0);
-  held_large_bytes_ = 0;
-}
-
-// --- allocate and deallocate ------------------------------------------------------------------------------------------
+// --- allocate and deallocate
 
 void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
@@ -67,29 +61,15 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 }
 
 void* pool_resource::take(std::size_t size_class, std::size_t bytes) {
-  void* block = take_listed(size_class);
+  void* block = lists_.pop_slow(size_class, store_);
   if (block == nullptr) {
     block = store_.carve(size_class);
-    ++misses_[size_class];
+    ++lists_.misses[size_class];
+  } else if (size_class > largest_listed_class) {
+    held_large_bytes_ -= bytes_of(size_class);
   }
   handed_out(bytes);
   if constexpr (detail::hardened) note_taken(block);
-  return block;
-}
-
-// A block that was in use before; null when there is none.
-void* pool_resource::take_listed(std::size_t size_class) noexcept {
-  if (first_[size_class] == nullptr) {
-    detail::block_list more = std::exchange(second_[size_class], {});
-    if (more.count == 0) more = store_.take(size_class, list_depth(size_class));
-    first_[size_class] = more.first;
-    set_held(size_class, more.count);
-  }
-  void* const block = first_[size_class];
-  if (block == nullptr) return nullptr;
-  first_[size_class] = detail::next_block(block);
-  ++taken_[size_class];
-  if (size_class > largest_listed_class) held_large_bytes_ -= bytes_of(size_class);
   return block;
 }
 
@@ -107,67 +87,42 @@ void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t 
 }
 
 void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes) noexcept {
-  detail::link_block(block, first_[size_class]);
-  first_[size_class] = block;
-  detail::poison_in_program(block, bytes_of(size_class));
   below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-  if (++given_[size_class] > taken_[size_class]) make_room(size_class);
-  if (size_class > largest_listed_class && (held_large_bytes_ += bytes_of(size_class)) > spare_) give_held(false);
+  hold(block, size_class);
+  detail::poison_in_program(block, bytes_of(size_class));
+  if (held_large_bytes_ > spare_) give_held(false);
 }
 
-// Keeps the newest block, so that a program at the edge does not come here each time.
+void pool_resource::hold(void* block, std::size_t size_class) noexcept {
+  if (size_class > largest_listed_class) held_large_bytes_ += bytes_of(size_class);
+  if (lists_.push(size_class, block)) make_room(size_class);
+}
+
 void pool_resource::make_room(std::size_t size_class) noexcept {
-  void* const newest = first_[size_class];
-  detail::block_list& second = second_[size_class];
-  // The newest blocks of two lists filled in a row are as far apart as one list is long when blocks come in order.
-  const std::uintptr_t now = detail::address(newest), before = detail::address(second.first);
-  const std::size_t apart = std::max(now, before) - std::min(now, before);
-  if (size_class > largest_listed_class) held_large_bytes_ -= second.count * bytes_of(size_class);
-  store_.give(size_class, second);
-  second = {detail::next_block(newest), held(size_class) - 1, apart <= 2 * list_depth(size_class) * bytes_of(size_class)};
-  detail::link_block(newest, nullptr);
-  set_held(size_class, 1);
-}
-
-std::size_t pool_resource::held(std::size_t size_class) const noexcept {
-  return static_cast<std::size_t>(given_[size_class] - taken_[size_class]) + list_depth(size_class);
-}
-
-void pool_resource::set_held(std::size_t size_class, std::size_t count) noexcept {
-  given_[size_class] = taken_[size_class] + static_cast<std::int64_t>(count - list_depth(size_class));
+  const detail::block_list full = lists_.make_room(size_class, store_);
+  if (size_class > largest_listed_class) held_large_bytes_ -= full.count * bytes_of(size_class);
+  store_.give(size_class, full);
 }
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
   std::size_t sum = 0;
-  for (std::size_t c = shared_classes; c < classes; ++c) sum += (held(c) + second_[c].count) * bytes_of(c);
+  for (std::size_t c = shared_classes; c < classes; ++c) sum += lists_.count(c, store_) * bytes_of(c);
   return sum;
 }
 
 void pool_resource::give_held(bool shared) noexcept {
   held_large_bytes_ = 0;
-  for (std::size_t c = shared ? 0 : shared_classes; c < classes; ++c) {
-    store_.give(c, {std::exchange(first_[c], nullptr), held(c)});
-    store_.give(c, std::exchange(second_[c], {}));
-    set_held(c, 0);
-  }
-}
-
-void pool_resource::hold(void* block, std::size_t size_class) noexcept {
-  detail::link_block(block, first_[size_class]);
-  first_[size_class] = block;
-  ++given_[size_class];
-  if (size_class > largest_listed_class) held_large_bytes_ += bytes_of(size_class);
+  lists_.give_all(shared ? 0 : shared_classes, store_);
 }
 
 // --- get and put
-// ------------------------------------------------------------------------------------------------------
 
 std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0 || is_oversize(bytes, alignment)) return {};
   const std::size_t size_class = bucket_class(bytes, alignment);
-  if (first_[size_class] == nullptr && second_[size_class].count == 0 && store_.available(size_class) == 0) {
-    ++misses_[size_class];
+  if (lists_.count(size_class, store_) == 0 && store_.available(size_class) == 0) {
+    ++lists_.misses[size_class];
     return {};
   }
   auto* const block = static_cast<std::byte*>(take(size_class, bytes_of(size_class)));
@@ -206,7 +161,6 @@ void pool_resource::put(std::span<std::byte> block) {
 }
 
 // --- blocks of upstream's own
-// -----------------------------------------------------------------------------------------
 
 void* pool_resource::allocate_oversize(std::size_t bytes, std::size_t alignment) {
   const std::size_t size = detail::round_up(bytes, alignof(oversize));
@@ -238,18 +192,19 @@ void pool_resource::give_upstream(oversize* block) noexcept {
 }
 
 // --- all of it
-// --------------------------------------------------------------------------------------------------------
 
 void pool_resource::clear() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
-  forget_lists();
+  lists_.forget(store_);
+  held_large_bytes_ = 0;
   store_.take_all_back();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
 
 void pool_resource::release() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
-  forget_lists();
+  lists_.forget(store_);
+  held_large_bytes_ = 0;
   store_.release();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
@@ -263,9 +218,9 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
 
 std::size_t pool_resource::releasable() const noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
-    for (const void* block = first_[c]; block != nullptr; block = detail::next_block(block))
+    for (const void* block = lists_.first[c]; block != nullptr; block = detail::next_block(block))
       store_.count_held(block);
-    for (const void* block = second_[c].first; block != nullptr; block = detail::next_block(block))
+    for (const void* block = lists_.second[c].first; block != nullptr; block = detail::next_block(block))
       store_.count_held(block);
   }
   return store_.releasable();
@@ -288,13 +243,13 @@ pool_stats pool_resource::stats() const noexcept {
   for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
   for (std::size_t c = 0; c < classes; ++c) {
     const auto b = static_cast<std::size_t>(std::bit_width(std::max(bytes_of(c), std::size_t{64}) - 1)) - 6;
-    const std::size_t here = held(c) + second_[c].count, free = here + store_.available(c);
+    const std::size_t here = lists_.count(c, store_), free = here + store_.available(c);
     for (pool_counts* counts : {static_cast<pool_counts*>(&all.buckets[b]), static_cast<pool_counts*>(&all)}) {
       counts->live += store_.in_use(c) - here;
       counts->free += free;
       counts->free_bytes += free * bytes_of(c);
-      counts->hits += static_cast<std::size_t>(taken_[c]);
-      counts->misses += misses_[c];
+      counts->hits += static_cast<std::size_t>(lists_.taken[c]);
+      counts->misses += static_cast<std::size_t>(lists_.misses[c]);
     }
   }
   all.oversize = oversize_count_;
@@ -302,7 +257,6 @@ pool_stats pool_resource::stats() const noexcept {
 }
 
 // --- the hardened build
-// -----------------------------------------------------------------------------------------------
 
 void pool_resource::note_taken(void* block) noexcept { static_cast<void>(store_.note_in_use(block, true)); }
 

@@ -82,30 +82,25 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if (bytes - 1 < largest_listed && is_plain(alignment)) [[likely]] {
-      const std::size_t size_class = detail::class_of(bytes);
-      if (void* const block = first_[size_class]) [[likely]] {
-        first_[size_class] = detail::next_block(block);
-        ++taken_[size_class];
+    if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
+      if (void* const block = lists_.pop(detail::class_of(bytes))) [[likely]] {
         if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
         detail::unpoison(block, bytes);
         if constexpr (detail::hardened) note_taken(block);
         return block;
       }
-    }
     return allocate_slow(bytes, alignment);
   }
 
   /// Gives a block back, with the size and alignment that it was asked for with. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
-    if (bytes - 1 < largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
-      const std::size_t size_class = detail::class_of(bytes);
-      detail::link_block(block, first_[size_class]);
-      first_[size_class] = block;
-      detail::poison(block, bytes);
+    if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
       below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-      if (++given_[size_class] > taken_[size_class]) [[unlikely]]
+      const std::size_t size_class = detail::class_of(bytes);
+      const bool full = lists_.push(size_class, block);
+      detail::poison(block, bytes);
+      if (full) [[unlikely]]
         make_room(size_class);
     } else {
       deallocate_slow(block, bytes, alignment);
@@ -158,13 +153,6 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     std::size_t alignment;
   };
 
-  // Blocks above this are few, and kept account of by their bytes.
-  static constexpr std::size_t largest_listed = std::size_t{1} << 20;
-
-  // A power of two up to 16, in one test.
-  [[nodiscard]] static constexpr bool is_plain(std::size_t alignment) noexcept {
-    return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
-  }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void make_room(std::size_t size_class) noexcept;
@@ -176,15 +164,11 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* take(std::size_t size_class, std::size_t bytes);
-  void* take_listed(std::size_t size_class) noexcept;
   void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
   void handed_out(std::size_t bytes) noexcept;
-  std::size_t held(std::size_t size_class) const noexcept;
-  void set_held(std::size_t size_class, std::size_t count) noexcept;
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
   oversize* find_oversize(const void* block) const noexcept;
   void give_upstream(oversize* block) noexcept;
-  void forget_lists() noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;
   void give_held(bool shared) noexcept override;
@@ -200,19 +184,12 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
 
   std::ptrdiff_t below_peak_ = 0;  // peak() - used()
   std::size_t peak_ = 0;
-  // Free blocks of each class, how many were taken from there, and a number that is greater than that when the list is
-  // full: their difference tells how many there are.
-  void* first_[detail::classes] = {};
-  std::int64_t taken_[detail::classes] = {};
-  std::int64_t given_[detail::classes] = {};
-  std::size_t misses_[detail::classes] = {};  // requests that had to be served otherwise, or were not
-  // A full list or none for each, so that a program at the edge does not go back and forth.
-  detail::block_list second_[detail::classes] = {};
   std::size_t held_large_bytes_ = 0;  // in the lists of blocks above largest_listed
   oversize* oversize_ = nullptr;
   std::size_t oversize_count_ = 0, oversize_bytes_ = 0;
   std::size_t spare_;
   detail::block_store store_;
+  detail::block_lists<std::int64_t> lists_{store_};
 };
 
 }  // namespace buffers

@@ -43,18 +43,21 @@ static_assert(bytes_of(classes - 1) == largest_block && class_of(bytes_of(42)) =
   return size_class;
 }
 
+/// Larger blocks than this are few, and kept account of by their bytes.
+inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
+/// A power of two up to 16, in one test: every block is aligned to it.
+[[nodiscard]] constexpr bool is_plain(std::size_t alignment) noexcept {
+  return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
+}
+/// Whether a request goes to upstream as it is.
+[[nodiscard]] constexpr bool is_oversize(std::size_t bytes, std::size_t alignment) noexcept {
+  return bytes > largest_block || alignment > page_bytes;
+}
+
 /// How many blocks of a class share a run: together they are whole pages.
 [[nodiscard]] constexpr std::size_t blocks_per_run(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
   return bytes <= 128 ? 256 : bytes <= 512 ? 128 : bytes <= 2048 ? 32 : bytes <= largest_shared_block ? 8 : 1;
-}
-/// How many blocks a full list has: about 64 KiB at first, then 64 blocks, then about 4 MiB.
-[[nodiscard]] constexpr std::size_t list_depth(std::size_t size_class) noexcept {
-  const std::size_t bytes = bytes_of(size_class);
-  if (bytes <= 1024) return bytes <= 256 ? 256 : 64 * 1024 / bytes;
-  if (bytes <= 64 * 1024) return 64;
-  const std::size_t many = (std::size_t{4} << 20) / bytes;
-  return many < 2 ? 2 : many;
 }
 [[nodiscard]] constexpr std::uint32_t pages_of(std::size_t size_class) noexcept {
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
