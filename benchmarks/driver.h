@@ -139,8 +139,9 @@ class residence {
 struct outcome {
   double seconds = 0;
   double peak = 0, kept = 0;  // resident bytes: at most, and when all blocks are given back
+  double first = 0;           // seconds of the very first run, where that was looked at
 };
-inline constexpr outcome absent{-1, 0, 0};
+inline constexpr outcome absent{-1, 0, 0, 0};
 
 /// The seconds that one run takes, after some to warm up: for contestants that run in a process of their own.
 template <class Run>
@@ -154,10 +155,11 @@ double timed(Run run, int warm_up = 5, int runs = 3) {
 struct contestant {
   std::string name;
   std::function<outcome()> run;
-  bool peer = true;             // somebody else's
-  std::vector<outcome> rounds;  // one of each round
-  double median = 0;            // nanoseconds per operation
-  double peak = 0, kept = 0;    // medians as well
+  bool peer = true;              // somebody else's
+  bool alone = false;            // in a process of its own, where a round before has no effect
+  std::vector<outcome> rounds;   // one of each round
+  double median = 0, first = 0;  // nanoseconds per operation
+  double peak = 0, kept = 0;     // medians as well
 };
 
 /// A comparison on one question: prints a table, and the targets with what they came to.
@@ -175,27 +177,30 @@ class comparison {
   /// leaves in the heap does not help or hinder the others.
   template <class Run>
   void ours_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), false});
+    add({std::move(name), forked(std::move(run)), false, true});
   }
   template <class Run>
   void peer_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), true});
+    add({std::move(name), forked(std::move(run)), true, true});
   }
+
+  /// The bytes that are live at most, to compare the resident ones with.
+  void live_peak(double bytes) { live_peak_ = bytes; }
 
   void measure() {
     std::mt19937 random{42};
     std::vector<std::size_t> order(all_.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    for (int round = quick ? 0 : -1; round < rounds_; ++round) {
+    for (const contestant& c : all_)
+      if (!c.alone) c.run();  // to warm up
+    for (int round = 0; round < rounds_; ++round) {
       std::ranges::shuffle(order, random);
-      for (std::size_t i : order) {
-        const outcome came_to = all_[i].run();
-        if (round >= 0) all_[i].rounds.push_back(came_to);  // the first round warms up
-      }
+      for (std::size_t i : order) all_[i].rounds.push_back(all_[i].run());
     }
     std::erase_if(all_, [](const contestant& c) { return c.rounds.front().seconds < 0; });
     for (contestant& c : all_) {
       c.median = median(c, &outcome::seconds) * 1e9 / static_cast<double>(operations_);
+      c.first = median(c, &outcome::first) * 1e9 / static_cast<double>(operations_);
       c.peak = median(c, &outcome::peak);
       c.kept = median(c, &outcome::kept);
     }
@@ -267,11 +272,16 @@ class comparison {
   void print() const {
     const double best = best_peer();
     const bool memory = std::ranges::any_of(all_, [](const contestant& c) { return c.peak > 0; });
-    std::printf("\n%s%s\n", question_.c_str(), memory ? "; resident at most, and when all is given back" : "");
+    const bool first = std::ranges::any_of(all_, [](const contestant& c) { return c.first > 0; });
+    std::printf("\n%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
+                memory ? "; resident at most, and when all is given back" : "",
+                live_peak_ > 0 ? "; at most / most live" : "");
     for (const contestant& c : all_) {
       std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
                   best > 0 ? c.median / best : 0);
+      if (first) std::printf("   %8.2f ns", c.first);
       if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
+      if (live_peak_ > 0) std::printf("   %5.2f", c.peak / live_peak_);
       std::printf("%s\n", c.peer ? "" : "   *");
     }
     std::fflush(stdout);
@@ -280,6 +290,7 @@ class comparison {
   std::string question_;
   std::size_t operations_;
   int rounds_;
+  double live_peak_ = 0;
   std::vector<contestant> all_;
 };
 

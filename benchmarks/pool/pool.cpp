@@ -2,7 +2,7 @@
 // real programs allocate, each against the peers that this machine has, all through memory_resource*. Every run is a
 // process of its own, which has one allocator only.
 //
-//     benchmarks/run pool
+//     benchmarks/run pool [churn] [containers] [big] [traces]
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -16,6 +16,7 @@
 #include "containers.h"
 #include "driver.h"
 #include "peers.h"
+#include "traces/replay.h"
 import buffers;
 
 namespace {
@@ -221,6 +222,61 @@ void containers() {
   bench::comparison("", 1).target("pool_resource / best peer", std::pow(products["pool_resource"] / best, 0.25), 0.90);
 }
 
+// --- What real programs allocate
+// -----------------------------------------------------------------------------------------
+
+void traces() {
+  const char* const pmr_peers[] = {"std unsynchronized_pool_resource", "Boost unsynchronized_pool_resource"};
+  const std::vector<std::string> programs{"python", "clang", "sqlite", "perl"};
+  std::map<std::string, double> ratios, first_ratios;  // products of ours / theirs
+  int measured = 0;
+  for (const std::string& program : programs) {
+    const std::string path = std::string(BENCH_TRACES "/") + program + ".trace";
+    if (access(path.c_str(), R_OK) != 0) {
+      std::printf("\nW7: no trace of %s\n", program.c_str());
+      continue;
+    }
+    const trace::replay recorded(path);
+    char question[200];
+    std::snprintf(question, sizeof question,
+                  "W7: what %s allocates: %zu events, at most %zu blocks and %.1f MiB; per event", program.c_str(),
+                  recorded.events(), recorded.blocks(), recorded.live_peak() / (1 << 20));
+    bench::comparison contest(question, recorded.events(), 5);
+    contest.live_peak(recorded.live_peak());
+    bench::enter(contest, everybody, [&](making make) -> bench::outcome {
+      bench::pages<void*> blocks(recorded.blocks());
+      const bench::residence resident;
+      std::pmr::memory_resource* const memory = make();
+      if (!memory) return bench::absent;
+      const auto run = [&] { recorded.through(memory, blocks); };
+      const double first = bench::timed(run, 0, 1);
+      const double seconds = bench::timed(run, 0, 3);
+      return {seconds, resident.peak(), resident.now(), first};
+    });
+    contest.measure();
+    contest.target("pool_resource's resident memory / most live",
+                   contest.peak_of("pool_resource") / recorded.live_peak(), 1.30);
+    ++measured;
+    for (const bench::contestant& c : contest.all()) {
+      ratios.try_emplace(c.name, 1.0).first->second *= contest.of("pool_resource") / c.median;
+      if (const auto* const ours = contest.find("pool_resource"))
+        first_ratios.try_emplace(c.name, 1.0).first->second *= ours->first / c.first;
+    }
+  }
+  if (measured == 0) return;
+  std::printf("\nW7: geometric means of all the traces\n");
+  const bench::comparison means("", 1);
+  const auto mean = [&](std::map<std::string, double>& products, const std::string& name) {
+    return std::pow(products[name], 1.0 / measured);
+  };
+  means.target("pool_resource / mimalloc", mean(ratios, "mimalloc"), 1.0);
+  for (const char* const peer : pmr_peers)
+    means.target(std::string("pool_resource / ") + peer, mean(ratios, peer), 0.80);
+  for (const auto& [name, product] : first_ratios)
+    if (name != "pool_resource")
+      std::printf("    the first time, pool_resource / %-40s %.2f\n", name.c_str(), std::pow(product, 1.0 / measured));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -235,4 +291,5 @@ int main(int argc, char** argv) {
   }
   if (arguments.asked_for("containers")) containers();
   if (arguments.asked_for("big")) big();
+  if (arguments.asked_for("traces")) traces();
 }
