@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -27,9 +28,9 @@ inline void use(T value) {
   asm volatile("" : : "r"(value) : "memory");
 }
 
-inline double processor_seconds() {
+inline double processor_seconds(clockid_t of = CLOCK_PROCESS_CPUTIME_ID) {
   timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  clock_gettime(of, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
@@ -38,6 +39,16 @@ inline void pin_to_processor(unsigned processor) {
   CPU_ZERO(&one);
   CPU_SET(processor, &one);
   sched_setaffinity(0, sizeof one, &one);
+}
+
+/// The processors that this program may use.
+inline std::vector<unsigned> processors() {
+  cpu_set_t set;
+  sched_getaffinity(0, sizeof set, &set);
+  std::vector<unsigned> all;
+  for (unsigned i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &set)) all.push_back(i);
+  return all;
 }
 
 inline void pin_to_one_processor() { pin_to_processor(static_cast<unsigned>(sched_getcpu())); }
@@ -138,10 +149,11 @@ class residence {
 /// What one run came to. A contestant that this machine does not have returns `absent`.
 struct outcome {
   double seconds = 0;
-  double peak = 0, kept = 0;  // resident bytes: at most, and when all blocks are given back
-  double first = 0;           // seconds of the very first run, where that was looked at
+  double peak = 0, kept = 0;         // resident bytes: at most, and when all blocks are given back
+  double first = 0;                  // seconds of the very first run, where that was looked at
+  std::array<double, 4> quarters{};  // resident bytes after each quarter of the work, likewise
 };
-inline constexpr outcome absent{-1, 0, 0, 0};
+inline constexpr outcome absent{.seconds = -1};
 
 /// The seconds that one run takes, after some to warm up: for contestants that run in a process of their own.
 template <class Run>
@@ -160,6 +172,7 @@ struct contestant {
   std::vector<outcome> rounds;   // one of each round
   double median = 0, first = 0;  // nanoseconds per operation
   double peak = 0, kept = 0;     // medians as well
+  std::array<double, 4> quarters{};
 };
 
 /// A comparison on one question: prints a table, and the targets with what they came to.
@@ -203,6 +216,8 @@ class comparison {
       c.first = median(c, &outcome::first) * 1e9 / static_cast<double>(operations_);
       c.peak = median(c, &outcome::peak);
       c.kept = median(c, &outcome::kept);
+      for (std::size_t i = 0; i < c.quarters.size(); ++i)
+        c.quarters[i] = median(c, [i](const outcome& o) { return o.quarters[i]; });
     }
     print();
   }
@@ -257,9 +272,10 @@ class comparison {
       return result;
     };
   }
-  static double median(const contestant& c, double outcome::* value) {
+  template <class Value>
+  static double median(const contestant& c, Value value) {
     std::vector<double> values;
-    for (const outcome& o : c.rounds) values.push_back(o.*value);
+    for (const outcome& o : c.rounds) values.push_back(std::invoke(value, o));
     std::ranges::sort(values);
     return values[values.size() / 2];
   }
@@ -273,15 +289,21 @@ class comparison {
     const double best = best_peer();
     const bool memory = std::ranges::any_of(all_, [](const contestant& c) { return c.peak > 0; });
     const bool first = std::ranges::any_of(all_, [](const contestant& c) { return c.first > 0; });
-    std::printf("\n%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
+    const bool quarters = std::ranges::any_of(all_, [](const contestant& c) { return c.quarters[0] > 0; });
+    std::printf("\n%s%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
                 memory ? "; resident at most, and when all is given back" : "",
-                live_peak_ > 0 ? "; at most / most live" : "");
+                live_peak_ > 0 ? "; at most / most live" : "", quarters ? "; resident after each quarter" : "");
     for (const contestant& c : all_) {
       std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
                   best > 0 ? c.median / best : 0);
       if (first) std::printf("   %8.2f ns", c.first);
       if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
       if (live_peak_ > 0) std::printf("   %5.2f", c.peak / live_peak_);
+      if (quarters) {
+        std::printf("  ");
+        for (const double bytes : c.quarters) std::printf(" %6.1f", bytes / (1 << 20));
+        std::printf(" MiB");
+      }
       std::printf("%s\n", c.peer ? "" : "   *");
     }
     std::fflush(stdout);

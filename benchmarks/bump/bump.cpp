@@ -125,8 +125,7 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
                  contest.of("bump_resource through memory_resource*") / standard, 0.70);
 }
 
-// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y)
-// -----------------------------------------------------
+// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y) ---------------------------------------------------
 
 using numbers = std::span<const std::int64_t>;
 
@@ -232,8 +231,7 @@ void scope_around_a_computation() {
   contest.target("default_buffer() / explicit slab_resource", contest.of("default_buffer()") / ours, 1.15);
 }
 
-// --- the edges of slabs
-// ------------------------------------------------------------------------------------------------
+// --- the edges of slabs ----------------------------------------------------------------------------------------------
 
 void scope_at_an_edge() {
   constexpr std::size_t often = 20'000;
@@ -331,8 +329,7 @@ void restore_after_many_slabs() {
   bench::comparison("", 1).target("restore after 10 000 slabs / after one", after_many / after_one, 2.0);
 }
 
-// --- W5: containers of 100 000 elements
-// --------------------------------------------------------------------------------
+// --- W5: containers of 100 000 elements ------------------------------------------------------------------------------
 
 using namespace bench::containers;
 
