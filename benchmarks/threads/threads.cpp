@@ -99,7 +99,7 @@ void churning(const std::string& sizes, std::uint32_t most, double at_most) {
 // --- Exchange: one thread allocates, the other frees
 // ------------------------------------------------------------------
 
-constexpr std::size_t blocks_per_batch = 64;
+constexpr std::size_t blocks_per_batch = 128;
 
 /// Batches of blocks on their way from one thread to the other, no more than fit. Who has to wait sleeps: that the
 /// other is slower should not count.
@@ -129,7 +129,7 @@ class ring {
     nanosleep(&time, nullptr);
   }
 
-  std::array<batch, 64> batches_{};
+  std::array<batch, 128> batches_{};
   alignas(64) std::atomic<std::size_t> written_{0};
   alignas(64) std::atomic<std::size_t> read_{0};
 };
