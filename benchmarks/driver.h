@@ -189,12 +189,12 @@ class comparison {
   /// These set themselves up and return their seconds or their outcome, in a child process for each round: what one
   /// leaves in the heap does not help or hinder the others.
   template <class Run>
-  void ours_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), false, true});
+  void ours_alone(const std::string& name, Run run) {
+    add({name, forked(name, std::move(run)), false, true});
   }
   template <class Run>
-  void peer_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), true, true});
+  void peer_alone(const std::string& name, Run run) {
+    add({name, forked(name, std::move(run)), true, true});
   }
 
   /// The bytes that are live at most, to compare the resident ones with.
@@ -255,8 +255,8 @@ class comparison {
     };
   }
   template <class Run>
-  static std::function<outcome()> forked(Run run) {
-    return [run = std::move(run)] {
+  static std::function<outcome()> forked(const std::string& name, Run run) {
+    return [name, run = std::move(run)] {
       int ends[2];
       outcome result;
       if (pipe(ends) != 0) std::abort();
@@ -265,7 +265,10 @@ class comparison {
         _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
       } else {
         close(ends[1]);  // so that a child that dies ends the reading
-        if (read(ends[0], &result, sizeof result) != sizeof result) std::abort();
+        if (read(ends[0], &result, sizeof result) != sizeof result) {
+          std::fprintf(stderr, "%s: the process that measures it has died\n", name.c_str());
+          std::exit(1);
+        }
         waitpid(child, nullptr, 0);
       }
       close(ends[0]);
