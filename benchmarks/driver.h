@@ -56,7 +56,7 @@ inline void pin_to_one_processor() { pin_to_processor(static_cast<unsigned>(sche
 // --- What the command line asks for ----------------------------------------------------------------------------------
 
 inline bool quick = false;             // few rounds, for a first look
-inline std::vector<std::string> only;  // contestants whose names contain one of these, or all of them
+inline std::vector<std::string> only;  // contestants whose names begin with one of these, or all of them
 
 /// PROGRAM [--quick] [--only=TEXT]... [PART]...
 class arguments {
@@ -244,7 +244,7 @@ class comparison {
 
  private:
   void add(contestant c) {
-    if (only.empty() || std::ranges::any_of(only, [&](const std::string& text) { return c.name.contains(text); }))
+    if (only.empty() || std::ranges::any_of(only, [&](const std::string& text) { return c.name.starts_with(text); }))
       all_.push_back(std::move(c));
   }
   static std::function<outcome()> clocked(std::function<void()> run) {

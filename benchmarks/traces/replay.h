@@ -12,6 +12,7 @@
 #include <memory_resource>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "driver.h"
 #include "traces/trace.h"
