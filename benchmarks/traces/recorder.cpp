@@ -40,13 +40,23 @@ void* allocated(void* block, size_t bytes, size_t alignment = trace::usual_align
   return block;
 }
 
+// For the programs that this one starts. Not by unsetenv, which bash replaces.
+void forget(const char* assignment) {
+  char** to = environ;
+  for (char** from = environ; *from; ++from)
+    if (strncmp(*from, assignment, strlen(assignment)) != 0) *to++ = *from;
+  *to = nullptr;
+}
+
 [[gnu::constructor]] void begin() {
-  const char* const wanted = getenv("BUFFERS_TRACE");
+  const char* wanted = nullptr;
+  for (char** variable = environ; variable && *variable; ++variable)
+    if (strncmp(*variable, "BUFFERS_TRACE=", 14) == 0) wanted = *variable + 14;
   if (!wanted) return;
   recorded = getpid();
   snprintf(path, sizeof path, "%s.%d", wanted, recorded);
-  unsetenv("BUFFERS_TRACE");  // for the programs that this one starts
-  unsetenv("LD_PRELOAD");
+  forget("BUFFERS_TRACE=");
+  forget("LD_PRELOAD=");
 }
 
 // A copy of the process has the records too, and is not the one to write them.
