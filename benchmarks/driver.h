@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -27,9 +28,9 @@ inline void use(T value) {
   asm volatile("" : : "r"(value) : "memory");
 }
 
-inline double processor_seconds() {
+inline double processor_seconds(clockid_t of = CLOCK_PROCESS_CPUTIME_ID) {
   timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  clock_gettime(of, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
@@ -40,12 +41,22 @@ inline void pin_to_processor(unsigned processor) {
   sched_setaffinity(0, sizeof one, &one);
 }
 
+/// The processors that this program may use.
+inline std::vector<unsigned> processors() {
+  cpu_set_t set;
+  sched_getaffinity(0, sizeof set, &set);
+  std::vector<unsigned> all;
+  for (unsigned i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &set)) all.push_back(i);
+  return all;
+}
+
 inline void pin_to_one_processor() { pin_to_processor(static_cast<unsigned>(sched_getcpu())); }
 
 // --- What the command line asks for ----------------------------------------------------------------------------------
 
 inline bool quick = false;             // few rounds, for a first look
-inline std::vector<std::string> only;  // contestants whose names contain one of these, or all of them
+inline std::vector<std::string> only;  // contestants whose names begin with one of these, or all of them
 
 /// PROGRAM [--quick] [--only=TEXT]... [PART]...
 class arguments {
@@ -138,9 +149,11 @@ class residence {
 /// What one run came to. A contestant that this machine does not have returns `absent`.
 struct outcome {
   double seconds = 0;
-  double peak = 0, kept = 0;  // resident bytes: at most, and when all blocks are given back
+  double peak = 0, kept = 0;         // resident bytes: at most, and when all blocks are given back
+  double first = 0;                  // seconds of the very first run, where that was looked at
+  std::array<double, 4> quarters{};  // resident bytes after each quarter of the work, likewise
 };
-inline constexpr outcome absent{-1, 0, 0};
+inline constexpr outcome absent{.seconds = -1};
 
 /// The seconds that one run takes, after some to warm up: for contestants that run in a process of their own.
 template <class Run>
@@ -154,10 +167,12 @@ double timed(Run run, int warm_up = 5, int runs = 3) {
 struct contestant {
   std::string name;
   std::function<outcome()> run;
-  bool peer = true;             // somebody else's
-  std::vector<outcome> rounds;  // one of each round
-  double median = 0;            // nanoseconds per operation
-  double peak = 0, kept = 0;    // medians as well
+  bool peer = true;              // somebody else's
+  bool alone = false;            // in a process of its own, where a round before has no effect
+  std::vector<outcome> rounds;   // one of each round
+  double median = 0, first = 0;  // nanoseconds per operation
+  double peak = 0, kept = 0;     // medians as well
+  std::array<double, 4> quarters{};
 };
 
 /// A comparison on one question: prints a table, and the targets with what they came to.
@@ -174,30 +189,35 @@ class comparison {
   /// These set themselves up and return their seconds or their outcome, in a child process for each round: what one
   /// leaves in the heap does not help or hinder the others.
   template <class Run>
-  void ours_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), false});
+  void ours_alone(const std::string& name, Run run) {
+    add({name, forked(name, std::move(run)), false, true});
   }
   template <class Run>
-  void peer_alone(std::string name, Run run) {
-    add({std::move(name), forked(std::move(run)), true});
+  void peer_alone(const std::string& name, Run run) {
+    add({name, forked(name, std::move(run)), true, true});
   }
+
+  /// The bytes that are live at most, to compare the resident ones with.
+  void live_peak(double bytes) { live_peak_ = bytes; }
 
   void measure() {
     std::mt19937 random{42};
     std::vector<std::size_t> order(all_.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    for (int round = quick ? 0 : -1; round < rounds_; ++round) {
+    for (const contestant& c : all_)
+      if (!c.alone) c.run();  // to warm up
+    for (int round = 0; round < rounds_; ++round) {
       std::ranges::shuffle(order, random);
-      for (std::size_t i : order) {
-        const outcome came_to = all_[i].run();
-        if (round >= 0) all_[i].rounds.push_back(came_to);  // the first round warms up
-      }
+      for (std::size_t i : order) all_[i].rounds.push_back(all_[i].run());
     }
     std::erase_if(all_, [](const contestant& c) { return c.rounds.front().seconds < 0; });
     for (contestant& c : all_) {
       c.median = median(c, &outcome::seconds) * 1e9 / static_cast<double>(operations_);
+      c.first = median(c, &outcome::first) * 1e9 / static_cast<double>(operations_);
       c.peak = median(c, &outcome::peak);
       c.kept = median(c, &outcome::kept);
+      for (std::size_t i = 0; i < c.quarters.size(); ++i)
+        c.quarters[i] = median(c, [i](const outcome& o) { return o.quarters[i]; });
     }
     print();
   }
@@ -224,7 +244,7 @@ class comparison {
 
  private:
   void add(contestant c) {
-    if (only.empty() || std::ranges::any_of(only, [&](const std::string& text) { return c.name.contains(text); }))
+    if (only.empty() || std::ranges::any_of(only, [&](const std::string& text) { return c.name.starts_with(text); }))
       all_.push_back(std::move(c));
   }
   static std::function<outcome()> clocked(std::function<void()> run) {
@@ -235,8 +255,8 @@ class comparison {
     };
   }
   template <class Run>
-  static std::function<outcome()> forked(Run run) {
-    return [run = std::move(run)] {
+  static std::function<outcome()> forked(const std::string& name, Run run) {
+    return [name, run = std::move(run)] {
       int ends[2];
       outcome result;
       if (pipe(ends) != 0) std::abort();
@@ -245,16 +265,20 @@ class comparison {
         _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
       } else {
         close(ends[1]);  // so that a child that dies ends the reading
-        if (read(ends[0], &result, sizeof result) != sizeof result) std::abort();
+        if (read(ends[0], &result, sizeof result) != sizeof result) {
+          std::fprintf(stderr, "%s: the process that measures it has died\n", name.c_str());
+          std::exit(1);
+        }
         waitpid(child, nullptr, 0);
       }
       close(ends[0]);
       return result;
     };
   }
-  static double median(const contestant& c, double outcome::* value) {
+  template <class Value>
+  static double median(const contestant& c, Value value) {
     std::vector<double> values;
-    for (const outcome& o : c.rounds) values.push_back(o.*value);
+    for (const outcome& o : c.rounds) values.push_back(std::invoke(value, o));
     std::ranges::sort(values);
     return values[values.size() / 2];
   }
@@ -267,11 +291,22 @@ class comparison {
   void print() const {
     const double best = best_peer();
     const bool memory = std::ranges::any_of(all_, [](const contestant& c) { return c.peak > 0; });
-    std::printf("\n%s%s\n", question_.c_str(), memory ? "; resident at most, and when all is given back" : "");
+    const bool first = std::ranges::any_of(all_, [](const contestant& c) { return c.first > 0; });
+    const bool quarters = std::ranges::any_of(all_, [](const contestant& c) { return c.quarters[0] > 0; });
+    std::printf("\n%s%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
+                memory ? "; resident at most, and when all is given back" : "",
+                live_peak_ > 0 ? "; at most / most live" : "", quarters ? "; resident after each quarter" : "");
     for (const contestant& c : all_) {
       std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
                   best > 0 ? c.median / best : 0);
+      if (first) std::printf("   %8.2f ns", c.first);
       if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
+      if (live_peak_ > 0) std::printf("   %5.2f", c.peak / live_peak_);
+      if (quarters) {
+        std::printf("  ");
+        for (const double bytes : c.quarters) std::printf(" %6.1f", bytes / (1 << 20));
+        std::printf(" MiB");
+      }
       std::printf("%s\n", c.peer ? "" : "   *");
     }
     std::fflush(stdout);
@@ -280,6 +315,7 @@ class comparison {
   std::string question_;
   std::size_t operations_;
   int rounds_;
+  double live_peak_ = 0;
   std::vector<contestant> all_;
 };
 

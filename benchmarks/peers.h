@@ -77,28 +77,38 @@ class library {
 // What every malloc honours without being asked.
 inline constexpr std::size_t usual_alignment = alignof(std::max_align_t);
 
+/// mimalloc's functions; null where this machine does not have it.
+struct mimalloc_functions {
+  void* (*malloc)(std::size_t) = nullptr;
+  void* (*malloc_aligned)(std::size_t, std::size_t) = nullptr;
+  void (*free)(void*) = nullptr;
+
+  mimalloc_functions() {
+    const library loaded{BENCH_LIBRARY_mimalloc};
+    if (!loaded) return;
+    loaded.get(malloc, "mi_malloc");
+    loaded.get(malloc_aligned, "mi_malloc_aligned");
+    loaded.get(free, "mi_free");
+  }
+  explicit operator bool() const { return malloc != nullptr; }
+};
+
 class mimalloc final : public std::pmr::memory_resource {
  public:
   static std::pmr::memory_resource* make() {
-    const library loaded{BENCH_LIBRARY_mimalloc};
-    return loaded ? new mimalloc{loaded} : nullptr;
+    const mimalloc_functions functions;
+    return functions ? new mimalloc{functions} : nullptr;
   }
 
  private:
-  explicit mimalloc(library from) {
-    from.get(malloc_, "mi_malloc");
-    from.get(malloc_aligned_, "mi_malloc_aligned");
-    from.get(free_, "mi_free");
-  }
+  explicit mimalloc(mimalloc_functions functions) : call_(functions) {}
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return alignment <= usual_alignment ? malloc_(bytes) : malloc_aligned_(bytes, alignment);
+    return alignment <= usual_alignment ? call_.malloc(bytes) : call_.malloc_aligned(bytes, alignment);
   }
-  void do_deallocate(void* block, std::size_t, std::size_t) override { free_(block); }
+  void do_deallocate(void* block, std::size_t, std::size_t) override { call_.free(block); }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
-  void* (*malloc_)(std::size_t);
-  void* (*malloc_aligned_)(std::size_t, std::size_t);
-  void (*free_)(void*);
+  mimalloc_functions call_;
 };
 
 class jemalloc final : public std::pmr::memory_resource {

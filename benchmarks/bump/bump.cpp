@@ -18,10 +18,8 @@
 
 #include "containers.h"
 #include "driver.h"
+#include "peers.h"
 
-#ifdef BENCH_MIMALLOC
-#include <mimalloc.h>
-#endif
 #ifdef BENCH_BOOST_CONTAINER
 #include <boost/container/pmr/monotonic_buffer_resource.hpp>
 #endif
@@ -31,6 +29,8 @@
 import buffers;
 
 namespace {
+
+const bench::mimalloc_functions mi;
 
 struct request {
   std::uint32_t bytes, alignment;
@@ -107,13 +107,12 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
                                  [&] {
                                    while (count != 0) ::operator delete(blocks[--count]);
                                  }));
-#ifdef BENCH_MIMALLOC
-  contest.peer("mimalloc", tight(
-                               asked, [&](request r) { return blocks[count++] = mi_malloc(r.bytes); },
-                               [&] {
-                                 while (count != 0) mi_free(blocks[--count]);
-                               }));
-#endif
+  if (mi)
+    contest.peer("mimalloc", tight(
+                                 asked, [&](request r) { return blocks[count++] = mi.malloc(r.bytes); },
+                                 [&] {
+                                   while (count != 0) mi.free(blocks[--count]);
+                                 }));
   contest.measure();
   const double best = contest.best_peer();
   const double standard = contest.of("std::pmr::monotonic_buffer_resource");
@@ -125,8 +124,7 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
                  contest.of("bump_resource through memory_resource*") / standard, 0.70);
 }
 
-// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y)
-// -----------------------------------------------------
+// --- W2: Bumper.jl's headline: y = x + 1 in scratch memory, sum(y) ---------------------------------------------------
 
 using numbers = std::span<const std::int64_t>;
 
@@ -213,16 +211,15 @@ void scope_around_a_computation() {
                                              },
                                              x));
 #endif
-#ifdef BENCH_MIMALLOC
-  contest.peer("mimalloc", called_often(
-                               [&](numbers v) {
-                                 auto* const y = static_cast<std::int64_t*>(mi_malloc(v.size() * 8));
-                                 const std::int64_t sum = plus_one_sum(v, y);
-                                 mi_free(y);
-                                 return sum;
-                               },
-                               x));
-#endif
+  if (mi)
+    contest.peer("mimalloc", called_often(
+                                 [&](numbers v) {
+                                   auto* const y = static_cast<std::int64_t*>(mi.malloc(v.size() * 8));
+                                   const std::int64_t sum = plus_one_sum(v, y);
+                                   mi.free(y);
+                                   return sum;
+                                 },
+                                 x));
   contest.measure();
   const double heap = contest.of("new/delete"), stack_array = contest.of("array on the stack");
   const double ours = contest.of("slab_resource, no_escape and alloc");
@@ -232,8 +229,7 @@ void scope_around_a_computation() {
   contest.target("default_buffer() / explicit slab_resource", contest.of("default_buffer()") / ours, 1.15);
 }
 
-// --- the edges of slabs
-// ------------------------------------------------------------------------------------------------
+// --- the edges of slabs ----------------------------------------------------------------------------------------------
 
 void scope_at_an_edge() {
   constexpr std::size_t often = 20'000;
@@ -282,12 +278,11 @@ void many_blocks() {
     std::pmr::monotonic_buffer_resource monotonic;
     for (const request r : asked) touch(monotonic.allocate(r.bytes, r.alignment), r.bytes);
   });
-#ifdef BENCH_MIMALLOC
-  contest.peer("mimalloc", [&] {
-    for (std::size_t i = 0; i < asked.size(); ++i) touch(blocks[i] = mi_malloc(asked[i].bytes), asked[i].bytes);
-    for (void* block : blocks) mi_free(block);
-  });
-#endif
+  if (mi)
+    contest.peer("mimalloc", [&] {
+      for (std::size_t i = 0; i < asked.size(); ++i) touch(blocks[i] = mi.malloc(asked[i].bytes), asked[i].bytes);
+      for (void* block : blocks) mi.free(block);
+    });
   contest.measure();
   contest.target("slab_resource, scope / new/delete", contest.of("slab_resource, scope") / contest.of("new/delete"),
                  1.0 / 3);
@@ -331,8 +326,7 @@ void restore_after_many_slabs() {
   bench::comparison("", 1).target("restore after 10 000 slabs / after one", after_many / after_one, 2.0);
 }
 
-// --- W5: containers of 100 000 elements
-// --------------------------------------------------------------------------------
+// --- W5: containers of 100 000 elements ------------------------------------------------------------------------------
 
 using namespace bench::containers;
 

@@ -2,8 +2,7 @@
 // real programs allocate, each against the peers that this machine has, all through memory_resource*. Every run is a
 // process of its own, which has one allocator only.
 //
-//     benchmarks/run pool
-#include <bit>
+//     benchmarks/run pool [churn] [containers] [big] [traces]
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -13,9 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "churn.h"
 #include "containers.h"
 #include "driver.h"
 #include "peers.h"
+#include "traces/replay.h"
 import buffers;
 
 namespace {
@@ -34,99 +35,40 @@ const std::vector<bench::contender> everybody{
 
 using making = std::pmr::memory_resource* (*)();
 
-/// Sizes whose logarithm is distributed evenly.
-class log_uniform {
- public:
-  log_uniform(double least, double most) : logarithm_(std::log(least), std::log(most)) {}
-  std::uint32_t operator()(std::mt19937_64& random) { return static_cast<std::uint32_t>(std::exp(logarithm_(random))); }
+// --- Churn: a random block goes, another of a random size comes ------------------------------------------------------
 
- private:
-  std::uniform_real_distribution<double> logarithm_;
-};
-
-inline void touch(void* block) { *static_cast<volatile std::uint64_t*>(block) = 1; }
-
-// --- Churn: a random block goes, another of a random size comes
-// ----------------------------------------------------------
-
-/// The block in `slot` is replaced. Repeating all the events makes sense: the first ones know what size the last ones
-/// leave behind.
-struct replacement {
-  std::uint32_t slot, old_bytes, bytes;
-};
-
-class churn {
- public:
-  churn(std::size_t live, std::size_t events, log_uniform sizes) : first_(live), events_(events) {
-    std::mt19937_64 random{1};
-    for (std::uint32_t& bytes : first_) bytes = sizes(random);
-    for (replacement& e : events_) e = {static_cast<std::uint32_t>(random() % live), 0, sizes(random)};
-    for (const replacement& e : events_) first_[e.slot] = e.bytes;
-    bench::pages<std::uint32_t> now(live);
-    std::ranges::copy(first_, now.begin());
-    for (replacement& e : events_) e.old_bytes = std::exchange(now[e.slot], e.bytes);
-  }
-
-  bench::outcome through(making make, int passes) const {
-    bench::pages<void*> slots(first_.size());
-    const bench::residence resident;
-    std::pmr::memory_resource* const memory = make();
-    if (!memory) return bench::absent;
-    for (std::size_t i = 0; i < slots.size(); ++i) touch(slots[i] = memory->allocate(first_[i]));
-    const double seconds = bench::timed(
-        [&] {
-          for (const replacement e : events_) {
-            memory->deallocate(slots[e.slot], e.old_bytes);
-            void* const block = memory->allocate(e.bytes);
-            touch(block);
-            slots[e.slot] = block;
-          }
-        },
-        1, passes);
-    const double peak = resident.peak();
-    for (std::size_t i = 0; i < slots.size(); ++i) memory->deallocate(slots[i], first_[i]);
-    return {seconds, peak, resident.now()};
-  }
-
-  /// What the loop and the touching cost without any allocator.
-  bench::outcome alone(int passes) const {
-    bench::pages<void*> slots(first_.size());
-    bench::pages<char[64]> blocks(first_.size());
-    for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = blocks[i];
-    return {bench::timed(
-        [&] {
-          for (const replacement e : events_) {
-            void* const block = slots[e.slot];
-            bench::use(e.old_bytes);
-            bench::use(e.bytes);
-            touch(block);
-            slots[e.slot] = block;
-          }
-        },
-        1, passes)};
-  }
-
- private:
-  bench::pages<std::uint32_t> first_;
-  bench::pages<replacement> events_;
-};
+bench::outcome churn_alone(const bench::churn& work, making make, int passes) {
+  bench::pages<void*> slots(work.live());
+  const bench::residence resident;
+  std::pmr::memory_resource* const memory = make();
+  if (!memory) return bench::absent;
+  work.fill(memory, slots);
+  const double seconds = bench::timed([&] { work.pass(memory, slots); }, 1, passes);
+  const double peak = resident.peak();
+  work.empty(memory, slots);
+  return {seconds, peak, resident.now()};
+}
 
 void churning(const std::string& sizes, std::uint32_t most, std::size_t live, double at_most) {
   const bool few = live <= 10'000;
   const std::size_t events = few ? 1 << 16 : 1 << 19;
   const int passes = few ? 8 : 1;
-  const churn work(live, events, {16, static_cast<double>(most) + 1});
+  const bench::churn work(1, live, events, {16, static_cast<double>(most) + 1});
   bench::comparison contest(
       "W3: " + sizes + ", " + std::to_string(live) + " live; free a random one, allocate, touch the first word", events,
       7);
-  contest.ours_alone("(the loop alone)", [&] { return work.alone(passes); });
-  bench::enter(contest, everybody, [&](making make) { return work.through(make, passes); });
+  contest.ours_alone("(the loop alone)", [&] {
+    bench::pages<void*> slots(live);
+    bench::pages<char[64]> blocks(live);
+    for (std::size_t i = 0; i < live; ++i) slots[i] = blocks[i];
+    return bench::outcome{bench::timed([&] { work.pass_alone(slots); }, 1, passes)};
+  });
+  bench::enter(contest, everybody, [&](making make) { return churn_alone(work, make, passes); });
   contest.measure();
   contest.target("pool_resource / best peer", contest.of("pool_resource") / contest.best_peer(), at_most);
 }
 
-// --- Big blocks: 8 at a time, one byte of each page touched
-// --------------------------------------------------------------
+// --- Big blocks: 8 at a time, one byte of each page touched ----------------------------------------------------------
 
 constexpr std::size_t page = 4096;
 
@@ -134,10 +76,10 @@ void touch_pages(void* block, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += page) static_cast<volatile char*>(block)[i] = 1;
 }
 
-void big_blocks(const std::string& question, std::size_t live, const bench::pages<replacement>& events,
+void big_blocks(const std::string& question, std::size_t live, const bench::pages<bench::replacement>& events,
                 bool with_targets) {
   std::size_t pages = 0;
-  for (const replacement& e : events) pages += (e.bytes + page - 1) / page;
+  for (const bench::replacement& e : events) pages += (e.bytes + page - 1) / page;
   bench::comparison contest(question + "; per page", pages, 7);
   bench::enter(contest, everybody, [&](making make) -> bench::outcome {
     struct block {
@@ -154,7 +96,7 @@ void big_blocks(const std::string& question, std::size_t live, const bench::page
     };
     const double seconds = bench::timed(
         [&] {
-          for (const replacement& e : events) {
+          for (const bench::replacement& e : events) {
             give_back(slots[e.slot]);
             slots[e.slot] = {memory->allocate(e.bytes), e.bytes};
             touch_pages(slots[e.slot].at, e.bytes);
@@ -173,20 +115,19 @@ void big_blocks(const std::string& question, std::size_t live, const bench::page
 
 void big() {
   std::mt19937_64 random{2};
-  log_uniform sizes(64 << 10, 32 << 20);
-  bench::pages<replacement> mixed(300);
-  for (replacement& e : mixed) e = {static_cast<std::uint32_t>(random() % 8), 0, sizes(random)};
+  bench::log_uniform sizes(64 << 10, 32 << 20);
+  bench::pages<bench::replacement> mixed(300);
+  for (bench::replacement& e : mixed) e = {static_cast<std::uint32_t>(random() % 8), 0, sizes(random)};
   big_blocks("blocks of 64 KiB to 32 MiB, 8 live; free a random one, allocate, touch every page", 8, mixed, true);
   for (const std::uint32_t bytes : {64u << 10, 1u << 20, 32u << 20}) {
-    bench::pages<replacement> same((256u << 20) / bytes);
-    for (replacement& e : same) e = {0, 0, bytes};
+    bench::pages<bench::replacement> same((256u << 20) / bytes);
+    for (bench::replacement& e : same) e = {0, 0, bytes};
     big_blocks("one block of " + std::to_string(bytes >> 10) + " KiB after the other, every page touched", 1, same,
                false);
   }
 }
 
-// --- Containers on a resource that lives longer than they do
-// -------------------------------------------------------------
+// --- Containers on a resource that lives longer than they do ---------------------------------------------------------
 
 void containers() {
   constexpr struct {
@@ -221,6 +162,60 @@ void containers() {
   bench::comparison("", 1).target("pool_resource / best peer", std::pow(products["pool_resource"] / best, 0.25), 0.90);
 }
 
+// --- What real programs allocate -------------------------------------------------------------------------------------
+
+void traces() {
+  const char* const pmr_peers[] = {"std unsynchronized_pool_resource", "Boost unsynchronized_pool_resource"};
+  const std::vector<std::string> programs{"python", "clang", "sqlite", "perl"};
+  std::map<std::string, double> ratios, first_ratios;  // products of ours / theirs
+  int measured = 0;
+  for (const std::string& program : programs) {
+    const std::string path = std::string(BENCH_TRACES "/") + program + ".trace";
+    if (access(path.c_str(), R_OK) != 0) {
+      std::printf("\nW7: no trace of %s\n", program.c_str());
+      continue;
+    }
+    const trace::replay recorded(path);
+    char question[200];
+    std::snprintf(question, sizeof question,
+                  "W7: what %s allocates: %zu events, at most %zu blocks and %.1f MiB; per event", program.c_str(),
+                  recorded.events(), recorded.blocks(), recorded.live_peak() / (1 << 20));
+    bench::comparison contest(question, recorded.events(), 5);
+    contest.live_peak(recorded.live_peak());
+    bench::enter(contest, everybody, [&](making make) -> bench::outcome {
+      bench::pages<void*> blocks(recorded.blocks());
+      const bench::residence resident;
+      std::pmr::memory_resource* const memory = make();
+      if (!memory) return bench::absent;
+      const auto run = [&] { recorded.through(memory, blocks); };
+      const double first = bench::timed(run, 0, 1);
+      const double seconds = bench::timed(run, 0, 3);
+      return {seconds, resident.peak(), resident.now(), first};
+    });
+    contest.measure();
+    contest.target("pool_resource's resident memory / most live",
+                   contest.peak_of("pool_resource") / recorded.live_peak(), 1.30);
+    ++measured;
+    for (const bench::contestant& c : contest.all()) {
+      ratios.try_emplace(c.name, 1.0).first->second *= contest.of("pool_resource") / c.median;
+      if (const auto* const ours = contest.find("pool_resource"))
+        first_ratios.try_emplace(c.name, 1.0).first->second *= ours->first / c.first;
+    }
+  }
+  if (measured == 0) return;
+  std::printf("\nW7: geometric means of all the traces\n");
+  const bench::comparison means("", 1);
+  const auto mean = [&](std::map<std::string, double>& products, const std::string& name) {
+    return std::pow(products[name], 1.0 / measured);
+  };
+  means.target("pool_resource / mimalloc", mean(ratios, "mimalloc"), 1.0);
+  for (const char* const peer : pmr_peers)
+    means.target(std::string("pool_resource / ") + peer, mean(ratios, peer), 0.80);
+  for (const auto& [name, product] : first_ratios)
+    if (name != "pool_resource")
+      std::printf("    the first time, pool_resource / %-40s %.2f\n", name.c_str(), std::pow(product, 1.0 / measured));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -235,4 +230,5 @@ int main(int argc, char** argv) {
   }
   if (arguments.asked_for("containers")) containers();
   if (arguments.asked_for("big")) big();
+  if (arguments.asked_for("traces")) traces();
 }
