@@ -1,4 +1,6 @@
 module;
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -24,6 +26,8 @@ constexpr auto reciprocals = [] {
 std::size_t block_number(std::size_t offset, std::size_t size_class) noexcept {
   return static_cast<std::size_t>((static_cast<std::uint64_t>(offset) * reciprocals[size_class]) >> 32);
 }
+
+bool is_free(const run& r) noexcept { return r.is == run::unused || r.is == run::decommitted; }
 
 std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
@@ -87,7 +91,7 @@ block_store::~block_store() { release(); }
 // --- lists
 
 template <class Counter>
-void* block_lists<Counter>::pop_slow(std::size_t size_class, block_store& store) noexcept {
+void* block_lists<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
   if (first[size_class] == nullptr) {
     block_list more = std::exchange(second[size_class], {});
     if (more.count == 0) more = store.take(size_class, store.depth(size_class));
@@ -95,6 +99,27 @@ void* block_lists<Counter>::pop_slow(std::size_t size_class, block_store& store)
     set_count(size_class, more.count, store);
   }
   return pop(size_class);
+}
+
+template <class Counter>
+void* block_lists<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
+  ++misses[size_class];
+  if (size_class >= shared_classes) return store.carve(size_class).first;
+  block_range& from = fresh[size_class];
+  if (from.first == from.end) from = store.carve(size_class);
+  return std::exchange(from.first, from.first + bytes_of(size_class));
+}
+
+template <class Counter>
+std::size_t block_lists<Counter>::fresh_count(std::size_t size_class) const noexcept {
+  if (size_class >= shared_classes) return 0;
+  return static_cast<std::size_t>(fresh[size_class].end - fresh[size_class].first) / bytes_of(size_class);
+}
+
+template <class Counter>
+void block_lists<Counter>::give_fresh(block_store& store) noexcept {
+  for (std::size_t c = 0; c < shared_classes; ++c)
+    if (fresh_count(c) != 0) store.uncarve(c, std::exchange(fresh[c], {}));
 }
 
 // Keeps the newest block, so that a program at the edge does not come here each time.
@@ -138,6 +163,7 @@ template <class Counter>
 void block_lists<Counter>::forget(const block_store& store) noexcept {
   std::ranges::fill(first, nullptr);
   std::ranges::fill(second, block_list{});
+  std::ranges::fill(fresh, block_range{});
   for (std::size_t c = 0; c < classes; ++c) set_count(c, 0, store);
 }
 
@@ -189,27 +215,67 @@ block_list block_store::take_from_runs(std::size_t size_class, std::size_t most)
   return taken;
 }
 
-void* block_store::carve(std::size_t size_class) {
-  if (size_class >= shared_classes) {
-    run* const made = allocate_run(pages_of(size_class));
-    made->is = run::whole;
-    made->size_class = static_cast<std::uint8_t>(size_class);
-    ++in_use_[size_class];
-    return made->memory();
-  }
-  run* from = carving_[size_class];
+block_range block_store::carve(std::size_t size_class) {
+  run* from = size_class < shared_classes ? std::exchange(carving_[size_class], nullptr) : nullptr;
   if (from == nullptr) {
     from = allocate_run(pages_of(size_class));
-    from->is = run::shared;
+    from->is = size_class < shared_classes ? run::shared : run::whole;
     from->size_class = static_cast<std::uint8_t>(size_class);
     from->carved = from->available = 0;
     std::ranges::fill(from->bits, 0);
-    carving_[size_class] = from;
   }
-  void* const block = from->memory() + from->carved++ * bytes_of(size_class);
-  if (from->carved == blocks_per_run(size_class)) carving_[size_class] = nullptr;
-  ++in_use_[size_class];
+  const std::size_t count = blocks_per_run(size_class) - from->carved;
+  std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
+  from->carved = static_cast<std::uint16_t>(blocks_per_run(size_class));
+  in_use_[size_class] += count;
+  return {first, first + count * bytes_of(size_class)};
+}
+
+void* block_store::take_large(std::size_t bytes) {
+  large_counts& counts = large_[large_bucket(bytes)];
+  void* block = counts.free != 0 ? take_used_large(bytes) : nullptr;
+  if (block != nullptr) return block;
+  block = use_whole(allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes)));
+  ++counts.misses;
+  ++counts.live;
   return block;
+}
+
+void* block_store::take_used_large(std::size_t bytes) noexcept {
+  large_counts& counts = large_[large_bucket(bytes)];
+  const auto pages = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
+  run* const found = counts.free != 0 ? take_from_bins(pages, free_[1]) : nullptr;
+  if (found == nullptr) return nullptr;
+  occupy(found);
+  ++counts.hits;
+  --counts.free;
+  ++counts.live;
+  return use_whole(found);
+}
+
+void* block_store::use_whole(run* r) noexcept {
+  r->is = run::whole;
+  r->size_class = classes;
+  r->carved = r->available = 0;
+  return r->memory();
+}
+
+void block_store::give_large(void* block) noexcept {
+  run* const r = run_of(block);
+  large_counts& counts = large_[large_bucket(r->pages * page_bytes)];
+  ++counts.free;
+  --counts.live;
+  poison_in_program(block, r->pages * page_bytes);
+  free_run(r);
+  if (long_idle_pages_ * page_bytes > options_.spare) decommit(long_idle_pages_ - options_.spare / page_bytes);
+}
+
+void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
+  run* const to = run_of(blocks.first);
+  const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
+  to->carved = static_cast<std::uint16_t>(to->carved - count);
+  in_use_[size_class] -= count;
+  carving_[size_class] = to;
 }
 
 void block_store::give(std::size_t size_class, block_list blocks) noexcept {
@@ -256,7 +322,7 @@ void block_store::take_all_back() noexcept {
     chunk* const c = chunks_[i];
     for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
       run* const r = &c->runs()[at];
-      if (r->is == run::unused) continue;
+      if (is_free(*r)) continue;
       poison_in_program(r->memory(), r->pages * page_bytes);
 #if BUFFERS_HARDENED
       std::ranges::fill(r->in_use, 0);
@@ -283,17 +349,20 @@ void block_store::take_all_back() noexcept {
   }
   while (void* const block = whole.first) {
     whole.first = next_block(block);
-    owner_.hold(block, run_of(block)->size_class);
+    if (const std::size_t size_class = run_of(block)->size_class; size_class < classes)
+      owner_.hold(block, size_class);
+    else
+      give_large(block);
   }
 }
 
-bool block_store::find_block(const void* block, std::size_t& size_class) const noexcept {
+std::size_t block_store::block_bytes(const void* block) const noexcept {
   run* const r = run_in_use_at(block);
-  if (r == nullptr) return false;
+  if (r == nullptr) return 0;
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - r->memory());
-  size_class = r->size_class;
-  if (r->is == run::whole) return offset == 0;
-  return offset % bytes_of(size_class) == 0 && offset / bytes_of(size_class) < r->carved;
+  if (r->is == run::whole) return offset == 0 ? r->pages * page_bytes : 0;
+  const std::size_t bytes = bytes_of(r->size_class);
+  return offset % bytes == 0 && offset / bytes < r->carved ? bytes : 0;
 }
 
 bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused]] bool now) noexcept {
@@ -311,40 +380,55 @@ bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused
 // --- runs
 
 run* block_store::allocate_run(std::uint32_t pages) {
-  run* found = take_from_bins(pages);
-  if (found == nullptr && reclaim(pages * page_bytes, false)) found = take_from_bins(pages);
-  if (found == nullptr) found = extend(pages);
+  const std::uint32_t kind = pages * page_bytes > longest_shared_run ? 1 : 0;
+  run* found = take_from_bins(pages, free_[kind]);
+  if (found == nullptr && reclaim(pages * page_bytes, kind)) found = take_from_bins(pages, free_[kind]);
+  if (found == nullptr) found = take_untouched(pages, kind);
   if (found == nullptr) try {
-      add_chunk(pages);
-      found = extend(pages);
-    } catch (...) {
-      if (!reclaim(0, true)) throw;
-      found = take_from_bins(pages);
+      add_chunk(pages, kind);
+      found = extend(pages, kind);
+    } catch (...) {  // then whatever there is will do
+      owner_.give_held(true);
+      free_empty_runs();
+      for (free_runs& in : free_)
+        if (found == nullptr) found = take_from_bins(pages, in);
+      for (std::uint32_t k = 0; k < 2 && found == nullptr; ++k) found = extend(pages, k);
       if (found == nullptr) throw;
     }
-  chunk* const home = found->home();
-  home->used += pages;
-  std::fill_n(home->first_of() + found->index, pages, found->index);
-#if BUFFERS_HARDENED
-  std::ranges::fill(found->in_use, 0);
-#endif
+  occupy(found);
   return found;
 }
 
-run* block_store::take_from_bins(std::uint32_t pages) noexcept {
+void block_store::occupy(run* r) noexcept {
+  chunk* const home = r->home();
+  home->used += r->pages;
+  std::fill_n(home->first_of() + r->index, r->pages, r->index);
+#if BUFFERS_HARDENED
+  std::ranges::fill(r->in_use, 0);
+#endif
+}
+
+// Memory that the operating system has to give pages for. Long runs do not take any while others have idle ones.
+run* block_store::take_untouched(std::uint32_t pages, std::uint32_t kind) noexcept {
+  if (kind == 1) decommit(pages);
+  run* const found = take_from_bins(pages, free_[kind + 2]);
+  return found != nullptr ? found : extend(pages, kind);
+}
+
+run* block_store::take_from_bins(std::uint32_t pages, const free_runs& in) noexcept {
   std::size_t bin = bin_of(pages);
   run* best = nullptr;
   int looked_at = 0;
-  for (run* r = bins_[bin]; r != nullptr && looked_at < search_limit; r = r->next, ++looked_at)
+  for (run* r = in.bins[bin]; r != nullptr && looked_at < search_limit; r = r->next, ++looked_at)
     if (r->pages >= pages && (best == nullptr || r->pages < best->pages)) best = r;
   while (best == nullptr && ++bin < bins) {
-    const std::uint64_t longer = filled_[bin / 64] & (~std::uint64_t{0} << (bin % 64));
+    const std::uint64_t longer = in.filled[bin / 64] & (~std::uint64_t{0} << (bin % 64));
     if (longer == 0) {
       bin |= 63;
       continue;
     }
     bin = bin / 64 * 64 + static_cast<std::size_t>(std::countr_zero(longer));
-    best = bins_[bin];
+    best = in.bins[bin];
   }
   if (best == nullptr) return nullptr;
   remove(best);
@@ -358,20 +442,22 @@ run* block_store::cut(run* from, std::uint32_t pages) noexcept {
     after->index = from->index + pages;
     after->pages = rest;
     from->pages = pages;
+    after->is = from->is;
     insert(after);
   }
   return from;
 }
 
 // Goes beyond a frontier: that of the chunk with the least room that is enough. A free run in front of it is used, too.
-run* block_store::extend(std::uint32_t pages) noexcept {
+run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   chunk* best = nullptr;
   std::uint32_t best_first = 0;
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
+    if (c->kind != kind) continue;
     std::uint32_t first = c->frontier;
     if (first != c->tables)
-      if (const std::uint32_t before = c->first_of()[first - 1]; c->runs()[before].is == run::unused) first = before;
+      if (const std::uint32_t before = c->first_of()[first - 1]; is_free(c->runs()[before])) first = before;
     const std::uint32_t room = c->pages - first;
     if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
     best = c;
@@ -383,48 +469,73 @@ run* block_store::extend(std::uint32_t pages) noexcept {
   made->index = best_first;
   const std::uint32_t end = std::max(best->frontier, best_first + pages);
   made->pages = end - best_first;
+  made->is = run::unused;
   touched_pages_ += end - best->frontier;
   best->frontier = end;
   return cut(made, pages);
+}
+
+// Before long runs take memory that was never used: hands as many pages of free ones back to the operating system,
+// which are too short or lie apart. Their contents are of no use to anybody; the addresses stay. Where that is not
+// possible, nothing happens.
+void block_store::decommit(std::size_t pages) noexcept {
+  std::size_t given = 0;
+  for (std::size_t bin = bins; bin-- > 0;)
+    for (run *r = free_[1].bins[bin], *next; r != nullptr && given < pages; r = next) {
+      next = r->next;
+      if (madvise(r->memory(), r->pages * page_bytes, MADV_DONTNEED) != 0) return;
+      remove(r);
+      r->is = run::decommitted;
+      insert(r);
+      given += r->pages;
+    }
 }
 
 void block_store::free_run(run* freed) noexcept {
   chunk* const home = freed->home();
   home->used -= freed->pages;
   const std::uint32_t end = freed->index + freed->pages;
-  if (run* const after = &home->runs()[end]; end != home->frontier && after->is == run::unused) {
+  if (run* const after = &home->runs()[end]; end != home->frontier && is_free(*after)) {
     remove(after);
     freed->pages += after->pages;
     after->pages = 0;  // no longer the start of a run
   }
   if (freed->index != home->tables)
-    if (run* const before = &home->runs()[home->first_of()[freed->index - 1]]; before->is == run::unused) {
+    if (run* const before = &home->runs()[home->first_of()[freed->index - 1]]; is_free(*before)) {
       remove(before);
       before->pages += freed->pages;
       freed->pages = 0;
       freed->is = run::unused;
       freed = before;
     }
+  freed->is = run::unused;
   insert(freed);
   if (home->used == 0 && spare_bytes() > options_.spare) give_spare(options_.spare);
 }
 
+block_store::free_runs& block_store::runs_like(run& r) noexcept {
+  return free_[r.home()->kind + (r.is == run::decommitted ? 2 : 0)];
+}
+
 void block_store::insert(run* r) noexcept {
   chunk* const home = r->home();
-  r->is = run::unused;
   home->first_of()[r->index] = home->first_of()[r->index + r->pages - 1] = r->index;
+  free_runs& in = runs_like(*r);
   const std::size_t bin = bin_of(r->pages);
   r->previous = nullptr;
-  r->next = bins_[bin];
+  r->next = in.bins[bin];
   if (r->next != nullptr) r->next->previous = r;
-  bins_[bin] = r;
-  filled_[bin / 64] |= bit(bin);
+  in.bins[bin] = r;
+  in.filled[bin / 64] |= bit(bin);
+  if (&in == &free_[1]) long_idle_pages_ += r->pages;
 }
 
 void block_store::remove(run* r) noexcept {
+  free_runs& in = runs_like(*r);
   const std::size_t bin = bin_of(r->pages);
-  unlink(bins_[bin], r);
-  if (bins_[bin] == nullptr) filled_[bin / 64] &= ~bit(bin);
+  unlink(in.bins[bin], r);
+  if (in.bins[bin] == nullptr) in.filled[bin / 64] &= ~bit(bin);
+  if (&in == &free_[1]) long_idle_pages_ -= r->pages;
 }
 
 void block_store::unlink(run*& list, run* r) noexcept {
@@ -432,34 +543,33 @@ void block_store::unlink(run*& list, run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r->previous;
 }
 
-// Before memory is used that never was: collects what lies idle, when that is enough to matter, until there are so many
-// bytes; or all of it. Tells whether it did.
-bool block_store::reclaim(std::size_t bytes, bool all) noexcept {
+// Before memory is used that never was: collects what lies idle of the same kind, when that is enough to matter; of
+// shared runs as much as is needed. Tells whether it did.
+bool block_store::reclaim(std::size_t bytes, std::uint32_t kind) noexcept {
   const std::size_t whole = owner_.held_whole_bytes();
   std::size_t idle[shared_classes], sum = whole;
-  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
-  if (!all && (sum < bytes || sum / page_bytes < touched_pages_ / 16)) return false;
-  if (whole != 0 || all) owner_.give_held(all);
-  for (std::size_t freed = whole, c; freed < bytes || all; freed += free_empty_runs(c)) {
+  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = kind == 0 ? available_[c] * bytes_of(c) : 0;
+  if (sum < bytes / 2 || sum / page_bytes < touched_pages_ / 32) return false;
+  if (whole != 0) owner_.give_held(false);
+  for (std::size_t freed = whole, c; freed < bytes; freed += free_empty_runs(c, bytes - freed)) {
     c = static_cast<std::size_t>(std::ranges::max_element(idle) - idle);
     if (std::exchange(idle[c], 0) == 0) break;
   }
-  if (all) free_empty_runs();
   return true;
 }
 
 void block_store::free_empty_runs() noexcept {
-  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c));
+  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c, SIZE_MAX));
 }
 
-// Returns their bytes.
-std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
+// Until there are so many bytes. Returns how many there are.
+std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept {
   for (block_list batch = take_batch(size_class); batch.count != 0; batch = take_batch(size_class))
     give_to_runs(size_class, batch.first);
   std::size_t pages = 0;
   run*& list = partial_[size_class].sorted =
       sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
-  for (run *r = list, *next; r != nullptr; r = next) {
+  for (run *r = list, *next; r != nullptr && pages * page_bytes < bytes; r = next) {
     next = r->next;
     if (r->available != r->carved) continue;
     unlink(list, r);
@@ -503,10 +613,10 @@ run* block_store::run_in_use_at(const void* byte) const noexcept {
   if (page < c->tables || page >= c->frontier) return nullptr;
   const std::uint32_t first = c->first_of()[page];
   run* const r = &c->runs()[first];
-  return r->is != run::unused && page - first < r->pages ? r : nullptr;
+  return !is_free(*r) && page - first < r->pages ? r : nullptr;
 }
 
-void block_store::add_chunk(std::uint32_t pages) {
+void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   reserve_index();
   const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
   const std::size_t wanted = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
@@ -520,6 +630,7 @@ void block_store::add_chunk(std::uint32_t pages) {
   if (memory == nullptr) memory = upstream_->allocate(bytes, page_bytes);
   auto* const made = ::new (memory) chunk{};
   made->upstream_bytes = bytes;
+  made->kind = kind;
   made->pages = static_cast<std::uint32_t>(bytes / page_bytes);
   made->tables = static_cast<std::uint32_t>(
       (sizeof(chunk) + made->pages * (sizeof(run) + sizeof(std::uint32_t)) + page_bytes - 1) / page_bytes);
@@ -604,9 +715,9 @@ void block_store::release() noexcept {
   std::ranges::fill(carving_, nullptr);
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
-  std::ranges::fill(bins_, nullptr);
-  std::ranges::fill(filled_, 0);
-  touched_pages_ = 0;
+  std::ranges::fill(free_, free_runs{});
+  std::ranges::fill(large_, large_counts{});
+  touched_pages_ = long_idle_pages_ = 0;
 }
 
 }  // namespace buffers::detail

@@ -11,6 +11,7 @@
 // what is built from it lies close together. Neighbouring free runs are one. Memory beyond the frontier has never been
 // touched, and costs nothing until it is: it is used last.
 module;
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
@@ -25,7 +26,8 @@ struct chunk;
 
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
-  enum state : std::uint8_t { unused, shared, whole };  // shared by blocks of a class; one block
+  // Free; free, and its pages are with the operating system; shared by blocks of a class; one block.
+  enum state : std::uint8_t { unused, decommitted, shared, whole };
 
   std::uint32_t index;  // of its first page in the chunk
   std::uint32_t pages;
@@ -51,12 +53,19 @@ struct alignas(64) chunk {
   std::uint32_t tables;    // pages in front that are not to be used
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
+  std::uint32_t kind;      // 0 for runs of up to 128 KiB, 1 for longer ones: they do not break up each other's memory
   std::size_t held;        // see block_store::count_held
 
   [[nodiscard]] std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
   [[nodiscard]] run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
   /// For each page of a shared run, and the first and the last of any other, the index of the run's first page.
   [[nodiscard]] std::uint32_t* first_of() noexcept { return reinterpret_cast<std::uint32_t*>(runs() + pages); }
+};
+
+/// Blocks one after the other that have not been in use.
+struct block_range {
+  std::byte* first = nullptr;
+  std::byte* end = nullptr;
 };
 
 /// Blocks in a list through their first words.
@@ -106,6 +115,7 @@ struct block_lists {
   Counter given[classes] = {};   // given - taken: how many there are, less the depth of a full list
   Counter misses[classes] = {};  // requests that had to be served otherwise, or were not
   block_list second[classes] = {};
+  block_range fresh[shared_classes] = {};
 
   explicit block_lists(const block_store& store) noexcept { forget(store); }
   /// A block, or null when the list is empty.
@@ -124,14 +134,20 @@ struct block_lists {
     return ++given[size_class] > taken[size_class];
   }
 
-  /// A block that was in use before, from the second list or the store; null when there is none.
-  [[nodiscard]] void* pop_slow(std::size_t size_class, block_store& store) noexcept;
+  /// A block that was in use before, from the lists or the store; null when there is none.
+  [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
+  /// A block that was not. Throws what upstream throws.
+  [[nodiscard]] void* pop_fresh(std::size_t size_class, block_store& store);
   /// Makes a list that is more than full the second one. Returns what was the second one: for the store.
   [[nodiscard]] block_list make_room(std::size_t size_class, const block_store& store) noexcept;
   /// The blocks in both lists.
   [[nodiscard]] std::size_t count(std::size_t size_class, const block_store& store) const noexcept;
+  /// The blocks that have not been in use, which the store counts as such.
+  [[nodiscard]] std::size_t fresh_count(std::size_t size_class) const noexcept;
   /// Gives all blocks of classes from `from` on to the store.
   void give_all(std::size_t from, block_store& store) noexcept;
+  /// The same for those that have not been in use.
+  void give_fresh(block_store& store) noexcept;
   void forget(const block_store& store) noexcept;
 
  private:
@@ -160,8 +176,20 @@ class block_store {
 
   /// Up to `most` blocks that have been in use before; none when there are none. For a shared class.
   [[nodiscard]] block_list take(std::size_t size_class, std::size_t most) noexcept;
-  /// A block that has not been in use before. Throws what upstream throws.
-  [[nodiscard]] void* carve(std::size_t size_class);
+  /// Blocks that have not been in use before, at least one. Throws what upstream throws.
+  [[nodiscard]] block_range carve(std::size_t size_class);
+  /// Takes the last of them back.
+  void uncarve(std::size_t size_class, block_range blocks) noexcept;
+  /// The same for a block above largest_listed. Throws what upstream throws.
+  [[nodiscard]] void* take_large(std::size_t bytes);
+  /// ... from memory that was in use before; null when there is none.
+  [[nodiscard]] void* take_used_large(std::size_t bytes) noexcept;
+  void give_large(void* block) noexcept;
+  /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it.
+  struct large_counts {
+    std::size_t live, free, hits, misses;
+  };
+  [[nodiscard]] const large_counts& large(std::size_t bytes) const noexcept { return large_[large_bucket(bytes)]; }
   /// Takes back blocks of this class.
   void give(std::size_t size_class, block_list blocks) noexcept;
   /// How many blocks of the class take() could give ...
@@ -175,8 +203,8 @@ class block_store {
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;
 
-  /// The class and start of the block that begins there; false when none does.
-  [[nodiscard]] bool find_block(const void* block, std::size_t& size_class) const noexcept;
+  /// The bytes of the block that begins there; 0 when none does.
+  [[nodiscard]] std::size_t block_bytes(const void* block) const noexcept;
   /// Hardened build: notes that a block is handed out or given back; false when it is already.
   [[nodiscard]] bool note_in_use(const void* block, bool now) noexcept;
 
@@ -186,25 +214,34 @@ class block_store {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
   /// Counts a block that the holder has for releasable(), which counts from 0 each time.
-  void count_held(const void* block) const noexcept { ++find(block)->held; }
+  void count_held(const void* block, std::size_t count = 1) const noexcept { find(block)->held += count; }
   /// The bytes of the chunks in which all blocks are here or were counted as held.
   [[nodiscard]] std::size_t releasable() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
 
  private:
   static constexpr std::size_t bins = 80;
+  static std::size_t large_bucket(std::size_t bytes) noexcept {
+    return static_cast<std::size_t>(std::bit_width(bytes - 1)) - 21;
+  }
 
   [[nodiscard]] chunk* find(const void* byte) const noexcept;
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
-  run* take_from_bins(std::uint32_t pages) noexcept;
-  run* extend(std::uint32_t pages) noexcept;
+  void occupy(run* r) noexcept;
+  void* use_whole(run* r) noexcept;
+  struct free_runs;
+  run* take_from_bins(std::uint32_t pages, const free_runs& in) noexcept;
+  run* take_untouched(std::uint32_t pages, std::uint32_t kind) noexcept;
+  free_runs& runs_like(run& r) noexcept;
+  run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
-  void add_chunk(std::uint32_t pages);
+  void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
-  bool reclaim(std::size_t bytes, bool all) noexcept;
+  bool reclaim(std::size_t bytes, std::uint32_t kind) noexcept;
+  void decommit(std::size_t pages) noexcept;
   void free_run(run* freed) noexcept;
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
@@ -213,7 +250,7 @@ class block_store {
   block_list take_from_runs(std::size_t size_class, std::size_t most) noexcept;
   void give_to_runs(std::size_t size_class, void* first) noexcept;
   void free_empty_runs() noexcept;
-  std::size_t free_empty_runs(std::size_t size_class) noexcept;
+  std::size_t free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
 
@@ -227,9 +264,14 @@ class block_store {
   run* carving_[shared_classes] = {};  // the run that fresh blocks come from
   std::size_t available_[classes] = {};
   std::size_t in_use_[classes] = {};
-  run* bins_[bins] = {};
-  std::uint64_t filled_[2] = {};   // bins that are not empty
-  std::size_t touched_pages_ = 0;  // in all chunks, up to their frontiers
+  // The free runs of chunks of a kind, by length; from 2 on, those whose pages are with the operating system.
+  struct free_runs {
+    run* bins[block_store::bins];
+    std::uint64_t filled[2];  // bins that are not empty
+  } free_[4] = {};
+  large_counts large_[7] = {};
+  std::size_t long_idle_pages_ = 0;  // in free_[1]
+  std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
   mutable chunk* last_found_ = nullptr;
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;

@@ -19,19 +19,20 @@ namespace {
 
 using detail::is_oversize;
 
-// Blocks of greater classes are few, and kept account of by their bytes.
-constexpr std::size_t largest_listed_class = detail::class_of(detail::largest_listed);
-
 // How many blocks a full list has: about 64 KiB at first, then 64 blocks, then about 4 MiB.
 std::size_t depth(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
   if (bytes <= 1024) return bytes <= 256 ? 256 : 64 * 1024 / bytes;
-  return bytes <= 64 * 1024 ? 64 : std::max(std::size_t{2}, (std::size_t{4} << 20) / bytes);
+  return bytes <= 64 * 1024 ? 64 : (std::size_t{4} << 20) / bytes;
 }
 
-// The class of the bucket that a request falls into.
-std::size_t bucket_class(std::size_t bytes, std::size_t alignment) {
-  return detail::class_of(std::bit_ceil(std::max({bytes, alignment, std::size_t{64}})));
+// The size of the blocks of the bucket that a request falls into.
+std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) {
+  return std::bit_ceil(std::max({bytes, alignment, std::size_t{64}}));
+}
+
+pool_bucket& bucket_of(pool_stats& stats, std::size_t bytes) {
+  return stats.buckets[static_cast<std::size_t>(std::countr_zero(bucket_bytes(bytes, 1))) - 6];
 }
 
 detail::store_options checked(const pool_options& options) {
@@ -45,7 +46,7 @@ detail::store_options checked(const pool_options& options) {
 }  // namespace
 
 pool_resource::pool_resource(const pool_options& options, gsl::not_null<std::pmr::memory_resource*> upstream)
-    : spare_(options.spare), store_(checked(options), upstream, *this) {}
+    : store_(checked(options), upstream, *this) {}
 
 pool_resource::~pool_resource() { release(); }
 
@@ -55,27 +56,22 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);
   if (is_oversize(bytes, alignment)) return allocate_oversize(bytes, alignment);
-  void* const block = take(detail::class_of(bytes, alignment), bytes);
-  detail::unpoison_in_program(block, bytes);
+  void* const block =
+      bytes > detail::largest_listed ? store_.take_large(bytes) : take(detail::class_of(bytes, alignment));
+  handed_out(block, bytes);
   return block;
 }
 
-void* pool_resource::take(std::size_t size_class, std::size_t bytes) {
-  void* block = lists_.pop_slow(size_class, store_);
-  if (block == nullptr) {
-    block = store_.carve(size_class);
-    ++lists_.misses[size_class];
-  } else if (size_class > largest_listed_class) {
-    held_large_bytes_ -= bytes_of(size_class);
-  }
-  handed_out(bytes);
-  if constexpr (detail::hardened) note_taken(block);
-  return block;
+void* pool_resource::take(std::size_t size_class) {
+  if (void* const block = lists_.pop_used(size_class, store_)) return block;
+  return lists_.pop_fresh(size_class, store_);
 }
 
-void pool_resource::handed_out(std::size_t bytes) noexcept {
+void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
   below_peak_ -= static_cast<std::ptrdiff_t>(bytes);
   if (below_peak_ < 0) raise_peak();
+  detail::unpoison_in_program(block, bytes);
+  if constexpr (detail::hardened) note_taken(block);
 }
 
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
@@ -83,25 +79,23 @@ void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t 
   if (is_oversize(bytes, alignment))
     return give_upstream(
         reinterpret_cast<oversize*>(static_cast<std::byte*>(block) + detail::round_up(bytes, alignof(oversize))));
-  give(block, detail::class_of(bytes, alignment), bytes);
+  give(block, bytes > detail::largest_listed ? detail::classes : detail::class_of(bytes, alignment), bytes);
 }
 
+// `classes` stands for a large block.
 void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes) noexcept {
   below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-  hold(block, size_class);
+  if (size_class == classes) return store_.give_large(block);
   detail::poison_in_program(block, bytes_of(size_class));
-  if (held_large_bytes_ > spare_) give_held(false);
+  hold(block, size_class);
 }
 
 void pool_resource::hold(void* block, std::size_t size_class) noexcept {
-  if (size_class > largest_listed_class) held_large_bytes_ += bytes_of(size_class);
   if (lists_.push(size_class, block)) make_room(size_class);
 }
 
 void pool_resource::make_room(std::size_t size_class) noexcept {
-  const detail::block_list full = lists_.make_room(size_class, store_);
-  if (size_class > largest_listed_class) held_large_bytes_ -= full.count * bytes_of(size_class);
-  store_.give(size_class, full);
+  store_.give(size_class, lists_.make_room(size_class, store_));
 }
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
@@ -111,7 +105,7 @@ std::size_t pool_resource::held_whole_bytes() const noexcept {
 }
 
 void pool_resource::give_held(bool shared) noexcept {
-  held_large_bytes_ = 0;
+  if (shared) lists_.give_fresh(store_);
   lists_.give_all(shared ? 0 : shared_classes, store_);
 }
 
@@ -120,44 +114,46 @@ void pool_resource::give_held(bool shared) noexcept {
 std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0 || is_oversize(bytes, alignment)) return {};
-  const std::size_t size_class = bucket_class(bytes, alignment);
-  if (lists_.count(size_class, store_) == 0 && store_.available(size_class) == 0) {
-    ++lists_.misses[size_class];
-    return {};
+  const std::size_t full = bucket_bytes(bytes, alignment);
+  void* block = nullptr;
+  if (full > detail::largest_listed) {
+    block = store_.take_used_large(full);
+  } else {
+    const std::size_t size_class = detail::class_of(full);
+    block = lists_.pop_used(size_class, store_);
+    if (block == nullptr) ++lists_.misses[size_class];
   }
-  auto* const block = static_cast<std::byte*>(take(size_class, bytes_of(size_class)));
-  detail::unpoison_in_program(block, bytes_of(size_class));
-  return {block, bytes_of(size_class)};
+  if (block == nullptr) return {};
+  handed_out(block, full);
+  return {static_cast<std::byte*>(block), full};
 }
 
 std::span<std::byte> pool_resource::get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return {};
   if (is_oversize(bytes, alignment)) return {static_cast<std::byte*>(allocate_oversize(bytes, alignment)), bytes};
-  const std::size_t size_class = bucket_class(bytes, alignment);
-  auto* const block = static_cast<std::byte*>(take(size_class, bytes_of(size_class)));
-  detail::unpoison_in_program(block, bytes_of(size_class));
-  return {block, bytes_of(size_class)};
+  const std::size_t full = bucket_bytes(bytes, alignment);
+  void* const block = full > detail::largest_listed ? store_.take_large(full) : take(detail::class_of(full));
+  handed_out(block, full);
+  return {static_cast<std::byte*>(block), full};
 }
 
 void pool_resource::put(std::span<std::byte> block) {
   if (block.empty()) return;
-  std::size_t size_class = 0;
-  if (!store_.find_block(block.data(), size_class)) {
+  const std::size_t bytes = store_.block_bytes(block.data());
+  if (bytes == 0) {
     oversize* const found = find_oversize(block.data());
     if (found == nullptr || block.size() > found->bytes)
       throw std::invalid_argument("buffers: put: the span does not begin at a block of this pool");
     return give_upstream(found);
   }
-  if (block.size() > bytes_of(size_class))
-    throw std::invalid_argument("buffers: put: the span is longer than the block");
+  if (block.size() > bytes) throw std::invalid_argument("buffers: put: the span is longer than the block");
   if constexpr (detail::hardened) {
-    if (block.size() != bytes_of(size_class))
-      throw std::invalid_argument("buffers: put: the span is shorter than the block");
+    if (block.size() != bytes) throw std::invalid_argument("buffers: put: the span is shorter than the block");
     if (!store_.note_in_use(block.data(), false))
       throw std::invalid_argument("buffers: put: the block is in the pool already");
   }
-  give(block.data(), size_class, block.size());
+  give(block.data(), bytes > detail::largest_listed ? classes : detail::class_of(bytes), block.size());
 }
 
 // --- blocks of upstream's own
@@ -172,7 +168,8 @@ void* pool_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
   oversize_ = made;
   ++oversize_count_;
   oversize_bytes_ += size + sizeof(oversize);
-  handed_out(size);
+  below_peak_ -= static_cast<std::ptrdiff_t>(size);
+  if (below_peak_ < 0) raise_peak();
   return memory;
 }
 
@@ -195,8 +192,8 @@ void pool_resource::give_upstream(oversize* block) noexcept {
 
 void pool_resource::clear() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
+  lists_.give_fresh(store_);
   lists_.forget(store_);
-  held_large_bytes_ = 0;
   store_.take_all_back();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
@@ -204,7 +201,6 @@ void pool_resource::clear() noexcept {
 void pool_resource::release() noexcept {
   while (oversize_ != nullptr) give_upstream(oversize_);
   lists_.forget(store_);
-  held_large_bytes_ = 0;
   store_.release();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
@@ -222,6 +218,7 @@ std::size_t pool_resource::releasable() const noexcept {
       store_.count_held(block);
     for (const void* block = lists_.second[c].first; block != nullptr; block = detail::next_block(block))
       store_.count_held(block);
+    if (const std::size_t count = lists_.fresh_count(c); count != 0) store_.count_held(lists_.fresh[c].first, count);
   }
   return store_.releasable();
 }
@@ -242,14 +239,24 @@ pool_stats pool_resource::stats() const noexcept {
   pool_stats all;
   for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
   for (std::size_t c = 0; c < classes; ++c) {
-    const auto b = static_cast<std::size_t>(std::bit_width(std::max(bytes_of(c), std::size_t{64}) - 1)) - 6;
     const std::size_t here = lists_.count(c, store_), free = here + store_.available(c);
-    for (pool_counts* counts : {static_cast<pool_counts*>(&all.buckets[b]), static_cast<pool_counts*>(&all)}) {
-      counts->live += store_.in_use(c) - here;
+    for (pool_counts* counts :
+         {static_cast<pool_counts*>(&bucket_of(all, bytes_of(c))), static_cast<pool_counts*>(&all)}) {
+      counts->live += store_.in_use(c) - here - lists_.fresh_count(c);
       counts->free += free;
       counts->free_bytes += free * bytes_of(c);
       counts->hits += static_cast<std::size_t>(lists_.taken[c]);
       counts->misses += static_cast<std::size_t>(lists_.misses[c]);
+    }
+  }
+  for (std::size_t bytes = 2 * detail::largest_listed; bytes <= detail::largest_block; bytes *= 2) {
+    const auto& large = store_.large(bytes);
+    for (pool_counts* counts : {static_cast<pool_counts*>(&bucket_of(all, bytes)), static_cast<pool_counts*>(&all)}) {
+      counts->live += large.live;
+      counts->free += large.free;
+      counts->free_bytes += large.free * bytes;
+      counts->hits += large.hits;
+      counts->misses += large.misses;
     }
   }
   all.oversize = oversize_count_;
@@ -269,9 +276,11 @@ void pool_resource::note_given(void* block, std::size_t bytes, std::size_t align
       detail::violate("deallocate: the size is not the one that the block was allocated with");
     return;
   }
-  std::size_t size_class = 0;
-  if (!store_.find_block(block, size_class)) detail::violate("deallocate: the block is not from this pool_resource");
-  if (size_class != detail::class_of(bytes, alignment))
+  const std::size_t real = store_.block_bytes(block);
+  if (real == 0) detail::violate("deallocate: the block is not from this pool_resource");
+  const std::size_t expected = bytes > detail::largest_listed ? detail::round_up(bytes, detail::page_bytes)
+                                                              : bytes_of(detail::class_of(bytes, alignment));
+  if (real != expected)
     detail::violate("deallocate: the size or alignment is not the one that the block was allocated with");
   if (!store_.note_in_use(block, false)) detail::violate("deallocate: the block was given back before");
 }

@@ -42,15 +42,15 @@ struct pool_options {
   std::size_t first_chunk = 64 * 1024;
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
-  /// How many bytes it keeps in chunks without a block in use, and in free blocks of more than 16 KiB: what is above
-  /// that goes upstream, or serves blocks of other sizes, without being asked.
+  /// How many bytes it keeps in chunks without a block in use, which else go upstream; and in free memory for blocks
+  /// above 128 KiB, the pages of which else go to the operating system (by madvise; the addresses stay).
   std::size_t spare = std::size_t{64} << 20;
 };
 
 /// What happened to blocks of certain sizes.
 struct pool_counts {
   std::size_t live = 0;        ///< blocks in use
-  std::size_t free = 0;        ///< blocks that were in use and can be had again
+  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, other sizes may have got their memory since
   std::size_t free_bytes = 0;  ///< their sizes
   std::size_t hits = 0;        ///< requests served by such a block
   std::size_t misses = 0;      ///< requests that were not
@@ -163,9 +163,9 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
-  void* take(std::size_t size_class, std::size_t bytes);
+  void* take(std::size_t size_class);
   void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
-  void handed_out(std::size_t bytes) noexcept;
+  void handed_out(void* block, std::size_t bytes) noexcept;
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
   oversize* find_oversize(const void* block) const noexcept;
   void give_upstream(oversize* block) noexcept;
@@ -184,10 +184,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
 
   std::ptrdiff_t below_peak_ = 0;  // peak() - used()
   std::size_t peak_ = 0;
-  std::size_t held_large_bytes_ = 0;  // in the lists of blocks above largest_listed
   oversize* oversize_ = nullptr;
   std::size_t oversize_count_ = 0, oversize_bytes_ = 0;
-  std::size_t spare_;
   detail::block_store store_;
   detail::block_lists<std::int64_t> lists_{store_};
 };

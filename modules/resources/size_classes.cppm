@@ -1,10 +1,11 @@
 // The sizes that the pools round requests up to: multiples of 16 bytes up to 128, then four to each doubling, up to
-// 128 MiB. No block is more than a quarter larger than what was asked for, from 64 bytes on.
+// 1 MiB. No block is more than a quarter larger than what was asked for, from 64 bytes on.
 //
-//     class   0   1   2   3 ...   7     8    9    10   11    12  ...      87
-//     bytes  16  32  48  64 ... 128   160  192   224  256   320  ... 128 Mi
+//     class   0   1   2   3 ...   7     8    9    10   11    12  ...    59
+//     bytes  16  32  48  64 ... 128   160  192   224  256   320  ...  1 Mi
 //
-// Blocks of up to 16 KiB share a run of pages; larger ones have a run each.
+// Blocks of up to 16 KiB share a run of pages; larger ones have a run each. Those above 1 MiB have no class: they are
+// as many pages as it takes.
 module;
 #include <bit>
 #include <cstddef>
@@ -19,13 +20,15 @@ inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t largest_block = std::size_t{128} << 20;
 inline constexpr std::size_t largest_shared_block = 16 * 1024;
 
-/// The class of a block of `bytes` bytes: from 1 to largest_block.
+/// The class of a block of `bytes` bytes: from 1 to largest_listed.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept {
   // The place of the first bit, which is 6 at least; it and the two bits below it are the class.
   const std::size_t log = static_cast<std::size_t>(std::countl_zero((bytes - 1) | 64)) ^ 63;
   return ((4 * bytes - 4) >> log) + 4 * log - 24;
 }
-inline constexpr std::size_t classes = class_of(largest_block) + 1;
+/// Larger blocks than this have no class: they are as many pages as it takes.
+inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
+inline constexpr std::size_t classes = class_of(largest_listed) + 1;
 inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1;
 
 /// The bytes of a block of this class.
@@ -33,7 +36,7 @@ inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1
   if (size_class < 8) return 16 * (size_class + 1);
   return (size_class % 4 + 5) << (size_class / 4 + 3);
 }
-static_assert(bytes_of(classes - 1) == largest_block && class_of(bytes_of(42)) == 42 &&
+static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) == 42 &&
               class_of(bytes_of(42) + 1) == 43);
 
 /// The class whose blocks are large enough and aligned by their place in a run: for alignments of up to a page.
@@ -43,8 +46,6 @@ static_assert(bytes_of(classes - 1) == largest_block && class_of(bytes_of(42)) =
   return size_class;
 }
 
-/// Larger blocks than this are few, and kept account of by their bytes.
-inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
 /// A power of two up to 16, in one test: every block is aligned to it.
 [[nodiscard]] constexpr bool is_plain(std::size_t alignment) noexcept {
   return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
@@ -62,5 +63,7 @@ inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
 [[nodiscard]] constexpr std::uint32_t pages_of(std::size_t size_class) noexcept {
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
 }
+
+inline constexpr std::size_t longest_shared_run = 128 * 1024;
 
 }  // namespace buffers::detail
