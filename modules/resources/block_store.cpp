@@ -380,9 +380,9 @@ bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused
 // --- runs
 
 run* block_store::allocate_run(std::uint32_t pages) {
-  const std::uint32_t kind = pages * page_bytes > longest_shared_run ? 1 : 0;
+  const std::uint32_t kind = pages * page_bytes > largest_listed ? 1 : 0;
   run* found = take_from_bins(pages, free_[kind]);
-  if (found == nullptr && reclaim(pages * page_bytes, kind)) found = take_from_bins(pages, free_[kind]);
+  if (found == nullptr && kind == 0 && reclaim(pages * page_bytes)) found = take_from_bins(pages, free_[kind]);
   if (found == nullptr) found = take_untouched(pages, kind);
   if (found == nullptr) try {
       add_chunk(pages, kind);
@@ -408,9 +408,8 @@ void block_store::occupy(run* r) noexcept {
 #endif
 }
 
-// Memory that the operating system has to give pages for. Long runs do not take any while others have idle ones.
+// Memory that the operating system has to give pages for.
 run* block_store::take_untouched(std::uint32_t pages, std::uint32_t kind) noexcept {
-  if (kind == 1) decommit(pages);
   run* const found = take_from_bins(pages, free_[kind + 2]);
   return found != nullptr ? found : extend(pages, kind);
 }
@@ -475,9 +474,8 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   return cut(made, pages);
 }
 
-// Before long runs take memory that was never used: hands as many pages of free ones back to the operating system,
-// which are too short or lie apart. Their contents are of no use to anybody; the addresses stay. Where that is not
-// possible, nothing happens.
+// Hands as many pages of free runs for large blocks back to the operating system: their contents are of no use to
+// anybody; the addresses stay. Where that is not possible, nothing happens.
 void block_store::decommit(std::size_t pages) noexcept {
   std::size_t given = 0;
   for (std::size_t bin = bins; bin-- > 0;)
@@ -543,12 +541,12 @@ void block_store::unlink(run*& list, run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r->previous;
 }
 
-// Before memory is used that never was: collects what lies idle of the same kind, when that is enough to matter; of
-// shared runs as much as is needed. Tells whether it did.
-bool block_store::reclaim(std::size_t bytes, std::uint32_t kind) noexcept {
+// Before memory is used that never was: collects what lies idle, when that is enough to matter; of shared runs as much
+// as is needed. Tells whether it did.
+bool block_store::reclaim(std::size_t bytes) noexcept {
   const std::size_t whole = owner_.held_whole_bytes();
   std::size_t idle[shared_classes], sum = whole;
-  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = kind == 0 ? available_[c] * bytes_of(c) : 0;
+  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
   if (sum < bytes / 2 || sum / page_bytes < touched_pages_ / 32) return false;
   if (whole != 0) owner_.give_held(false);
   for (std::size_t freed = whole, c; freed < bytes; freed += free_empty_runs(c, bytes - freed)) {

@@ -53,7 +53,7 @@ struct alignas(64) chunk {
   std::uint32_t tables;    // pages in front that are not to be used
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
-  std::uint32_t kind;      // 0 for runs of up to 128 KiB, 1 for longer ones: they do not break up each other's memory
+  std::uint32_t kind;      // 1: for large blocks, whose memory the others do not break up
   std::size_t held;        // see block_store::count_held
 
   [[nodiscard]] std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
@@ -240,7 +240,7 @@ class block_store {
   void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
-  bool reclaim(std::size_t bytes, std::uint32_t kind) noexcept;
+  bool reclaim(std::size_t bytes) noexcept;
   void decommit(std::size_t pages) noexcept;
   void free_run(run* freed) noexcept;
   void insert(run* r) noexcept;

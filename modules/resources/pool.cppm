@@ -43,7 +43,7 @@ struct pool_options {
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
   /// How many bytes it keeps in chunks without a block in use, which else go upstream; and in free memory for blocks
-  /// above 128 KiB, the pages of which else go to the operating system (by madvise; the addresses stay).
+  /// above 1 MiB, the pages of which else go to the operating system (by madvise; the addresses stay).
   std::size_t spare = std::size_t{64} << 20;
 };
 

@@ -64,6 +64,4 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
 }
 
-inline constexpr std::size_t longest_shared_run = 128 * 1024;
-
 }  // namespace buffers::detail
