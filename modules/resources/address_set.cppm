@@ -14,8 +14,8 @@ import :arena;
 
 namespace buffers::detail {
 
-/// Up to six addresses lie in the set itself. For more, it gets a table from `memory`, 11 to 22 bytes for each address,
-/// and gives it back when it has become empty. Insert and erase are O(1) on average.
+/// Up to six addresses lie in the set itself. For more, it gets a table from `memory`, 11 to 22 bytes for each of the
+/// most addresses that it held, and gives it back when it has become empty. Insert and erase are O(1) on average.
 class address_set {
  public:
   explicit address_set(std::pmr::memory_resource* memory) noexcept : memory_(memory) {}

@@ -32,8 +32,8 @@ class aligned_resource final : public std::pmr::memory_resource {
 
   /// Blocks from upstream, which must outlive this, aligned to `alignment` or more.
   /// Throws: invalid_argument when alignment is not a power of two up to 2^30.
-  explicit aligned_resource(std::size_t alignment,
-                            gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource())
+  inline explicit aligned_resource(std::size_t alignment,
+                                   gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource())
       : minimum_(alignment), upstream_(upstream) {
     if (!std::has_single_bit(alignment) || alignment > greatest_alignment)
       detail::throw_option("aligned_resource::alignment", "must be a power of two up to 2^30");

@@ -30,11 +30,12 @@ export namespace buffers {
 
 /// Two resources, of which the second is asked when the first throws bad_alloc. Blocks have no header: those of second
 /// are noted in a table. Six of them need no more memory than this object; for more the table is from second too, 11 to
-/// 22 bytes for each block, and given back when second's last block is. Until then, second must not be reset.
+/// 22 bytes for each of the most blocks at a time, and given back when second's last block is. Until then, second must
+/// not be reset.
 class fallback_resource final : public std::pmr::memory_resource {
  public:
   /// Both must outlive this.
-  explicit fallback_resource(
+  inline explicit fallback_resource(
       gsl::not_null<std::pmr::memory_resource*> first,
       gsl::not_null<std::pmr::memory_resource*> second = std::pmr::new_delete_resource()) noexcept
       : first_(first), second_(second), from_second_(second) {}

@@ -34,8 +34,8 @@ export namespace buffers {
 class limit_resource final : public std::pmr::memory_resource {
  public:
   /// At most `bytes` bytes at a time from upstream, which must outlive this.
-  explicit limit_resource(std::size_t bytes,
-                          gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource()) noexcept
+  inline explicit limit_resource(
+      std::size_t bytes, gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource()) noexcept
       : limit_(bytes), upstream_(upstream) {}
   limit_resource(const limit_resource&) = delete;
   limit_resource& operator=(const limit_resource&) = delete;

@@ -10,8 +10,8 @@
 //   operation     cost                             what it does
 //   allocate      a few system calls               a mapping of its own for the block
 //   ... prefault  and O(n)                         with all pages in place
-//   deallocate    a system call and O(n) in the    gives it back, so that touching it later is fatal
-//                 kernel
+//   deallocate    a system call                    gives it back: touching it later is fatal, until the addresses are
+//                                                  used again
 //
 // Threads: any thread at any time.
 //

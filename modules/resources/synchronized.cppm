@@ -31,7 +31,8 @@ export namespace buffers {
 class synchronized_resource final : public std::pmr::memory_resource {
  public:
   /// In front of upstream, which must outlive this.
-  explicit synchronized_resource(gsl::not_null<std::pmr::memory_resource*> upstream) noexcept : upstream_(upstream) {}
+  inline explicit synchronized_resource(gsl::not_null<std::pmr::memory_resource*> upstream) noexcept
+      : upstream_(upstream) {}
   synchronized_resource(const synchronized_resource&) = delete;
   synchronized_resource& operator=(const synchronized_resource&) = delete;
 

@@ -32,7 +32,7 @@ export namespace buffers {
 class zeroing_resource final : public std::pmr::memory_resource {
  public:
   /// In front of upstream, which must outlive this.
-  explicit zeroing_resource(
+  inline explicit zeroing_resource(
       gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource()) noexcept
       : upstream_(upstream) {}
   zeroing_resource(const zeroing_resource&) = delete;

@@ -75,6 +75,13 @@ struct over_array final : std::pmr::memory_resource {
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
+/// Room for an object that is not destroyed: the destructor of memory_resource is in another library, and may look at
+/// everything.
+template <class T>
+struct room {
+  alignas(T) std::byte memory[sizeof(T)];
+};
+
 void use(void* block) {
   std::memcpy(block, secret, length);
   block = buffers::detail::launder_origin(block);  // somebody may have looked at it
@@ -82,21 +89,23 @@ void use(void* block) {
 
 void* leaves_it(void*) {
   unsigned char memory[length];
-  over_array upstream{memory};
-  void* const block = upstream.allocate(length);
+  room<over_array> a;
+  auto* const upstream = ::new (a.memory) over_array{memory};
+  void* const block = upstream->allocate(length);
   use(block);
   std::memset(block, 0, length);
-  upstream.deallocate(block, length);
+  upstream->deallocate(block, length);
   return nullptr;
 }
 
 void* wipes_it(void*) {
   unsigned char memory[length];
-  over_array upstream{memory};
-  zeroing_resource wiped{&upstream};
-  void* const block = wiped.allocate(length);
+  room<over_array> a;
+  room<zeroing_resource> b;
+  auto* const wiped = ::new (b.memory) zeroing_resource{::new (a.memory) over_array{memory}};
+  void* const block = wiped->allocate(length);
   use(block);
-  wiped.deallocate(block, length);
+  wiped->deallocate(block, length);
   return nullptr;
 }
 
@@ -201,7 +210,7 @@ BOOST_AUTO_TEST_CASE(what_a_scope_takes_back_is_not_wiped) {
     std::memset(wiped.allocate(100), 0xff, 100);
   }
   const auto* const again = static_cast<unsigned char*>(buffer.allocate(100));
-  BOOST_TEST(std::count(again, again + 100, 0xff) == 100);
+  BOOST_TEST(std::count(again + 16, again + 100, 0xff) == 84);  // the hardened build writes to the first
 }
 
 BOOST_AUTO_TEST_CASE(an_upstream_that_fails) {
