@@ -142,11 +142,13 @@ BOOST_AUTO_TEST_CASE(requests_that_nobody_can_serve_reach_neither) {
 BOOST_AUTO_TEST_CASE(when_second_has_no_blocks_it_may_be_reset) {
   test_resource upstream;
   buffers::slab_resource second{{}, &upstream};
-  fallback_resource memory{std::pmr::null_memory_resource(), &second};
+  buffers::limit_resource counted{SIZE_MAX, &second};
+  fallback_resource memory{std::pmr::null_memory_resource(), &counted};
   for (int round = 0; round < 3; ++round) {
     std::vector<void*> blocks;
     for (int i = 0; i < 100; ++i) blocks.push_back(memory.allocate(10));
     for (void* block : blocks) memory.deallocate(block, 10);
+    BOOST_TEST(counted.used() == 0u);
     second.release();
     BOOST_TEST(upstream.live_blocks() == 0u);
   }

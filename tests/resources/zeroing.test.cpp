@@ -171,7 +171,7 @@ BOOST_FIXTURE_TEST_CASE(but_would_if_it_could, fresh_secret,
                         *boost::unit_test::precondition([](boost::unit_test::test_unit_id) {
                           return boost::test_tools::assertion_result(optimised && !sanitized);
                         })) {
-  BOOST_TEST(left_by(leaves_it) == length / 16);
+  BOOST_TEST(left_by(leaves_it) > 0u);  // the end of the thread may overwrite some
 }
 
 BOOST_AUTO_TEST_CASE(strings_that_grow_leave_nothing_behind) {
