@@ -52,4 +52,10 @@ template <class T>
   return pointer;
 }
 
+/// Writes zeros that somebody may look at, as far as the optimiser knows, even when the memory is freed right after.
+inline void wipe(void* first, std::size_t bytes) noexcept {
+  __builtin_memset(first, 0, bytes);
+  asm volatile("" : : "r"(first) : "memory");
+}
+
 }  // namespace buffers::detail

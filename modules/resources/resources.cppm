@@ -1,11 +1,20 @@
 // buffers.resources: where bytes come from. Needs no oneTBB.
 export module buffers.resources;
 export import buffers.core;
+export import :adaptor;
+export import :address_set;
+export import :aligned;
 export import :allocator;
 export import :arena;
 export import :block_store;
 export import :bump;
+export import :fallback;
+export import :limit;
+export import :page;
 export import :pool;
+export import :retry;
 export import :scope;
 export import :size_classes;
 export import :slab;
+export import :synchronized;
+export import :zeroing;

@@ -1,5 +1,7 @@
 // The standard containers on every resource, with each allocation from upstream failing in its turn.
+#include <boost/core/demangle.hpp>
 #include <boost/mpl/list.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -13,20 +15,24 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 import buffers;
 import buffers.testing;
-#include "contract/kinds.hpp"
+#include "contract/table.hpp"
 
 namespace {
 
-/// Runs `code` on a fresh resource of the kind until upstream lets it; says how often that was.
-template <class K, class F>
-std::size_t runs(F code) {
+const auto resources = boost::unit_test::data::make(table());
+
+/// Runs `code` on a fresh resource of that kind until upstream lets it; says how often that was.
+template <class F>
+std::size_t runs(const entry& e, F code) {
   return buffers::exception_test_loop([&](std::pmr::memory_resource& upstream) {
-    typename K::kind of(128 * 1024, &upstream);
-    code(&static_cast<std::pmr::memory_resource&>(K::face(of)));
+    const auto of = e.make(128 * 1024, &upstream);
+    code(&of->base());
   });
 }
 
@@ -36,8 +42,8 @@ const std::string text = "a string that is too long for the object itself";
 
 BOOST_AUTO_TEST_SUITE(containers)
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(vector, K, kinds) {
-  BOOST_TEST(runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(vector, resources, e) {
+  BOOST_TEST(runs(e, [](std::pmr::memory_resource* memory) {
                std::pmr::vector<int> numbers(memory);
                for (int i = 0; i < 1000; ++i) numbers.push_back(i);
                for (int i = 0; i < 1000; ++i) BOOST_REQUIRE(numbers[static_cast<std::size_t>(i)] == i);
@@ -45,8 +51,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(vector, K, kinds) {
              }) >= 1u);
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(vector_of_strings, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(vector_of_strings, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::vector<std::pmr::string> words(memory);
     for (int i = 0; i < 50; ++i) words.emplace_back(text);
     words.erase(words.begin(), words.begin() + 25);
@@ -57,8 +63,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(vector_of_strings, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(string, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(string, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::string all(memory);
     for (int i = 0; i < 100; ++i) all += text;
     BOOST_REQUIRE(all.size() == 100 * text.size());
@@ -66,8 +72,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(string, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(list, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(list, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::list<int> numbers(memory);
     for (int i = 0; i < 100; ++i) i % 2 == 0 ? numbers.push_back(i) : numbers.push_front(i);
     numbers.remove_if([](int i) { return i % 3 == 0; });
@@ -78,8 +84,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(list, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(map, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(map, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::map<int, std::pmr::string> words(memory);
     for (int i = 0; i < 60; ++i) words.try_emplace(i * 37 % 60, text);
     for (int i = 0; i < 60; i += 2) words.erase(i);
@@ -88,8 +94,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(map, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(unordered_map, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(unordered_map, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::unordered_map<int, int> squares(memory);
     for (int i = 0; i < 200; ++i) squares[i] = i * i;
     for (int i = 0; i < 200; i += 2) squares.erase(i);
@@ -98,8 +104,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(unordered_map, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(deque, K, kinds) {
-  runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(deque, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
     std::pmr::deque<int> numbers(memory);
     for (int i = 0; i < 500; ++i) {
       numbers.push_back(i);
@@ -111,12 +117,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(deque, K, kinds) {
   });
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(growing_kinds_do_fail_in_the_loop, K, kinds) {
-  const std::size_t count = runs<K>([](std::pmr::memory_resource* memory) {
+BOOST_DATA_TEST_CASE(each_allocation_from_upstream_does_fail_in_the_loop, resources, e) {
+  const auto code = [](std::pmr::memory_resource* memory) {
     std::pmr::vector<int> numbers(10'000, 1, memory);
     BOOST_REQUIRE(numbers.back() == 1);
-  });
-  if (!K::kind::is_fixed) BOOST_TEST(count == 2u);
+  };
+  buffers::test_resource upstream;
+  const auto of = e.make(128 * 1024, &upstream);
+  code(&of->base());
+  BOOST_TEST(runs(e, code) == upstream.allocations() + 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

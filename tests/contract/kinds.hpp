@@ -1,5 +1,5 @@
-// The table of the contract: every resource of the library in every way of making one, with room for at least `bytes`
-// bytes, called as what it is and through std::pmr::memory_resource.
+// The kinds of resources: every resource of the library in every way of making one, with room for at least `bytes`
+// bytes.
 // To be included after `import buffers;` and `import buffers.testing;`, and after <boost/mpl/list.hpp>, <cstddef>,
 // <cstdint>, <cstdlib>, <memory>, <memory_resource>, <ostream> and <span>.
 #pragma once
@@ -56,6 +56,110 @@ struct slab_fixed_over_storage {
   buffers::slab_resource resource;
 };
 
+struct pages_by_default {
+  static constexpr bool is_fixed = false;
+  pages_by_default(std::size_t, std::pmr::memory_resource*) {}
+  buffers::page_resource resource;
+};
+struct pages_with_guards {
+  static constexpr bool is_fixed = false;
+  pages_with_guards(std::size_t, std::pmr::memory_resource*) {}
+  buffers::page_resource resource{{.guard_pages = true}};
+};
+struct huge_pages {
+  static constexpr bool is_fixed = false;
+  huge_pages(std::size_t, std::pmr::memory_resource*) {}
+  buffers::page_resource resource{{.huge_pages = true}};
+};
+struct prefaulted_pages {
+  static constexpr bool is_fixed = false;
+  prefaulted_pages(std::size_t, std::pmr::memory_resource*) {}
+  buffers::page_resource resource{{.prefault = true}};
+};
+struct pages_with_everything {
+  static constexpr bool is_fixed = false;
+  pages_with_everything(std::size_t, std::pmr::memory_resource*) {}
+  buffers::page_resource resource{{.huge_pages = true, .prefault = true, .guard_pages = true}};
+};
+
+/// What an adaptor stands on when it stands on upstream.
+struct upstream_itself {
+  static constexpr bool is_fixed = false;
+  upstream_itself(std::size_t, std::pmr::memory_resource* upstream) : resource(*upstream) {}
+  std::pmr::memory_resource& resource;
+};
+template <class Base>
+struct limited {
+  static constexpr bool is_fixed = true;
+  limited(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource(bytes, &base.resource) {}
+  Base base;
+  buffers::limit_resource resource;
+};
+template <class Base>
+struct aligned {
+  static constexpr bool is_fixed = Base::is_fixed;
+  aligned(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource(64, &base.resource) {}
+  Base base;
+  buffers::aligned_resource resource;
+};
+template <class Base>
+struct synchronized_ {
+  static constexpr bool is_fixed = Base::is_fixed;
+  synchronized_(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource(&base.resource) {}
+  Base base;
+  buffers::synchronized_resource resource;
+};
+template <class Base>
+struct zeroing {
+  static constexpr bool is_fixed = Base::is_fixed;
+  zeroing(std::size_t bytes, std::pmr::memory_resource* upstream) : base(bytes, upstream), resource(&base.resource) {}
+  Base base;
+  buffers::zeroing_resource resource;
+};
+/// Tries each request a second time.
+template <class Base>
+struct retried {
+  static constexpr bool is_fixed = Base::is_fixed;
+  struct every_other_time {
+    bool operator()() { return again = !again; }
+    bool again = false;
+  };
+  retried(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource({}, &base.resource) {}
+  Base base;
+  buffers::retry_resource<every_other_time> resource;
+};
+/// A first of 512 bytes, and the base after it.
+template <class Base>
+struct fallback_to {
+  static constexpr bool is_fixed = Base::is_fixed;
+  fallback_to(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : first(512, upstream), base(bytes, upstream), resource(&first.resource, &base.resource) {}
+  bump_over_storage first;
+  Base base;
+  buffers::fallback_resource resource;
+};
+/// The base first, and then upstream.
+template <class Base>
+struct fallback_from {
+  static constexpr bool is_fixed = false;
+  fallback_from(std::size_t, std::pmr::memory_resource* upstream)
+      : base(512, upstream), resource(&base.resource, upstream) {}
+  Base base;
+  buffers::fallback_resource resource;
+};
+template <class Base>
+struct slab_on {
+  static constexpr bool is_fixed = false;
+  slab_on(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource({.first_slab = 1024}, &base.resource) {}
+  Base base;
+  buffers::slab_resource resource;
+};
+
 template <class Kind>
 struct as_itself {
   using kind = Kind;
@@ -67,14 +171,15 @@ struct as_memory_resource {
   static std::pmr::memory_resource& face(Kind& of) { return of.resource; }
 };
 
-using kinds = boost::mpl::list<
+/// Those with checkpoints, called as what they are and through std::pmr::memory_resource.
+using arenas = boost::mpl::list<
     as_itself<bump_over_upstream>, as_memory_resource<bump_over_upstream>, as_itself<bump_over_storage>,
     as_memory_resource<bump_over_storage>, as_itself<slab_by_default>, as_memory_resource<slab_by_default>,
     as_itself<slab_of_small_slabs>, as_memory_resource<slab_of_small_slabs>, as_itself<slab_over_storage>,
     as_memory_resource<slab_over_storage>, as_itself<slab_of_one_slab>, as_memory_resource<slab_of_one_slab>,
     as_itself<slab_fixed_over_storage>, as_memory_resource<slab_fixed_over_storage>>;
 
-/// One resource of the table on a test_resource.
+/// One arena on a test_resource.
 template <class K>
 struct rig {
   using kind = typename K::kind;
@@ -95,7 +200,7 @@ struct rig {
   kind of;
 };
 
-/// What a failed call must not change.
+/// What a failed call must not change in an arena.
 struct state {
   std::size_t used, peak, capacity, upstream_bytes;
   const void* next = nullptr;  // where the next block begins

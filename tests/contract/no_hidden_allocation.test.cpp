@@ -1,5 +1,7 @@
 // Nothing is allocated behind the user's back: the global heap, the default resource and upstream are watched at once.
+#include <boost/core/demangle.hpp>
 #include <boost/mpl/list.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -9,10 +11,13 @@
 #include <new>
 #include <ostream>
 #include <span>
+#include <string>
+#include <typeinfo>
+#include <utility>
 #include <vector>
 import buffers;
 import buffers.testing;
-#include "contract/kinds.hpp"
+#include "contract/table.hpp"
 
 namespace {
 
@@ -73,7 +78,7 @@ BOOST_AUTO_TEST_CASE(the_global_heap_is_watched) {
   BOOST_TEST(global_allocations == before + 2);
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(in_a_whole_life, K, kinds) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(in_a_whole_life_of_an_arena, K, arenas) {
   counting_upstream own;
   buffers::test_resource by_default;
   std::size_t failures = 0;
@@ -109,6 +114,46 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(in_a_whole_life, K, kinds) {
   }
   const std::size_t hidden = global_allocations - before;
   BOOST_TEST(hidden == 0u);
+  BOOST_TEST(failures == 3u);
+  BOOST_TEST(by_default.allocations() == 0u);
+  BOOST_TEST(own.live == 0u);
+}
+
+BOOST_DATA_TEST_CASE(in_a_whole_life, boost::unit_test::data::make(table()), e) {
+  counting_upstream own;
+  buffers::test_resource by_default;
+  std::size_t failures = 0;
+  const std::size_t before = global_allocations;
+  {
+    replaced_default_resource replaced(&by_default);
+    const auto of = e.make(64 * 1024, &own);
+    const auto allocate = [&](std::size_t bytes, std::size_t alignment) {
+      return e.through_base ? of->base().allocate(bytes, alignment) : of->allocate(bytes, alignment);
+    };
+    struct {
+      void* block;
+      std::size_t bytes;
+    } live[100];
+    std::size_t count = 0;
+    for (int round = 0; round < 3; ++round) {
+      for (std::size_t bytes = 1; bytes < 3000; bytes = bytes * 2 + 1) live[count++] = {allocate(bytes, 32), bytes};
+      live[count++] = {allocate(20'000, 64), 20'000};
+      {
+        std::pmr::vector<int> numbers(100, 7, &of->base());
+      }
+      try {
+        (void)allocate(SIZE_MAX / 4, 8);
+      } catch (const std::bad_alloc&) {
+        ++failures;
+      }
+      for (; count != 0; --count) {
+        const auto [block, bytes] = live[count - 1];
+        of->deallocate(block, bytes, bytes == 20'000 ? 64 : 32);
+      }
+    }
+  }
+  const std::size_t hidden = global_allocations - before;
+  BOOST_TEST(hidden == 1u);  // the subject of the test itself
   BOOST_TEST(failures == 3u);
   BOOST_TEST(by_default.allocations() == 0u);
   BOOST_TEST(own.live == 0u);

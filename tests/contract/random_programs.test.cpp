@@ -1,4 +1,4 @@
-// Random programs on every resource, each step compared with a model: no two live blocks overlap, contents are kept,
+// Random programs on every arena, each step compared with a model: no two live blocks overlap, contents are kept,
 // counters fit, and what must fail fails and changes nothing.
 #include <algorithm>
 #include <boost/mpl/list.hpp>
@@ -230,13 +230,13 @@ class program {
 
 BOOST_AUTO_TEST_SUITE(random_programs)
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(against_a_model, K, kinds) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(against_a_model, K, arenas) {
   for (unsigned seed = 1; seed <= 60; ++seed) {
     BOOST_TEST_CONTEXT("seed " << seed) { program<K>(seed).run(150); }
   }
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(all_blocks_dropped_in_any_order, K, kinds) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(all_blocks_dropped_in_any_order, K, arenas) {
   for (unsigned seed = 1; seed <= 30; ++seed) {
     std::mt19937 random(seed);
     rig<K> r;

@@ -34,6 +34,8 @@ struct child {
   bool aborted(std::string_view message) const {
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && errors.contains(message);
   }
+  /// Ended by touching memory that may not be touched.
+  bool segfaulted() const { return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV; }
   /// Ended by AddressSanitizer, which said `message`.
   bool reported(std::string_view message) const {
     return !survived() && errors.contains("AddressSanitizer") && errors.contains(message);

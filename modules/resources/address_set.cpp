@@ -1,0 +1,59 @@
+module;
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <memory_resource>
+module buffers.resources;
+
+namespace buffers::detail {
+
+void address_set::use(void** table, std::size_t slots) noexcept {
+  table_ = table;
+  mask_ = slots - 1;
+  shift_ = address_bits - static_cast<unsigned>(std::countr_zero(slots));
+  std::fill_n(table_, slots, nullptr);
+}
+
+void address_set::put(void* block) noexcept {
+  std::size_t at = home(block);
+  while (table_[at] != nullptr) at = (at + 1) & mask_;
+  table_[at] = block;
+}
+
+void address_set::insert(void* block) {
+  if (size_ == slots() / 4 * 3) grow();
+  put(block);
+  ++size_;
+}
+
+bool address_set::erase(const void* block) noexcept {
+  std::size_t gap = home(block);
+  for (; table_[gap] != block; gap = (gap + 1) & mask_)
+    if (table_[gap] == nullptr) return false;
+  // What lies after it moves up, unless that would bring it before its home.
+  for (std::size_t at = (gap + 1) & mask_; table_[at] != nullptr; at = (at + 1) & mask_)
+    if (((at - home(table_[at])) & mask_) >= ((at - gap) & mask_)) {
+      table_[gap] = table_[at];
+      gap = at;
+    }
+  table_[gap] = nullptr;
+  if (--size_ == 0) give_table_back();
+  return true;
+}
+
+void address_set::grow() {
+  void** const before = table_;
+  const std::size_t slots_before = slots(), bytes = multiply(slots_before, 2 * sizeof(void*));
+  use(static_cast<void**>(memory_->allocate(bytes, alignof(void*))), 2 * slots_before);
+  for (std::size_t i = 0; i < slots_before; ++i)
+    if (before[i] != nullptr) put(before[i]);
+  if (before != own_) memory_->deallocate(before, bytes / 2, alignof(void*));
+}
+
+void address_set::give_table_back() noexcept {
+  if (table_ == own_) return;
+  memory_->deallocate(table_, slots() * sizeof(void*), alignof(void*));
+  use(own_, own_slots);
+}
+
+}  // namespace buffers::detail

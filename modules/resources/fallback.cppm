@@ -1,0 +1,85 @@
+// fallback_resource takes memory from a second resource when the first has none.
+//
+//     allocate   ─▶ first ── bad_alloc ──▶ second, and the block's address is noted
+//     deallocate ─▶ noted? ── no ──▶ first
+//                      └───── yes ──▶ second
+//
+//   operation     cost                      what it does
+//   allocate      first's                   or an exception, a table look-up and second's
+//   deallocate    first's or second's       and a table look-up while blocks of second are live
+//
+// Threads: one at a time.
+//
+//     alignas(64) std::byte storage[1024];
+//     buffers::bump_resource stack{std::span{storage}};
+//     buffers::fallback_resource memory{&stack, std::pmr::new_delete_resource()};
+//     std::pmr::vector<int> few(100, 0, &memory);      // on the stack
+//     std::pmr::vector<int> many(10'000, 0, &memory);  // on the heap
+//     assert(memory.second_blocks() == 1);
+module;
+#include <cstddef>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <new>
+export module buffers.resources:fallback;
+import buffers.core;
+import :adaptor;
+import :address_set;
+
+export namespace buffers {
+
+/// Two resources, of which the second is asked when the first throws bad_alloc. Blocks have no header: those of second
+/// are noted in a table. Six of them need no more memory than this object; for more the table is from second too, 11 to
+/// 22 bytes for each of the most blocks at a time, and given back when second's last block is. Until then, second must
+/// not be reset.
+class fallback_resource final : public std::pmr::memory_resource {
+ public:
+  /// Both must outlive this.
+  inline explicit fallback_resource(
+      gsl::not_null<std::pmr::memory_resource*> first,
+      gsl::not_null<std::pmr::memory_resource*> second = std::pmr::new_delete_resource()) noexcept
+      : first_(first), second_(second), from_second_(second) {}
+  fallback_resource(const fallback_resource&) = delete;
+  fallback_resource& operator=(const fallback_resource&) = delete;
+
+  /// Memory from first, or else from second.
+  /// Throws: what second throws; what first throws that is no bad_alloc; invalid_argument when alignment is no power of
+  /// two.
+  [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (!detail::is_plain(bytes, alignment)) [[unlikely]]
+      return detail::answer(bytes, alignment);
+    try {
+      return first_->allocate(bytes, alignment);
+    } catch (const std::bad_alloc&) {
+    }
+    return allocate_from_second(bytes, alignment);
+  }
+
+  /// Gives the block to where it is from. Null is ignored.
+  inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    if (detail::is_nothing(block, bytes)) return;
+    const bool from_second = from_second_.size() != 0 && from_second_.erase(block);
+    (from_second ? second_ : first_)->deallocate(block, bytes, alignment);
+  }
+
+  /// How many live blocks are from second.
+  [[nodiscard]] inline std::size_t second_blocks() const noexcept { return from_second_.size(); }
+  /// First.
+  [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return first_; }
+  [[nodiscard]] inline std::pmr::memory_resource* second_resource() const noexcept { return second_; }
+
+ private:
+  [[gnu::cold]] void* allocate_from_second(std::size_t bytes, std::size_t alignment);
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  std::pmr::memory_resource* first_;
+  std::pmr::memory_resource* second_;
+  detail::address_set from_second_;
+};
+
+}  // namespace buffers

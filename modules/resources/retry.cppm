@@ -1,0 +1,87 @@
+// retry_resource calls you when memory is out, and asks upstream again if you say that it is worth it.
+//
+//     allocate ─▶ upstream ── bad_alloc ──▶ callback() ── false ──▶ the same bad_alloc
+//                    ▲                          │
+//                    └────────── true ──────────┘
+//
+//   operation     cost        what it does
+//   allocate      upstream's  and the callback's, each time that upstream has no memory
+//   deallocate    upstream's
+//
+// Threads: as upstream and the callback.
+//
+//     buffers::limit_resource budget{4096};
+//     std::pmr::vector<std::byte> cache(4000, &budget);
+//     const auto drop_cache = [&] { return std::exchange(cache, std::pmr::vector<std::byte>(&budget)).size() != 0; };
+//     buffers::retry_resource memory{drop_cache, &budget};
+//     std::pmr::vector<std::byte> needed(1000, &memory);
+module;
+#include <concepts>
+#include <cstddef>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <new>
+#include <utility>
+export module buffers.resources:retry;
+import buffers.core;
+import :adaptor;
+
+export namespace buffers {
+
+/// A callback for when upstream is out of memory. It is called as `callback()`, or as `callback(bytes)` when it takes
+/// the size of the request, and says whether to try again: return false when there is nothing more to free, or
+/// allocate never ends. It may deallocate from this and from upstream, and is kept by value in here.
+template <class Callback>
+  requires std::predicate<Callback&> || std::predicate<Callback&, std::size_t>
+class retry_resource final : public std::pmr::memory_resource {
+ public:
+  /// In front of upstream, which must outlive this.
+  explicit retry_resource(Callback callback,
+                          gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource())
+      : upstream_(upstream), callback_(std::move(callback)) {}
+  retry_resource(const retry_resource&) = delete;
+  retry_resource& operator=(const retry_resource&) = delete;
+
+  /// Memory from upstream.
+  /// Throws: upstream's bad_alloc when the callback says false; what the callback throws; what else upstream throws,
+  /// without calling it; invalid_argument when alignment is no power of two; bad_alloc without calling it when no
+  /// object can be so large.
+  [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (!detail::is_plain(bytes, alignment)) [[unlikely]]
+      return detail::answer(bytes, alignment);
+    for (;;) {
+      try {
+        return upstream_->allocate(bytes, alignment);
+      } catch (const std::bad_alloc&) {
+        if (!ask(bytes)) throw;
+      }
+    }
+  }
+
+  /// Gives the block upstream. Null is ignored.
+  inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    if (detail::is_nothing(block, bytes)) return;
+    upstream_->deallocate(block, bytes, alignment);
+  }
+
+  [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
+
+ private:
+  [[gnu::cold]] bool ask(std::size_t bytes) {
+    if constexpr (std::predicate<Callback&>)
+      return callback_();
+    else
+      return callback_(bytes);
+  }
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  std::pmr::memory_resource* upstream_;
+  [[no_unique_address]] Callback callback_;
+};
+
+}  // namespace buffers

@@ -1,0 +1,147 @@
+// The table of the contract: every kind of resource, called as what it is and through std::pmr::memory_resource. A
+// resource joins with one struct in kinds.hpp and its name in the list below.
+// To be included as kinds.hpp is, and after <boost/core/demangle.hpp>, <boost/test/data/test_case.hpp>, <typeinfo> and
+// <vector>.
+#pragma once
+#include "contract/kinds.hpp"
+
+/// A resource of the table, whatever its type.
+class subject {
+ public:
+  virtual ~subject() = default;
+  /// Calls of the type's own functions.
+  virtual void* allocate(std::size_t bytes, std::size_t alignment) = 0;
+  virtual void deallocate(void* block, std::size_t bytes, std::size_t alignment) = 0;
+  virtual void allocate_doubles(std::size_t count) = 0;
+  virtual void alloc_chars(std::size_t rows, std::size_t columns) = 0;
+  virtual std::pmr::memory_resource& base() = 0;
+  /// used, peak, capacity and available, of those that it has.
+  virtual std::vector<std::size_t> counters() = 0;
+  /// Where an arena's next block begins, which may bring a slab along. Null for all others.
+  virtual const void* next() = 0;
+};
+
+template <class Kind>
+class subject_of final : public subject {
+ public:
+  subject_of(std::size_t bytes, std::pmr::memory_resource* upstream) : of_(bytes, upstream) {}
+  void* allocate(std::size_t bytes, std::size_t alignment) override { return of_.resource.allocate(bytes, alignment); }
+  void deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    of_.resource.deallocate(block, bytes, alignment);
+  }
+  void allocate_doubles(std::size_t count) override {
+    (void)buffers::allocator<double, std::remove_reference_t<decltype(of_.resource)>>(of_.resource).allocate(count);
+  }
+  void alloc_chars(std::size_t rows, std::size_t columns) override {
+    (void)buffers::alloc<char>(of_.resource, rows, columns);
+  }
+  std::pmr::memory_resource& base() override { return of_.resource; }
+  std::vector<std::size_t> counters() override {
+    auto& r = of_.resource;
+    std::vector<std::size_t> all;
+    if constexpr (requires { r.used(); }) all.push_back(r.used());
+    if constexpr (requires { r.peak(); }) all.push_back(r.peak());
+    if constexpr (requires { r.capacity(); }) all.push_back(r.capacity());
+    if constexpr (requires { r.available(); }) all.push_back(r.available());
+    if constexpr (requires { r.second_blocks(); }) all.push_back(r.second_blocks());
+    return all;
+  }
+  const void* next() override {
+    if constexpr (buffers::checkpointable<std::remove_reference_t<decltype(of_.resource)>>) {
+      void* const block = of_.resource.allocate(1);
+      of_.resource.deallocate(block, 1);
+      return block;
+    }
+    return nullptr;
+  }
+
+ private:
+  Kind of_;
+};
+
+/// A line of the table.
+struct entry {
+  std::string name;
+  bool is_fixed;
+  bool through_base;
+  std::unique_ptr<subject> (*make)(std::size_t bytes, std::pmr::memory_resource* upstream);
+
+  friend std::ostream& operator<<(std::ostream& os, const entry& e) {
+    return os << e.name << (e.through_base ? " as a memory_resource" : "");
+  }
+};
+
+template <class Kind>
+std::unique_ptr<subject> make_subject(std::size_t bytes, std::pmr::memory_resource* upstream) {
+  return std::make_unique<subject_of<Kind>>(bytes, upstream);
+}
+
+template <class... Kinds>
+std::vector<entry> entries_of() {
+  std::vector<entry> all;
+  for (bool through_base : {false, true})
+    (all.push_back({boost::core::demangle(typeid(Kinds).name()), Kinds::is_fixed, through_base, make_subject<Kinds>}),
+     ...);
+  return all;
+}
+
+inline std::vector<entry> table() {
+  return entries_of<  //
+      bump_over_upstream, bump_over_storage, slab_by_default, slab_of_small_slabs, slab_over_storage, slab_of_one_slab,
+      slab_fixed_over_storage,  //
+      pages_by_default, pages_with_guards, huge_pages, prefaulted_pages,
+      pages_with_everything,  //
+      limited<upstream_itself>, limited<bump_over_upstream>, limited<slab_of_small_slabs>, limited<pages_by_default>,
+      aligned<upstream_itself>, aligned<bump_over_upstream>, aligned<slab_of_small_slabs>, aligned<pages_with_guards>,
+      synchronized_<upstream_itself>, synchronized_<bump_over_upstream>, synchronized_<slab_of_small_slabs>,
+      zeroing<upstream_itself>, zeroing<bump_over_upstream>, zeroing<slab_of_small_slabs>, zeroing<huge_pages>,
+      retried<upstream_itself>, retried<bump_over_upstream>, retried<slab_of_small_slabs>, fallback_to<upstream_itself>,
+      fallback_to<bump_over_upstream>, fallback_to<slab_of_small_slabs>, fallback_from<limited<upstream_itself>>,
+      fallback_from<slab_of_one_slab>,  //
+      synchronized_<limited<aligned<slab_of_small_slabs>>>, zeroing<fallback_to<limited<upstream_itself>>>,
+      retried<fallback_from<limited<zeroing<upstream_itself>>>>, limited<retried<synchronized_<pages_with_guards>>>,
+      slab_on<aligned<zeroing<upstream_itself>>>, slab_on<fallback_from<limited<upstream_itself>>>>();
+}
+
+/// One line of the table on a test_resource.
+class contract_rig {
+ public:
+  explicit contract_rig(const entry& e, std::size_t bytes = 64 * 1024)
+      : through_base_(e.through_base), of_(e.make(bytes, &upstream)) {}
+
+  std::byte* allocate(std::size_t bytes, std::size_t alignment = 16) {
+    return static_cast<std::byte*>(through_base_ ? of_->base().allocate(bytes, alignment)
+                                                 : of_->allocate(bytes, alignment));
+  }
+  void deallocate(void* block, std::size_t bytes, std::size_t alignment = 16) {
+    through_base_ ? of_->base().deallocate(block, bytes, alignment) : of_->deallocate(block, bytes, alignment);
+  }
+  subject& of() { return *of_; }
+  void destroy() { of_.reset(); }
+  /// Its counters and upstream's.
+  std::vector<std::size_t> counters() {
+    std::vector<std::size_t> all = of_->counters();
+    for (std::size_t count : {upstream.live_bytes(), upstream.live_blocks()}) all.push_back(count);
+    return all;
+  }
+
+  buffers::test_resource upstream;
+
+ private:
+  bool through_base_;
+  std::unique_ptr<subject> of_;
+};
+
+/// What a call that fails, or asks for nothing, must not change.
+struct unchanged {
+  const void* next;  // before the counters
+  std::vector<std::size_t> counters;
+
+  explicit unchanged(contract_rig& r) : next(r.of().next()), counters(r.counters()) {}
+  bool operator==(const unchanged&) const = default;
+  friend std::ostream& operator<<(std::ostream& os, const unchanged& s) {
+    os << "next " << s.next << " counters";
+    for (std::size_t count : s.counters) os << ' ' << count;
+    return os;
+  }
+};

@@ -1,0 +1,127 @@
+#include <atomic>
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory_resource>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/require.hpp"
+import buffers;
+import buffers.testing;
+
+using buffers::synchronized_resource;
+using buffers::test_resource;
+
+namespace {
+
+/// Says when two threads are in it at once.
+struct one_at_a_time final : std::pmr::memory_resource {
+  std::atomic<int> inside = 0;
+  std::atomic<std::size_t> together = 0, calls = 0;
+
+  struct visit {
+    explicit visit(one_at_a_time& of) : of(of) {
+      of.together += ++of.inside != 1;
+      ++of.calls;
+      std::this_thread::yield();
+    }
+    ~visit() { --of.inside; }
+    one_at_a_time& of;
+  };
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    const visit here(*this);
+    if (bytes == 333) throw std::bad_alloc();
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    const visit here(*this);
+    std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(synchronized_)
+
+BOOST_AUTO_TEST_CASE(passes_requests_on_as_they_are) {
+  test_resource upstream;
+  synchronized_resource shared{&upstream};
+  BOOST_TEST(shared.upstream_resource() == &upstream);
+  void* const block = shared.allocate(100, 256);
+  BOOST_TEST(upstream.last_bytes() == 100u);
+  BOOST_TEST(upstream.last_alignment() == 256u);
+  shared.deallocate(block, 100, 256);
+  BOOST_TEST(upstream.first_mistake() == "");
+  BOOST_TEST(upstream.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(one_thread_at_a_time) {
+  one_at_a_time upstream;
+  synchronized_resource shared{&upstream};
+  std::atomic<std::size_t> refused = 0;
+  const auto work = [&](int seed) {
+    for (int i = 0; i < 2000; ++i) try {
+        const std::size_t bytes = i % 10 == 0 ? 333 : static_cast<std::size_t>(1 + i % 100);
+        void* const block = shared.allocate(bytes);
+        std::memset(block, seed, bytes);
+        shared.deallocate(block, bytes);
+      } catch (const std::bad_alloc&) {
+        ++refused;
+      }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(work, i);
+  for (std::thread& thread : threads) thread.join();
+  BOOST_TEST(upstream.together == 0u);
+  BOOST_TEST(upstream.calls == 4u * (2 * 1800 + 200));
+  BOOST_TEST(refused == 800u);
+}
+
+BOOST_AUTO_TEST_CASE(the_test_would_see_two_threads_in_it) {
+  one_at_a_time upstream;
+  {
+    const one_at_a_time::visit first(upstream), second(upstream);
+  }
+  BOOST_TEST(upstream.together == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(the_mutex_is_free_after_a_failure) {
+  test_resource upstream;
+  upstream.set_allocation_limit(0);
+  synchronized_resource shared{&upstream};
+  BOOST_CHECK_THROW((void)shared.allocate(100), std::bad_alloc);
+  upstream.set_allocation_limit(-1);
+  shared.deallocate(shared.allocate(100), 100);
+  BOOST_TEST(upstream.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(a_slab_for_several_threads_and_blocks_freed_on_another) {
+  test_resource upstream;
+  {
+    buffers::slab_resource scratch{{}, &upstream};
+    synchronized_resource shared{&scratch};
+    std::pmr::vector<std::pmr::vector<int>> made(&shared);
+    for (int i = 0; i < 4; ++i) made.emplace_back();
+    const auto work = [&](int which) {
+      for (int i = 0; i < 5000; ++i) made[static_cast<std::size_t>(which)].push_back(which);
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back(work, i);
+    for (std::thread& thread : threads) thread.join();
+    for (int i = 0; i < 4; ++i) {
+      const auto& numbers = made[static_cast<std::size_t>(i)];
+      BOOST_TEST(numbers.size() == 5000u);
+      BOOST_TEST((numbers == std::pmr::vector<int>(5000, i)));
+    }
+  }
+  BOOST_TEST(upstream.is_clean());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
