@@ -2,3 +2,4 @@
 export module buffers.threads;
 export import buffers.resources;
 export import :default_buffer;
+export import :per_thread;
