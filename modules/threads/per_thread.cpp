@@ -8,7 +8,6 @@ module;
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <system_error>
 module buffers.threads;
 
 namespace buffers::detail {
@@ -53,8 +52,9 @@ namespace {
 
 // --- the registry: which slots each thread has -----------------------------------------------------------------------
 //
-// Threads end after the static objects of a program do, so nothing here is ever destroyed, and nothing is in the memory
-// of a thread. The lock is held for a few instructions at a time, and never while other code is called.
+// Threads may end after the static objects of a program do, so nothing here is ever destroyed; and one may end without
+// being noticed, by the use of a slot after the last call of thread key destructors, so nothing here lies in a thread.
+// The lock is held for a few instructions at a time, and never while other code is called.
 
 // A call of `ended`, on the stack of its thread.
 struct ending {
@@ -67,8 +67,6 @@ constinit pthread_cond_t an_end = PTHREAD_COND_INITIALIZER;
 constinit slot_node* rows[256] = {};
 constinit ending* endings = nullptr;
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
-constinit pthread_key_t key = 0;
-constinit int key_error = 0;
 
 struct locked {
   locked() noexcept { pthread_mutex_lock(&mutex); }
@@ -90,7 +88,7 @@ void unlink(slot_node* node) noexcept {
 }
 
 // Takes this thread's slots from it, one after the other. Code that `ended` calls may get new ones.
-void thread_ended(void*) {
+void end_thread() noexcept {
   const pthread_t self = pthread_self();
   pthread_mutex_lock(&mutex);
   for (;;) {
@@ -125,18 +123,11 @@ void in_forked_child() {
   pthread_mutex_unlock(&mutex);
 }
 
-void set_up() {
-  key_error = pthread_key_create(&key, thread_ended);
-  if (key_error == 0)
-    key_error =
-        pthread_atfork([] { pthread_mutex_lock(&mutex); }, [] { pthread_mutex_unlock(&mutex); }, in_forked_child);
+void handle_forks() {
+  pthread_atfork([] { pthread_mutex_lock(&mutex); }, [] { pthread_mutex_unlock(&mutex); }, in_forked_child);
 }
 
-// So that thread_ended is called: by POSIX threads, after all thread_local variables are destroyed, and again when a
-// destructor of another such key has got a slot since.
-void arm() {
-  if (pthread_setspecific(key, &key) != 0) throw std::bad_alloc();
-}
+constinit thread_local thread_end slots_end{end_thread};
 
 slot_node* make(per_thread_state& object) {
   tbb::cache_aligned_allocator<std::byte> memory;
@@ -156,8 +147,7 @@ slot_node* make(per_thread_state& object) {
 
 per_thread_base::per_thread_base(const slot_functions& functions, void* owner, void* ended) {
   static constinit std::atomic<std::uint64_t> last_id = 0;
-  pthread_once(&once, set_up);
-  if (key_error != 0) throw std::system_error(key_error, std::generic_category(), "buffers: no key for thread ends");
+  pthread_once(&once, handle_forks);
   tbb::cache_aligned_allocator<per_thread_state> memory;
   id_ = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
   state_ = memory.allocate(1);
@@ -194,7 +184,7 @@ per_thread_base::~per_thread_base() {
 }
 
 void* per_thread_base::local_slow() {
-  arm();
+  at_thread_end(slots_end);
   slot_node*& cell = state_->cells.local();
   if (cell == nullptr) {
     slot_node* node = nullptr;

@@ -13,8 +13,8 @@
 //   for_each    O(slots)                  all slots, those that wait for a thread included
 //   thread end  O(objects it used)        ended(owner, slot), and then the slot is free
 //
-// A thread has ended when the destructors of its thread_local variables have run: they may still use the object. What
-// they or later destructors do makes it end again. The main thread does not end, the process does.
+// A thread has ended when the destructors of its thread_local variables have run: they may still use the object. The
+// main thread does not end, the process does.
 //
 // A slot, and what finds it, is memory from oneTBB's allocator (tbbmalloc where it is there, else malloc), which is
 // given back by the destructor: as many slots as there were threads at the same time.
