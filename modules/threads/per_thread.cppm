@@ -90,7 +90,7 @@ class per_thread : private per_thread_base {
   ~per_thread() = default;
 
   /// This thread's slot. Throws what Slot's constructor throws, and bad_alloc; then nothing has happened.
-  [[nodiscard]] inline Slot& local() {
+  inline Slot& local() {
     const cached_slot& entry = cached();
     if (entry.object == id_) [[likely]]
       return *static_cast<Slot*>(entry.slot);

@@ -231,7 +231,7 @@ class thread_resource final : public std::pmr::memory_resource,
   /// This thread's buffer, the same at each call until it is given back: by release(), reset(), the end of the lease
   /// that got it, repair(), or the end of the thread, after its thread_local variables.
   /// Throws: exhausted after waiting in vain for a free one; what `make` throws.
-  [[nodiscard]] inline R& local() { return *static_cast<R*>(mine(0)); }
+  inline R& local() { return *static_cast<R*>(mine(0)); }
 
   /// A block of this thread's buffer. Throws what local() and the buffer throw.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
