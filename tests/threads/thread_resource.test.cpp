@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <cstddef>
@@ -20,6 +19,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <semaphore>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -76,20 +76,20 @@ class worker {
 
  private:
   void step() {
-    begin_.arrive_and_wait();
-    end_.arrive_and_wait();
+    begin_.release();
+    end_.acquire();
   }
   void run() {
     for (bool last = false; !last;) {
-      begin_.arrive_and_wait();
+      begin_.acquire();
       todo_();
       last = last_;
-      end_.arrive_and_wait();
+      end_.release();
     }
   }
   std::function<void()> todo_;
   bool last_ = false;
-  std::barrier<> begin_{2}, end_{2};
+  std::binary_semaphore begin_{0}, end_{0};
   std::thread thread_;
 };
 
@@ -618,6 +618,7 @@ BOOST_AUTO_TEST_CASE(a_lease_of_a_buffer_that_the_thread_has) {
 }
 
 BOOST_AUTO_TEST_CASE(leases_that_end_in_the_order_of_their_beginning) {
+  if (hardened) return;  // it takes the scope that ends out of order for a mistake
   thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
   std::optional<thread_resource<>::lease_type> first, second;
   struct in_place {
@@ -927,7 +928,7 @@ BOOST_AUTO_TEST_CASE(what_make_holds_outlives_the_buffers) {
 }
 
 BOOST_AUTO_TEST_CASE(a_lease_that_ends_on_another_thread) {
-  if constexpr (hardened) {
+  if constexpr (hardened && children_may_start_threads) {
     const child ended = run_in_child([] {
       thread_resource<> t;
       auto* const held = new auto(t.lease());
