@@ -213,6 +213,7 @@ BOOST_AUTO_TEST_CASE(destroyed_when_the_thread_ends) {
                 }) == 0);
   std::thread([&] {
     (void)default_buffer<counted>();
+    (void)default_buffer();  // several at once
     inside = alive;
     pthread_setspecific(key, &made_again);
   }).join();

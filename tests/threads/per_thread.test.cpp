@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -100,7 +101,7 @@ BOOST_AUTO_TEST_CASE(more_objects_than_a_thread_remembers) {
   });
   int wrong = 0, number = 0;
   for (const auto& object : objects) {
-    if (object->numbers.local().value != 3 * number || object->numbers.find()->value != 3 * number) ++wrong;
+    if (object->numbers.find()->value != 3 * number) ++wrong;
     if (object->slots() != 2 || object->sum() != 33 * number || object->ended != 1) ++wrong;
     ++number;
   }
@@ -285,6 +286,27 @@ BOOST_AUTO_TEST_CASE(slots_are_aligned_and_destroyed) {
   BOOST_TEST(alive == 0);
 }
 
+BOOST_AUTO_TEST_CASE(an_object_waits_for_a_thread_that_is_ending) {
+  static std::latch* begun = nullptr;
+  static bool is_over = false;
+  struct slow {
+    struct slot {};
+    per_thread<slot> slots{*this, [](slow&, slot&) noexcept {
+                             begun->count_down();
+                             std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                             is_over = true;
+                           }};
+  };
+  std::latch ending(1);
+  begun = &ending;
+  std::optional<slow> object(std::in_place);
+  std::thread thread([&] { object->slots.local(); });
+  ending.wait();
+  object.reset();
+  BOOST_TEST(is_over);
+  thread.join();
+}
+
 BOOST_AUTO_TEST_CASE(threads_and_objects_end_at_the_same_time) {
   int wrong = 0;
   for (int round = 0; round < 500; ++round) {
@@ -319,6 +341,7 @@ BOOST_AUTO_TEST_CASE(a_process_forks_while_other_threads_come_and_go) {
   for (int i = 0; i < 2; ++i)
     busy.emplace_back([&] {
       while (!done) {
+        for (int k = 0; k < 1000; ++k) (void)counting().numbers.local();
         counting own;
         on_thread([&] {
           own.numbers.local();
@@ -327,7 +350,7 @@ BOOST_AUTO_TEST_CASE(a_process_forks_while_other_threads_come_and_go) {
       }
     });
   int failed = 0;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 100; ++i) {
     const child ended = run_in_child([&] {
       alarm(20);
       counting own;

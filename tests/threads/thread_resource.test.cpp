@@ -111,6 +111,23 @@ bool within(std::chrono::milliseconds from, std::chrono::milliseconds to, F f) {
   return passed >= from && passed <= to;
 }
 
+/// The least that a buffer can be: it counts what is in use.
+struct plain_resource : std::pmr::memory_resource {
+  explicit plain_resource(int) {}
+  std::size_t checkpoint() const { return used_; }
+  void restore(std::size_t before) { used_ = before; }
+  void reset() { used_ = 0; }
+  std::size_t used() const { return used_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t) override { return used_ += bytes, memory_; }
+  void do_deallocate(void*, std::size_t bytes, std::size_t) override { used_ -= bytes; }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  std::byte memory_[64];
+  std::size_t used_ = 0;
+};
+
 /// As many threads for tasks, on a machine with fewer processors as well.
 struct four_threads {
   tbb::global_control limit{tbb::global_control::max_allowed_parallelism, 4};
@@ -583,6 +600,48 @@ BOOST_AUTO_TEST_CASE(a_lease_gives_back) {
   BOOST_TEST(t.lease()->used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_thread_keeps_its_buffer_where_there_is_no_maximum) {
+  thread_resource<> t;
+  slab_resource* const mine = &*t.lease();
+  {
+    scope inner{t};
+  }
+  worker other;
+  slab_resource* its = nullptr;
+  other([&] {
+    scope inner{t};
+    its = &t.local();
+  });
+  BOOST_TEST(its != mine);
+  BOOST_TEST(&t.local() == mine);
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_keeps_the_buffer) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  {
+    scope inner{t};
+  }
+  worker other;
+  bool free = true;
+  other([&] { free = !throws<exhausted>([&] { (void)t.local(); }); });
+  BOOST_TEST(!free);
+}
+
+BOOST_AUTO_TEST_CASE(the_next_lease_runs_in_one_slab) {
+  buffers::test_resource upstream;
+  thread_resource<> t{{.make =
+                           [&] {
+                             const buffers::slab_options small{.first_slab = 64, .growth = 1, .largest_slab = 64};
+                             return std::make_unique<slab_resource>(small, &upstream);
+                           },
+                       .max_buffers = 1}};
+  for (int i = 0; i < 2; ++i) {
+    const auto held = t.lease();
+    for (int k = 0; k < 10; ++k) (void)held->allocate(48);
+    BOOST_TEST((upstream.live_blocks() == 1) == (i == 1));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_lease_in_a_lease) {
   thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
   const auto outer = t.lease();
@@ -828,27 +887,26 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
 BOOST_AUTO_TEST_CASE(options_out_of_range) {
   BOOST_CHECK_EXCEPTION((thread_resource<>{{.wait = -1ms}}), std::invalid_argument,
                         [](const auto& e) { return std::string_view(e.what()).contains("thread_options::wait"); });
-  struct without_default : std::pmr::memory_resource {
-    explicit without_default(int) {}
-    int checkpoint() { return 0; }
-    void restore(int) {}
-    void reset() {}
-    std::size_t used() const { return 0; }
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
-    }
-    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
-    }
-    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-  };
-  BOOST_CHECK_EXCEPTION((thread_resource<without_default>{}), std::invalid_argument,
+  BOOST_CHECK_EXCEPTION((thread_resource<plain_resource>{}), std::invalid_argument,
                         [](const auto& e) { return std::string_view(e.what()).contains("thread_options::make"); });
-  thread_resource<without_default> given{{.make = [] { return std::make_unique<without_default>(1); }}};
-  BOOST_TEST(&given.local() == &given.local());
-  const auto held = given.lease();
-  scope inner{given};
-  given.deallocate(&given, 8);  // no owns(): nothing is done
+}
+
+BOOST_AUTO_TEST_CASE(a_buffer_with_the_least_that_one_can_do) {
+  thread_resource<plain_resource> t{{.make = [] { return std::make_unique<plain_resource>(1); }, .max_buffers = 1}};
+  {
+    const auto held = t.lease();
+    void* const block = held->allocate(10);
+    t.deallocate(block, 10);  // whose it is is not known
+    BOOST_TEST(t.used() == 10u);
+    BOOST_CHECK_THROW(t.release(), order_error);
+    BOOST_CHECK_THROW(t.reset(), order_error);
+    BOOST_CHECK_THROW(t.repair(), order_error);
+    BOOST_TEST(t.used() == 10u);
+    scope inner{t};
+    (void)t.allocate(10);
+  }
+  BOOST_TEST(t.used() == 0u);
+  BOOST_TEST(&t.local() == &t.local());
 }
 
 BOOST_AUTO_TEST_CASE(a_buffer_that_cannot_be_made) {
