@@ -9,6 +9,7 @@
 #include <boost/test/unit_test.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <latch>
@@ -248,6 +249,41 @@ BOOST_AUTO_TEST_CASE(a_new_resource_where_an_old_one_was) {
   BOOST_TEST(used == 0u);
   BOOST_TEST(t->local().used() == 0u);
   BOOST_TEST(t->size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_contract) {
+  buffers::test_resource upstream;
+  {
+    thread_resource<> slabs{
+        {.make = [&] { return std::make_unique<slab_resource>(buffers::slab_options{}, &upstream); }}};
+    thread_resource<bump_resource> bumps{{.make = [&] { return std::make_unique<bump_resource>(1 << 20, &upstream); }}};
+    for (std::pmr::memory_resource* t :
+         {static_cast<std::pmr::memory_resource*>(&slabs), static_cast<std::pmr::memory_resource*>(&bumps)}) {
+      const auto used = [&] { return slabs.used() + bumps.used(); };
+      std::size_t before = used();
+      for (std::size_t alignment = 1; alignment <= std::size_t{1} << 30; alignment *= 2) {
+        void* const nothing = t->allocate(0, alignment);
+        BOOST_TEST(nothing != nullptr);
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(nothing) % alignment == 0u);
+        t->deallocate(nothing, 0, alignment);
+      }
+      BOOST_TEST(used() == before);
+      for (std::size_t alignment = 1; alignment <= 4096; alignment *= 2)
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(t->allocate(100, alignment)) % alignment == 0u);
+      before = used();
+      for (std::size_t alignment : {0uz, 3uz, 48uz, SIZE_MAX})
+        BOOST_CHECK_THROW((void)t->allocate(100, alignment), std::invalid_argument);
+      for (std::size_t bytes : {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2})
+        BOOST_CHECK_THROW((void)t->allocate(bytes), std::bad_alloc);
+      BOOST_CHECK_THROW((void)std::pmr::polymorphic_allocator<double>(t).allocate(SIZE_MAX / 8 + 1),
+                        std::bad_array_new_length);
+      upstream.set_allocation_limit(0);
+      BOOST_CHECK_THROW((void)t->allocate(10'000'000), std::bad_alloc);
+      upstream.set_allocation_limit(-1);
+      BOOST_TEST(used() == before);
+    }
+  }
+  BOOST_TEST(upstream.is_clean());
 }
 
 // --- blocks freed elsewhere ------------------------------------------------------------------------------------------
