@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <mdspan>
+#include <memory>
 #include <print>
 #include <random>
 #include <span>
@@ -63,18 +64,34 @@ void a_fixed_buffer() {
 
 void buffers_for_threads() {
   tour::heading("Buffers for threads");
-  // Each thread has a default buffer of its own: what one of them allocates is out of the way of all others.
+  // A thread gets a buffer of its own from it: what one of them allocates is out of the way of all others. Here there
+  // are two, each for 1000 doubles, and a thread that finds both in use waits for one.
+  buffers::thread_resource<buffers::bump_resource> tbuffer{
+      {.make = [] { return std::make_unique<buffers::bump_resource>(of_doubles(1000)); }, .max_buffers = 2}};
   double sums[4];
   tour::on_threads(4, [&](int i) {
-    auto& buffer = buffers::default_buffer();
-    const auto a = buffers::alloc<double>(buffer, 10, 10);
+    const auto a = buffers::alloc<double>(tbuffer, 10, 10);
     std::ranges::fill(elements(a), i);
     sums[i] = 0;
     for (const double element : elements(a)) sums[i] += element;
-    buffer.reset();
+    tbuffer.reset();  // drops a, and gives the buffer back for the next thread
   });
   std::println("sums of four threads: {} {} {} {}", sums[0], sums[1], sums[2], sums[3]);
+  std::println("buffers made for them: {}", tbuffer.size());
   check(sums[0] == 0 && sums[1] == 100 && sums[2] == 200 && sums[3] == 300);
+  check(tbuffer.size() <= 2 && tbuffer.used() == 0);
+
+  // With a buffer inside of a function, it is given back at its end, by an exception as well.
+  const auto size = tbuffer.with_buffer([](auto& buffer) { return buffers::alloc<double>(buffer, 10, 10).size(); });
+  check(size == 100 && tbuffer.used() == 0);
+
+  // Threads that forget theirs and go on: the buffers are taken from them, here from this one.
+  static_cast<void>(buffers::alloc<double>(tbuffer, 10, 10));
+  std::println("forgotten: {} bytes; release refuses:", tbuffer.used());
+  check(tour::throws<buffers::order_error>([&] { tbuffer.release(); }));
+  tbuffer.repair();
+  std::println("after a repair: {} bytes", tbuffer.used());
+  check(tbuffer.used() == 0);
 }
 
 void buffers_for_a_block() {
@@ -92,14 +109,15 @@ void buffers_for_a_block() {
     std::println("two buffers: {} bytes of int, {} of double", buf1.used(), buf2.used());
     check(buf1.used() == 100 * sizeof(int) && buf2.used() == of_doubles(100));
   }
-  // In threads, of a fixed size: the default buffer may be of any type that has a default.
+  // In threads, of a fixed size; gone at the end of the block.
+  buffers::thread_resource<buffers::bump_resource> tbuf{
+      {.make = [] { return std::make_unique<buffers::bump_resource>(of_doubles(1000)); }}};
   std::size_t used[4];
   tour::on_threads(4, [&](int i) {
-    auto& tbuf = buffers::default_buffer<buffers::bump_resource>();
     const auto a = buffers::alloc<double>(tbuf, 10, 10);
-    used[i] = tbuf.used();
+    used[i] = tbuf.local().used();
     buffers::drop(tbuf, a);
-    check(tbuf.used() == 0);
+    check(tbuf.local().used() == 0);
     tbuf.reset();
   });
   std::println("four threads: {} {} {} {} bytes", used[0], used[1], used[2], used[3]);
@@ -132,16 +150,14 @@ void alloc_drop_reset() {
 
 void releasing() {
   tour::heading("Releasing a thread's buffer");
-  std::size_t held[4];
-  tour::on_threads(4, [&](int i) {
-    auto& tbuffer = buffers::default_buffer();
+  buffers::thread_resource<> tbuffer{{.max_buffers = 1}};
+  tour::on_threads(4, [&](int) {
     const auto a = buffers::alloc<double>(tbuffer, 10, 10);
     buffers::drop(tbuffer, a);
-    tbuffer.release();  // gives its memory back; the end of the thread does so, too
-    held[i] = tbuffer.capacity();
+    tbuffer.release();  // for the next thread; it has to be empty, which reset() would make it
   });
-  std::println("held by four threads: {} {} {} {} bytes", held[0], held[1], held[2], held[3]);
-  check(std::ranges::count(held, 0) == 4);
+  std::println("four threads on {} buffer of {} bytes", tbuffer.size(), tbuffer.capacity());
+  check(tbuffer.size() == 1 && tbuffer.used() == 0 && tbuffer.peak() == of_doubles(100));
 }
 
 void reshaping_and_neuralyzing() {
@@ -181,14 +197,14 @@ void complete_example() {
   buffers::drop(buffer, a);
   buffers::drop(buffer, b);
 
-  tour::on_threads(4, [](int) {
-    auto& tbuffer = buffers::default_buffer<buffers::bump_resource>();
+  buffers::thread_resource<buffers::bump_resource> tbuffer;
+  tour::on_threads(4, [&](int) {
     const auto ta = buffers::alloc<double>(tbuffer, 10, 10);
     const auto tb = buffers::alloc<double>(tbuffer, 20, 5);
     fill_randomly(ta);
     fill_randomly(tb);
     buffers::drop(tbuffer, ta, tb);
-    check(tbuffer.used() == 0);
+    check(tbuffer.local().used() == 0);
     tbuffer.reset();
   });
 

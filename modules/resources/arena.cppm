@@ -66,6 +66,8 @@ struct region {
   /// The same for any power of two.
   [[nodiscard]] void* take_aligned(std::size_t bytes, std::size_t alignment) noexcept;
 
+  /// Whether the byte is in the region.
+  [[nodiscard]] inline bool contains(const void* byte) const noexcept { return address(byte) - base - 1 < last - base; }
   /// Whether these bytes are the newest block.
   [[nodiscard]] inline bool is_newest(const void* block, std::size_t bytes) const noexcept {
     return ((bytes - 1) ^ (top - address(block))) < granule;  // both end in the same granule

@@ -68,6 +68,12 @@ class bump_resource final : public std::pmr::memory_resource {
     }
   }
 
+  /// The same for a block that may be from anywhere: one that is not from here is left alone.
+  inline void deallocate_if_own(void* block, std::size_t bytes,
+                                std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    if (now_.contains(block)) deallocate(block, bytes, alignment);
+  }
+
   /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or
   /// is older than an open scope or the last checkpoint, which would cut it.
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {

@@ -16,25 +16,44 @@
 // Threads: each has its own; nothing is shared.
 module;
 #include <concepts>
+#include <cstddef>
+#include <new>
 #include <type_traits>
 #include <utility>
 export module buffers.threads:default_buffer;
 import buffers.resources;
+import :thread_end;
 
 namespace buffers::detail {
 
 /// The default of a thread, for one type of buffer.
 template <class R>
 struct thread_default {
-  /// What default_buffer() returns; null before the first call.
+  /// What default_buffer() returns; null before the first call, and again when the thread's own one is destroyed.
   static R*& current() noexcept {
     static constinit thread_local R* buffer = nullptr;
     return buffer;
   }
   [[gnu::cold, gnu::noinline]] static R& make() {
-    static thread_local R own;
-    current() = &own;
-    return own;
+    R* const made = ::new (memory()) R;
+    static constinit thread_local thread_end destroy{[]() noexcept {
+      current() = nullptr;
+      static_cast<R*>(memory())->~R();
+    }};
+    try {
+      at_thread_end(destroy);
+    } catch (...) {
+      made->~R();
+      throw;
+    }
+    return *(current() = made);
+  }
+
+ private:
+  // Not a variable of type R: the destructors of other thread_local variables may still use it.
+  static void* memory() noexcept {
+    alignas(R) static constinit thread_local std::byte bytes[sizeof(R)] = {};
+    return bytes;
   }
 };
 
@@ -54,8 +73,9 @@ class replaced_default {
 
 export namespace buffers {
 
-/// This thread's default buffer of type R, made on first use and destroyed when the thread ends. The same object at
-/// each call in one thread, another in each thread.
+/// This thread's default buffer of type R, made on first use and destroyed when the thread ends, after all its
+/// thread_local variables; the main thread's is there until the process ends. The same object at each call in one
+/// thread, another in each thread.
 template <checkpointable R = slab_resource>
   requires std::default_initializable<R>
 [[nodiscard]] inline R& default_buffer() {

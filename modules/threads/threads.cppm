@@ -2,3 +2,6 @@
 export module buffers.threads;
 export import buffers.resources;
 export import :default_buffer;
+export import :per_thread;
+export import :thread_end;
+export import :thread_resource;

@@ -1,6 +1,7 @@
 // What the tests and the documentation of Buffers.jl state, T1 to T13, with our outcome. There a size is a number of
 // elements; here it is bytes.
 #include <tbb/parallel_for.h>
+#include <tbb/partitioner.h>
 
 #include <array>
 #include <boost/test/unit_test.hpp>
@@ -32,9 +33,8 @@ void fill(const auto& view, double value) {
   for (std::size_t i = 0; i < view.size(); ++i) view.data_handle()[i] = value;
 }
 
-/// T5: arrays of rank 1 to 4, drops, and then the same memory in four shapes.
-template <class R>
-void workload(R& buffer) {
+/// T5: arrays of rank 1 to 4, and drops ...
+void workload_of_arrays(auto& buffer) {
   const auto a = alloc<double>(buffer, 2);
   const auto b = alloc<double>(buffer, 2, 2);
   const auto c = alloc<double>(buffer, 2, 2, 2);
@@ -46,13 +46,36 @@ void workload(R& buffer) {
   drop(buffer, b, c);
   require(buffer.used() == doubles(2));
   require(neuralyze(a).data_handle() == a.data_handle());
-  buffer.reset();
+}
+
+/// ... and then the same memory in four shapes.
+void workload_of_shapes(auto& buffer) {
   const void* const first = reshape_buffer<double>(buffer, 2).data_handle();
   require(reshape_buffer<double>(buffer, 2, 2).data_handle() == first);
   require(reshape_buffer<double>(buffer, 2, 2, 2).data_handle() == first);
   require(reshape_buffer<double>(buffer, 2, 2, 2, 2).data_handle() == first);
   require(buffer.used() == 0u);  // the original says -1
+}
+
+void workload(auto& buffer) {
+  workload_of_arrays(buffer);
   buffer.reset();
+  workload_of_shapes(buffer);
+  buffer.reset();
+}
+
+/// The same in a task, whose buffer is given back in between.
+template <class R>
+void workload_of_a_task(buffers::thread_resource<R>& buffer) {
+  workload_of_arrays(buffer.local());
+  buffer.reset();
+  workload_of_shapes(buffer.local());
+  buffer.reset();
+}
+
+/// So many buffers of 100 elements each, for whatever thread needs one.
+buffers::thread_options<bump_resource> of_100_elements(std::size_t max_buffers) {
+  return {.make = [] { return std::make_unique<bump_resource>(doubles(100)); }, .max_buffers = max_buffers};
 }
 
 /// T11: what needs 3200 elements when small and 4300 when not.
@@ -110,25 +133,34 @@ BOOST_AUTO_TEST_CASE(T3_two_buffers) {
   BOOST_TEST(first.used() + second.used() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(T4_ten_threads_fill_the_columns_of_a_matrix) {
+BOOST_AUTO_TEST_CASE(T4_ten_tasks_fill_the_columns_of_a_matrix) {
   bump_resource buffer{doubles(100)};
-  const auto c = alloc<double, std::layout_left>(buffer, 10, 10);
-  fill(c, 0.0);
-  std::vector<std::thread> threads;
-  for (std::size_t column = 0; column < 10; ++column)
-    threads.emplace_back([&c, column] {
-      slab_resource& own = buffers::default_buffer();
-      const auto a = alloc<double>(own, 10);
-      fill(a, 1.0);
-      for (std::size_t i = 0; i < 10; ++i) c[i, column] = a[i];
-      drop(own, a);
-      own.reset();
-    });
-  for (std::thread& thread : threads) thread.join();
-  for (std::size_t i = 0; i < 10; ++i)
-    for (std::size_t j = 0; j < 10; ++j) BOOST_TEST((c[i, j]) == 1.0);
-  drop(buffer, c);
-  BOOST_TEST(buffer.used() == 0u);
+  for (const bool on_threads : {false, true})
+    for (const std::size_t max_buffers : {1uz, 2uz, 0uz}) {
+      const auto c = alloc<double, std::layout_left>(buffer, 10, 10);
+      fill(c, 0.0);
+      buffers::thread_resource<bump_resource> tbuf{of_100_elements(max_buffers)};
+      const auto task = [&](std::size_t column) {
+        const auto a = alloc<double>(tbuf, 10);
+        fill(a, 1.0);
+        for (std::size_t i = 0; i < 10; ++i) c[i, column] = a[i];
+        drop(tbuf, a);
+        tbuf.reset();
+      };
+      if (on_threads) {
+        std::vector<std::thread> threads;
+        for (std::size_t column = 0; column < 10; ++column) threads.emplace_back(task, column);
+        for (std::thread& thread : threads) thread.join();
+      } else {
+        tbb::parallel_for(0uz, 10uz, task, tbb::simple_partitioner());
+      }
+      for (std::size_t i = 0; i < 10; ++i)
+        for (std::size_t j = 0; j < 10; ++j) BOOST_TEST((c[i, j]) == 1.0);
+      BOOST_TEST((max_buffers == 0 || tbuf.size() <= max_buffers));
+      BOOST_TEST(tbuf.used() == 0u);
+      drop(buffer, c);
+      BOOST_TEST(buffer.used() == 0u);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(T5_arrays_of_several_ranks_and_reshapes) {
@@ -139,6 +171,11 @@ BOOST_AUTO_TEST_CASE(T5_arrays_of_several_ranks_and_reshapes) {
 }
 
 BOOST_AUTO_TEST_CASE(T6_the_same_in_two_tasks) {
+  buffers::thread_resource<bump_resource> fixed{of_100_elements(2)};
+  tbb::parallel_for(0, 2, [&](int) { workload_of_a_task(fixed); });
+  buffers::thread_resource<> growing;
+  tbb::parallel_for(0, 2, [&](int) { workload_of_a_task(growing); });
+  BOOST_TEST(growing.used() == 0u);
   tbb::parallel_for(0, 2, [](int) { workload(buffers::default_buffer()); });
 }
 
@@ -147,26 +184,26 @@ BOOST_AUTO_TEST_CASE(T7_the_same_with_a_fixed_buffer_and_in_a_parallel_loop) {
   {
     bump_resource buffer{doubles(100), &upstream};
     workload(buffer);
+    buffers::thread_resource<bump_resource> tbuf{
+        {.make = [&] { return std::make_unique<bump_resource>(doubles(100), &upstream); }}};
+    tbb::parallel_for(0, 2, [&](int) { workload_of_a_task(tbuf); });
   }
   BOOST_TEST(upstream.is_clean());
-  tbb::parallel_for(0, 2, [](int) {
-    bump_resource own{doubles(100)};
-    workload(own);
-  });
 }
 
 BOOST_AUTO_TEST_CASE(T8_the_whole_buffer_reshaped_and_then_allocated_from_in_a_parallel_loop) {
-  tbb::parallel_for(0, 20, [](int) {
-    slab_resource own{{.first_slab = doubles(200)}};
-    (void)alloc<double>(own, 1);  // gets the first slab
-    own.reset();
-    fill(reshape_buffer<double>(own, own.capacity() / sizeof(double)), 1.0);
-    own.reset();
-    fill(alloc<double>(own, 10, 10), 2.0);
-    fill(alloc<double>(own, 10, 10), 3.0);
-    require(own.used() == doubles(200));
-    own.reset();
+  buffers::thread_resource<bump_resource> tbuf{
+      {.make = [] { return std::make_unique<bump_resource>(doubles(200)); }, .max_buffers = 4}};
+  tbb::parallel_for(0, 20, [&](int) {
+    fill(reshape_buffer<double>(tbuf, tbuf.local().capacity() / sizeof(double)), 1.0);
+    tbuf.reset();
+    fill(alloc<double>(tbuf, 10, 10), 2.0);
+    fill(alloc<double>(tbuf, 10, 10), 3.0);
+    require(tbuf.local().used() == doubles(200));
+    tbuf.reset();
   });
+  BOOST_TEST(tbuf.used() == 0u);
+  BOOST_TEST(tbuf.peak() == tbuf.size() * doubles(200));
 }
 
 BOOST_AUTO_TEST_CASE(T9_two_arrays_and_a_reshape_at_an_offset) {

@@ -188,17 +188,32 @@ BOOST_AUTO_TEST_CASE(B9_an_array_does_not_leave_its_scope) {
 }
 
 BOOST_AUTO_TEST_CASE(B10_a_task_does_not_allocate_from_its_parents_scope) {
-  // The original throws; here a task gets the buffer of its own thread.
+  // The original throws; here a task gets the buffer of its own thread, by the same words.
   no_escape([](slab_resource& buffer) {
     (void)buffer.allocate(16);
-    std::thread([&buffer] {
-      no_escape([&buffer](slab_resource& own) {
-        BOOST_TEST(&own != &buffer);
+    bool another = false;
+    std::thread([&] {
+      no_escape([&](slab_resource& own) {
+        another = &own != &buffer;
         (void)own.allocate(1000);
       });
     }).join();
+    BOOST_TEST(another);
     BOOST_TEST(buffer.used() == 16u);
   });
+  buffers::thread_resource<> buffer;
+  no_escape(buffer, [](auto& scratch) {
+    (void)scratch.allocate(16);
+    slab_resource* const mine = &scratch.local();
+    const std::thread::id here = std::this_thread::get_id();
+    tbb::parallel_for(0, 20, [&](int) {
+      scope inner{scratch};
+      (void)scratch.allocate(1000);
+      require((&scratch.local() == mine) == (std::this_thread::get_id() == here));
+    });
+    BOOST_TEST(mine->used() == 16u);
+  });
+  BOOST_TEST(buffer.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(B11_return_and_goto_in_a_scope) {
@@ -246,17 +261,26 @@ BOOST_AUTO_TEST_CASE(B14_each_thread_and_task_has_its_default_buffer) {
   BOOST_TEST(&default_buffer() == mine);
   slab_resource* of_async = std::async(std::launch::async, [] { return &default_buffer(); }).get();
   BOOST_TEST(of_async != mine);
-  std::thread([mine] { BOOST_TEST(&default_buffer() != mine); }).join();
+  slab_resource* of_thread = mine;
+  std::thread([&] { of_thread = &default_buffer(); }).join();
+  BOOST_TEST(of_thread != mine);
   const std::thread::id here = std::this_thread::get_id();
-  tbb::parallel_for(0, 20,
-                    [=](int) { require((&default_buffer() == mine) == (std::this_thread::get_id() == here)); });
+  tbb::parallel_for(0, 20, [=](int) { require((&default_buffer() == mine) == (std::this_thread::get_id() == here)); });
 }
 
 BOOST_AUTO_TEST_CASE(B15_defaults_of_two_types) {
   slab_resource other;
+  slab_resource* const mine = &default_buffer();
   slab_resource* const inside = with_default(other, [] { return &default_buffer(); });
   BOOST_TEST(inside == &other);
   BOOST_TEST(&default_buffer() != inside);
+  const std::thread::id here = std::this_thread::get_id();
+  with_default(other, [&] {  // for the tasks that this thread runs, and for no other
+    tbb::parallel_for(0, 20, [&](int) {
+      require((&default_buffer() == &other) == (std::this_thread::get_id() == here));
+      require(&default_buffer() != mine);
+    });
+  });
   bump_resource* const bump = &default_buffer<bump_resource>();
   BOOST_TEST(&default_buffer<bump_resource>() == bump);
   bump_resource another;
@@ -370,7 +394,12 @@ BOOST_AUTO_TEST_CASE(R9_nested_defaults) {
     BOOST_TEST(&default_buffer() == &of_200);
     with_default(of_300, [&] { BOOST_TEST(&default_buffer() == &of_300); });
     BOOST_TEST(&default_buffer() == &of_200);
-    std::thread([&] { BOOST_TEST((&default_buffer() != &of_200 && &default_buffer() != mine)); }).join();
+    bool another = false;
+    std::thread([&] { another = &default_buffer() != &of_200 && &default_buffer() != mine; }).join();
+    BOOST_TEST(another);
+    const std::thread::id here = std::this_thread::get_id();
+    tbb::parallel_for(0, 20,
+                      [&](int) { require((&default_buffer() == &of_200) == (std::this_thread::get_id() == here)); });
   });
   BOOST_TEST(&default_buffer() == mine);
   BOOST_TEST(std::async(std::launch::async, [] { return &default_buffer(); }).get() != mine);

@@ -15,4 +15,5 @@ std::size_t hot_scope(buffers::slab_resource& buffer) {
   return buffer.used();
 }
 std::size_t hot_default_buffer() { return buffers::default_buffer().capacity(); }
+int* hot_per_thread(buffers::detail::per_thread<int>& slots) { return &slots.local(); }
 }

@@ -13,6 +13,9 @@
 #if __has_feature(address_sanitizer)
 #define BUFFERS_TESTS_ASAN 1
 #endif
+#if __has_feature(thread_sanitizer)
+#define BUFFERS_TESTS_TSAN 1
+#endif
 #endif
 
 /// Whether AddressSanitizer watches the tests.
@@ -20,6 +23,13 @@
 inline constexpr bool sanitized = true;
 #else
 inline constexpr bool sanitized = false;
+#endif
+
+/// Whether a child process may start threads: ThreadSanitizer ends one that does.
+#if defined(BUFFERS_TESTS_TSAN)
+inline constexpr bool children_may_start_threads = false;
+#else
+inline constexpr bool children_may_start_threads = true;
 #endif
 
 /// Whether the library checks its preconditions.

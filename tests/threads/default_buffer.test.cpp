@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -10,6 +11,7 @@
 #include <map>
 #include <memory_resource>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -161,6 +163,64 @@ BOOST_AUTO_TEST_CASE(an_exception_leaves_a_task_and_its_scope) {
   }),
                     std::bad_alloc);
   arena.execute([] { BOOST_TEST(default_buffer().used() == 0u); });
+}
+
+BOOST_AUTO_TEST_CASE(thread_local_variables_use_it_in_their_destructors) {
+  struct summing {
+    std::pmr::vector<int> numbers;
+    int& sum;
+    bool& is_the_same;
+    slab_resource* const mine = &default_buffer();
+    ~summing() {
+      is_the_same = &default_buffer() == mine;
+      numbers.push_back(4);
+      for (int number : numbers) sum += number;
+    }
+  };
+  int sum = 0;
+  bool is_the_same = false;
+  std::thread([&] {
+    thread_local std::optional<summing> first;  // destroyed after whatever comes later
+    (void)default_buffer();
+    first.emplace(std::pmr::vector<int>({1, 2, 3}, &default_buffer()), sum, is_the_same);
+  }).join();
+  BOOST_TEST(sum == 10);
+  BOOST_TEST(is_the_same);
+}
+
+BOOST_AUTO_TEST_CASE(destroyed_when_the_thread_ends) {
+  static std::atomic<int> alive;
+  struct counted : std::pmr::memory_resource {
+    counted() { ++alive; }
+    counted(const counted&) = delete;
+    ~counted() override { --alive; }
+    int checkpoint() { return 0; }
+    void restore(int) {}
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  };
+  alive = 0;
+  int inside = 0, made_again = 0;
+  pthread_key_t key;  // its destructor runs when the default buffer has been destroyed
+  BOOST_REQUIRE(pthread_key_create(&key, [](void* seen) {
+                  (void)default_buffer<counted>();
+                  *static_cast<int*>(seen) = alive;
+                }) == 0);
+  std::thread([&] {
+    (void)default_buffer<counted>();
+    (void)default_buffer();  // several at once
+    inside = alive;
+    pthread_setspecific(key, &made_again);
+  }).join();
+  pthread_key_delete(key);
+  BOOST_TEST(inside == 1);
+  BOOST_TEST(made_again == 1);
+  BOOST_TEST(alive == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

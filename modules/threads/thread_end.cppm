@@ -1,0 +1,23 @@
+// at_thread_end calls a function when the thread at hand ends: after the destructors of its thread_local variables, so
+// that these may still use what the function is to clear away.
+//
+// A destructor of a POSIX thread key does the same at the same time: when such a one asks for another call, that
+// follows. The main thread does not end, the process does: nothing is called then.
+//
+// Threads: any.
+export module buffers.threads:thread_end;
+
+export namespace buffers::detail {
+
+/// A call to come. It lies in a thread_local variable that needs no destructor.
+struct thread_end {
+  void (*call)() noexcept;
+  thread_end* next = nullptr;
+  bool is_waiting = false;
+};
+
+/// Calls `end.call()` once, before the calls that were asked for earlier. Does nothing while the same is waiting.
+/// Throws system_error when the system is out of thread keys, or of memory for them; then nothing has happened.
+void at_thread_end(thread_end& end);
+
+}  // namespace buffers::detail

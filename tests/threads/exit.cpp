@@ -1,0 +1,75 @@
+// What is alive at the end of a process: static objects, the main thread's thread_local variables, threads that go on,
+// oneTBB's workers. Exit code: 0, where all is used in whatever order, and destroyed or not.
+#include <tbb/parallel_for.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <latch>
+#include <memory_resource>
+#include <thread>
+#include <vector>
+import buffers;
+
+namespace {
+
+struct counting {
+  struct slot {
+    int value = 0;
+  };
+  buffers::detail::per_thread<slot> numbers{*this, [](counting&, slot&) noexcept {}};
+};
+
+struct at_end {
+  void (*call)();
+  ~at_end() { call(); }
+};
+
+void require(bool holds) {
+  if (!holds) std::_Exit(1);
+}
+
+counting& numbers() {
+  static counting object;
+  return object;
+}
+buffers::thread_resource<>& scratch() {
+  static buffers::thread_resource<> resource;
+  return resource;
+}
+
+void use_all() {
+  numbers().numbers.local().value += 1;
+  std::pmr::vector<int> some({1, 2, 3}, &scratch());
+  std::pmr::vector<int> others(1000, &buffers::default_buffer());
+  require(some[2] + others[500] == 3);
+}
+
+// Constructed before the objects above: they are gone when it is destroyed. A thread's default buffer is not.
+at_end after_the_objects{[] { require(buffers::alloc<int>(buffers::default_buffer(), 10).size() == 10); }};
+
+}  // namespace
+
+int main() {
+  thread_local at_end of_the_thread{use_all};  // before the static objects, and after main
+  static_cast<void>(of_the_thread.call);
+  use_all();
+  static at_end before_the_objects{[] {
+    use_all();
+    require(numbers().numbers.local().value == 3);
+  }};
+
+  static std::pmr::vector<int> numbers_of_the_process({1, 2, 3}, &scratch());
+  tbb::parallel_for(0, 100, [](int) { use_all(); });
+  numbers().numbers.for_each([](counting::slot& slot) { slot.value = 0; });
+  numbers().numbers.local().value = 1;
+
+  static std::latch used(1);
+  std::thread([] {
+    static thread_local at_end never{[] { std::_Exit(2); }};
+    static_cast<void>(never.call);
+    use_all();
+    used.count_down();
+    for (;;) std::this_thread::yield();
+  }).detach();
+  used.wait();
+}
