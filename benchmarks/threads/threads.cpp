@@ -26,7 +26,7 @@ namespace {
 
 // Who takes part.
 const std::vector<bench::contender> everybody{
-    // {"concurrent_pool_resource", bench::made<buffers::concurrent_pool_resource>, false},
+    {"concurrent_pool_resource", bench::made<buffers::concurrent_pool_resource>, false},
     {"std synchronized_pool_resource", bench::made<std::pmr::synchronized_pool_resource>},
     {"Boost synchronized_pool_resource", bench::boost_synchronized},
     {"new/delete (glibc)", std::pmr::new_delete_resource},

@@ -29,7 +29,7 @@ struct hole {
   std::size_t bytes;
 };
 
-[[nodiscard]] inline std::uintptr_t address(const void* pointer) noexcept {
+export [[nodiscard]] inline std::uintptr_t address(const void* pointer) noexcept {
   return reinterpret_cast<std::uintptr_t>(pointer);
 }
 
@@ -196,7 +196,7 @@ struct peak_meter {
 };
 
 /// A pointer for a request of no bytes: aligned, not null, and to no memory at all.
-[[nodiscard]] inline void* no_bytes(std::size_t alignment) noexcept {
+export [[nodiscard]] inline void* no_bytes(std::size_t alignment) noexcept {
   return reinterpret_cast<void*>(alignment > granule ? alignment : granule);
 }
 

@@ -256,6 +256,7 @@ void* block_store::take_used_large(std::size_t bytes) noexcept {
 void* block_store::use_whole(run* r) noexcept {
   r->is = run::whole;
   r->size_class = classes;
+  large_bytes_ += r->pages * page_bytes;
   r->carved = r->available = 0;
   return r->memory();
 }
@@ -265,9 +266,16 @@ void block_store::give_large(void* block) noexcept {
   large_counts& counts = large_[large_bucket(r->pages * page_bytes)];
   ++counts.free;
   --counts.live;
+  large_bytes_ -= r->pages * page_bytes;
   poison_in_program(block, r->pages * page_bytes);
   free_run(r);
   if (long_idle_pages_ * page_bytes > options_.spare) decommit(long_idle_pages_ - options_.spare / page_bytes);
+}
+
+std::size_t block_store::bytes_in_use() const noexcept {
+  std::size_t sum = large_bytes_;
+  for (std::size_t c = 0; c < classes; ++c) sum += in_use_[c] * bytes_of(c);
+  return sum;
 }
 
 void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
@@ -715,7 +723,49 @@ void block_store::release() noexcept {
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
   std::ranges::fill(large_, large_counts{});
-  touched_pages_ = long_idle_pages_ = 0;
+  touched_pages_ = long_idle_pages_ = large_bytes_ = 0;
+}
+
+// --- blocks of upstream's own
+
+void* oversize_list::allocate(std::size_t bytes, std::size_t alignment, std::pmr::memory_resource& upstream) {
+  const std::size_t size = round_up(bytes, alignof(node));
+  const std::size_t strictest = std::max(alignment, alignof(node));
+  auto* const block = static_cast<std::byte*>(upstream.allocate(add_bytes(size, sizeof(node)), strictest));
+  auto* const made = ::new (block + size) node{first_, nullptr, block, size, strictest};
+  if (first_ != nullptr) first_->previous = made;
+  first_ = made;
+  ++count_;
+  bytes_ += size + sizeof(node);
+  return block;
+}
+
+void oversize_list::deallocate(void* block, std::size_t bytes, std::pmr::memory_resource& upstream) noexcept {
+  give_upstream(reinterpret_cast<node*>(static_cast<std::byte*>(block) + round_up(bytes, alignof(node))), upstream);
+}
+
+void oversize_list::deallocate_all(std::pmr::memory_resource& upstream) noexcept {
+  while (first_ != nullptr) give_upstream(first_, upstream);
+}
+
+void oversize_list::give_upstream(node* last, std::pmr::memory_resource& upstream) noexcept {
+  (last->previous != nullptr ? last->previous->next : first_) = last->next;
+  if (last->next != nullptr) last->next->previous = last->previous;
+  --count_;
+  bytes_ -= last->bytes + sizeof(node);
+  upstream.deallocate(last->block, last->bytes + sizeof(node), last->alignment);
+}
+
+std::size_t oversize_list::block_bytes(const void* block) const noexcept {
+  for (const node* at = first_; at != nullptr; at = at->next)
+    if (at->block == block) return at->bytes;
+  return 0;
+}
+
+bool oversize_list::owns(const void* byte) const noexcept {
+  for (const node* at = first_; at != nullptr; at = at->next)
+    if (address(byte) - address(at->block) < at->bytes) return true;
+  return false;
 }
 
 }  // namespace buffers::detail

@@ -20,7 +20,7 @@ import buffers.core;
 import :arena;
 import :size_classes;
 
-namespace buffers::detail {
+export namespace buffers::detail {
 
 struct chunk;
 
@@ -178,6 +178,8 @@ class block_store {
   [[nodiscard]] block_list take(std::size_t size_class, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
+  /// The bytes of all blocks that are not here.
+  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
   /// Takes the last of them back.
   void uncarve(std::size_t size_class, block_range blocks) noexcept;
   /// The same for a block above largest_listed. Throws what upstream throws.
@@ -270,6 +272,7 @@ class block_store {
     std::uint64_t filled[2];  // bins that are not empty
   } free_[4] = {};
   large_counts large_[7] = {};
+  std::size_t large_bytes_ = 0;      // of large blocks in use
   std::size_t long_idle_pages_ = 0;  // in free_[1]
   std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
   mutable chunk* last_found_ = nullptr;
@@ -280,6 +283,36 @@ class block_store {
   store_options options_;
   std::pmr::memory_resource* upstream_;
   holder& owner_;
+};
+
+/// Blocks that are upstream's own: too large for a run, or aligned to more than a page.
+class oversize_list {
+ public:
+  /// Throws what upstream throws.
+  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment, std::pmr::memory_resource& upstream);
+  /// Of the size that it was allocated with.
+  void deallocate(void* block, std::size_t bytes, std::pmr::memory_resource& upstream) noexcept;
+  void deallocate_all(std::pmr::memory_resource& upstream) noexcept;
+  /// The bytes of the block that begins there, rounded up to words; 0 when none does. O(count), as the next.
+  [[nodiscard]] std::size_t block_bytes(const void* block) const noexcept;
+  [[nodiscard]] bool owns(const void* byte) const noexcept;
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  /// From upstream.
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  // Behind its block.
+  struct node {
+    node* next;
+    node* previous;
+    void* block;
+    std::size_t bytes;  // from the block to here
+    std::size_t alignment;
+  };
+  void give_upstream(node* last, std::pmr::memory_resource& upstream) noexcept;
+
+  node* first_ = nullptr;
+  std::size_t count_ = 0, bytes_ = 0;
 };
 
 }  // namespace buffers::detail

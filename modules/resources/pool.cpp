@@ -26,27 +26,62 @@ std::size_t depth(std::size_t size_class) noexcept {
   return bytes <= 64 * 1024 ? 64 : (std::size_t{4} << 20) / bytes;
 }
 
-// The size of the blocks of the bucket that a request falls into.
-std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) {
-  return std::bit_ceil(std::max({bytes, alignment, std::size_t{64}}));
-}
+}  // namespace
 
-pool_bucket& bucket_of(pool_stats& stats, std::size_t bytes) {
-  return stats.buckets[static_cast<std::size_t>(std::countr_zero(bucket_bytes(bytes, 1))) - 6];
-}
+namespace detail {
 
-detail::store_options checked(const pool_options& options) {
-  if (options.first_chunk < 64 * 1024 || options.first_chunk > detail::largest_request / 2)
-    detail::throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
+store_options checked(const pool_options& options, std::size_t (*depth)(std::size_t) noexcept) {
+  if (options.first_chunk < 64 * 1024 || options.first_chunk > largest_request / 2)
+    throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
   if (options.largest_chunk < options.first_chunk || options.largest_chunk > std::size_t{1} << 40)
-    detail::throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
+    throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
   return {options.first_chunk, options.largest_chunk, options.spare, depth};
 }
 
-}  // namespace
+std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) noexcept {
+  return std::bit_ceil(std::max({bytes, alignment, std::size_t{64}}));
+}
+
+void add_counts(pool_stats& stats, std::size_t block_bytes, const pool_counts& more) noexcept {
+  const auto bucket = static_cast<std::size_t>(std::countr_zero(bucket_bytes(block_bytes, 1))) - 6;
+  for (pool_counts* counts : {static_cast<pool_counts*>(&stats.buckets[bucket]), static_cast<pool_counts*>(&stats)}) {
+    counts->live += more.live;
+    counts->free += more.free;
+    counts->free_bytes += more.free * block_bytes;
+    counts->hits += more.hits;
+    counts->misses += more.misses;
+  }
+}
+
+pool_stats stats_of(const block_store& store) noexcept {
+  pool_stats all;
+  for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
+  for (std::size_t c = 0; c < classes; ++c)
+    add_counts(all, bytes_of(c), {.live = store.in_use(c), .free = store.available(c)});
+  for (std::size_t bytes = 2 * largest_listed; bytes <= largest_block; bytes *= 2) {
+    const auto& large = store.large(bytes);
+    add_counts(all, bytes, {.live = large.live, .free = large.free, .hits = large.hits, .misses = large.misses});
+  }
+  return all;
+}
+
+void require_in_use(const void* block, std::size_t bytes, std::size_t alignment, block_store& store,
+                    const oversize_list& oversize) noexcept {
+  if (block == nullptr || bytes == 0) return;
+  const bool is_over = is_oversize(bytes, alignment);
+  const std::size_t real = is_over ? oversize.block_bytes(block) : store.block_bytes(block);
+  if (real == 0) violate("deallocate: the block is not from this pool");
+  const std::size_t expected = is_over                  ? round_up(bytes, alignof(void*))
+                               : bytes > largest_listed ? round_up(bytes, page_bytes)
+                                                        : bytes_of(class_of(bytes, alignment));
+  if (real != expected) violate("deallocate: the size or alignment is not the one that the block was allocated with");
+  if (!is_over && !store.note_in_use(block, false)) violate("deallocate: the block was given back before");
+}
+
+}  // namespace detail
 
 pool_resource::pool_resource(const pool_options& options, gsl::not_null<std::pmr::memory_resource*> upstream)
-    : store_(checked(options), upstream, *this) {}
+    : store_(detail::checked(options, depth), upstream, *this) {}
 
 pool_resource::~pool_resource() { release(); }
 
@@ -55,7 +90,11 @@ pool_resource::~pool_resource() { release(); }
 void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);
-  if (is_oversize(bytes, alignment)) return allocate_oversize(bytes, alignment);
+  if (is_oversize(bytes, alignment)) {
+    void* const block = oversize_.allocate(bytes, alignment, *store_.upstream());
+    count_out(bytes);
+    return block;
+  }
   void* const block =
       bytes > detail::largest_listed ? store_.take_large(bytes) : take(detail::class_of(bytes, alignment));
   handed_out(block, bytes);
@@ -67,18 +106,24 @@ void* pool_resource::take(std::size_t size_class) {
   return lists_.pop_fresh(size_class, store_);
 }
 
-void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
+void pool_resource::count_out(std::size_t bytes) noexcept {
   below_peak_ -= static_cast<std::ptrdiff_t>(bytes);
   if (below_peak_ < 0) raise_peak();
+}
+
+void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
+  count_out(bytes);
   detail::unpoison_in_program(block, bytes);
   if constexpr (detail::hardened) note_taken(block);
 }
 
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   if (block == nullptr || bytes == 0) return;
-  if (is_oversize(bytes, alignment))
-    return give_upstream(
-        reinterpret_cast<oversize*>(static_cast<std::byte*>(block) + detail::round_up(bytes, alignof(oversize))));
+  if (is_oversize(bytes, alignment)) {
+    oversize_.deallocate(block, bytes, *store_.upstream());
+    below_peak_ += static_cast<std::ptrdiff_t>(bytes);
+    return;
+  }
   give(block, bytes > detail::largest_listed ? detail::classes : detail::class_of(bytes, alignment), bytes);
 }
 
@@ -114,7 +159,7 @@ void pool_resource::give_held(bool shared) noexcept {
 std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0 || is_oversize(bytes, alignment)) return {};
-  const std::size_t full = bucket_bytes(bytes, alignment);
+  const std::size_t full = detail::bucket_bytes(bytes, alignment);
   void* block = nullptr;
   if (full > detail::largest_listed) {
     block = store_.take_used_large(full);
@@ -131,8 +176,8 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
 std::span<std::byte> pool_resource::get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return {};
-  if (is_oversize(bytes, alignment)) return {static_cast<std::byte*>(allocate_oversize(bytes, alignment)), bytes};
-  const std::size_t full = bucket_bytes(bytes, alignment);
+  if (is_oversize(bytes, alignment)) return {static_cast<std::byte*>(allocate(bytes, alignment)), bytes};
+  const std::size_t full = detail::bucket_bytes(bytes, alignment);
   void* const block = full > detail::largest_listed ? store_.take_large(full) : take(detail::class_of(full));
   handed_out(block, full);
   return {static_cast<std::byte*>(block), full};
@@ -142,10 +187,11 @@ void pool_resource::put(std::span<std::byte> block) {
   if (block.empty()) return;
   const std::size_t bytes = store_.block_bytes(block.data());
   if (bytes == 0) {
-    oversize* const found = find_oversize(block.data());
-    if (found == nullptr || block.size() > found->bytes)
-      throw std::invalid_argument("buffers: put: the span does not begin at a block of this pool");
-    return give_upstream(found);
+    if (oversize_.block_bytes(block.data()) != detail::round_up(block.size(), alignof(void*)))
+      throw std::invalid_argument("buffers: put: the span is not a block of this pool");
+    oversize_.deallocate(block.data(), block.size(), *store_.upstream());
+    below_peak_ += static_cast<std::ptrdiff_t>(block.size());
+    return;
   }
   if (block.size() > bytes) throw std::invalid_argument("buffers: put: the span is longer than the block");
   if constexpr (detail::hardened) {
@@ -156,42 +202,10 @@ void pool_resource::put(std::span<std::byte> block) {
   give(block.data(), bytes > detail::largest_listed ? classes : detail::class_of(bytes), block.size());
 }
 
-// --- blocks of upstream's own
-
-void* pool_resource::allocate_oversize(std::size_t bytes, std::size_t alignment) {
-  const std::size_t size = detail::round_up(bytes, alignof(oversize));
-  const std::size_t strictest = std::max(alignment, alignof(oversize));
-  auto* const memory =
-      static_cast<std::byte*>(store_.upstream()->allocate(detail::add_bytes(size, sizeof(oversize)), strictest));
-  auto* const made = ::new (memory + size) oversize{oversize_, nullptr, memory, size, strictest};
-  if (oversize_ != nullptr) oversize_->previous = made;
-  oversize_ = made;
-  ++oversize_count_;
-  oversize_bytes_ += size + sizeof(oversize);
-  below_peak_ -= static_cast<std::ptrdiff_t>(size);
-  if (below_peak_ < 0) raise_peak();
-  return memory;
-}
-
-pool_resource::oversize* pool_resource::find_oversize(const void* block) const noexcept {
-  oversize* at = oversize_;
-  while (at != nullptr && at->block != block) at = at->next;
-  return at;
-}
-
-void pool_resource::give_upstream(oversize* block) noexcept {
-  (block->previous != nullptr ? block->previous->next : oversize_) = block->next;
-  if (block->next != nullptr) block->next->previous = block->previous;
-  --oversize_count_;
-  oversize_bytes_ -= block->bytes + sizeof(oversize);
-  below_peak_ += static_cast<std::ptrdiff_t>(block->bytes);
-  store_.upstream()->deallocate(block->block, block->bytes + sizeof(oversize), block->alignment);
-}
-
 // --- all of it
 
 void pool_resource::clear() noexcept {
-  while (oversize_ != nullptr) give_upstream(oversize_);
+  oversize_.deallocate_all(*store_.upstream());
   lists_.give_fresh(store_);
   lists_.forget(store_);
   store_.take_all_back();
@@ -199,7 +213,7 @@ void pool_resource::clear() noexcept {
 }
 
 void pool_resource::release() noexcept {
-  while (oversize_ != nullptr) give_upstream(oversize_);
+  oversize_.deallocate_all(*store_.upstream());
   lists_.forget(store_);
   store_.release();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
@@ -228,38 +242,19 @@ void pool_resource::reset_peak() noexcept {
   below_peak_ = 0;
 }
 
-bool pool_resource::owns(const void* byte) const noexcept {
-  if (store_.owns(byte)) return true;
-  for (const oversize* at = oversize_; at != nullptr; at = at->next)
-    if (detail::address(byte) - detail::address(at->block) < at->bytes) return true;
-  return false;
-}
+bool pool_resource::owns(const void* byte) const noexcept { return store_.owns(byte) || oversize_.owns(byte); }
 
 pool_stats pool_resource::stats() const noexcept {
-  pool_stats all;
-  for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
+  pool_stats all = detail::stats_of(store_);
   for (std::size_t c = 0; c < classes; ++c) {
-    const std::size_t here = lists_.count(c, store_), free = here + store_.available(c);
-    for (pool_counts* counts :
-         {static_cast<pool_counts*>(&bucket_of(all, bytes_of(c))), static_cast<pool_counts*>(&all)}) {
-      counts->live += store_.in_use(c) - here - lists_.fresh_count(c);
-      counts->free += free;
-      counts->free_bytes += free * bytes_of(c);
-      counts->hits += static_cast<std::size_t>(lists_.taken[c]);
-      counts->misses += static_cast<std::size_t>(lists_.misses[c]);
-    }
+    const std::size_t here = lists_.count(c, store_);
+    detail::add_counts(all, bytes_of(c),  // what the store counts as live is here in part
+                       {.live = 0 - here - lists_.fresh_count(c),
+                        .free = here,
+                        .hits = static_cast<std::size_t>(lists_.taken[c]),
+                        .misses = static_cast<std::size_t>(lists_.misses[c])});
   }
-  for (std::size_t bytes = 2 * detail::largest_listed; bytes <= detail::largest_block; bytes *= 2) {
-    const auto& large = store_.large(bytes);
-    for (pool_counts* counts : {static_cast<pool_counts*>(&bucket_of(all, bytes)), static_cast<pool_counts*>(&all)}) {
-      counts->live += large.live;
-      counts->free += large.free;
-      counts->free_bytes += large.free * bytes;
-      counts->hits += large.hits;
-      counts->misses += large.misses;
-    }
-  }
-  all.oversize = oversize_count_;
+  all.oversize = oversize_.count();
   return all;
 }
 
@@ -268,21 +263,7 @@ pool_stats pool_resource::stats() const noexcept {
 void pool_resource::note_taken(void* block) noexcept { static_cast<void>(store_.note_in_use(block, true)); }
 
 void pool_resource::note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept {
-  if (block == nullptr || bytes == 0) return;
-  if (is_oversize(bytes, alignment)) {
-    const oversize* const found = find_oversize(block);
-    if (found == nullptr) detail::violate("deallocate: the block is not from this pool_resource");
-    if (found->bytes != detail::round_up(bytes, alignof(oversize)))
-      detail::violate("deallocate: the size is not the one that the block was allocated with");
-    return;
-  }
-  const std::size_t real = store_.block_bytes(block);
-  if (real == 0) detail::violate("deallocate: the block is not from this pool_resource");
-  const std::size_t expected = bytes > detail::largest_listed ? detail::round_up(bytes, detail::page_bytes)
-                                                              : bytes_of(detail::class_of(bytes, alignment));
-  if (real != expected)
-    detail::violate("deallocate: the size or alignment is not the one that the block was allocated with");
-  if (!store_.note_in_use(block, false)) detail::violate("deallocate: the block was given back before");
+  detail::require_in_use(block, bytes, alignment, store_, oversize_);
 }
 
 }  // namespace buffers

@@ -137,22 +137,13 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] inline std::size_t peak() const noexcept { return peak_; }
   void reset_peak() noexcept;
   /// The bytes that it holds from upstream.
-  [[nodiscard]] std::size_t capacity() const noexcept { return store_.capacity() + oversize_bytes_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return store_.capacity() + oversize_.bytes(); }
   /// Whether the byte lies in memory that this holds. O(log chunks), and O(blocks) above 128 MiB.
   [[nodiscard]] bool owns(const void* byte) const noexcept;
   [[nodiscard]] pool_stats stats() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
-  // Behind a block of upstream's own.
-  struct oversize {
-    oversize* next;
-    oversize* previous;
-    void* block;
-    std::size_t bytes;  // from the block to here
-    std::size_t alignment;
-  };
-
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void make_room(std::size_t size_class) noexcept;
@@ -165,10 +156,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
 
   void* take(std::size_t size_class);
   void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
+  void count_out(std::size_t bytes) noexcept;
   void handed_out(void* block, std::size_t bytes) noexcept;
-  void* allocate_oversize(std::size_t bytes, std::size_t alignment);
-  oversize* find_oversize(const void* block) const noexcept;
-  void give_upstream(oversize* block) noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;
   void give_held(bool shared) noexcept override;
@@ -184,10 +173,24 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
 
   std::ptrdiff_t below_peak_ = 0;  // peak() - used()
   std::size_t peak_ = 0;
-  oversize* oversize_ = nullptr;
-  std::size_t oversize_count_ = 0, oversize_bytes_ = 0;
+  detail::oversize_list oversize_;
   detail::block_store store_;
   detail::block_lists<std::int64_t> lists_{store_};
 };
+
+namespace detail {
+/// Throws invalid_argument for an option out of range.
+[[nodiscard]] store_options checked(const pool_options& options, std::size_t (*depth)(std::size_t) noexcept);
+/// The size of the blocks of the bucket that a request falls into.
+[[nodiscard]] std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) noexcept;
+/// Adds these to the counts of a bucket and of all.
+void add_counts(pool_stats& stats, std::size_t block_bytes, const pool_counts& more) noexcept;
+/// The blocks in a store, and as live all that are not.
+[[nodiscard]] pool_stats stats_of(const block_store& store) noexcept;
+/// Hardened build: ends the program unless a block is in use that was allocated with this size and alignment, and notes
+/// that it is given back.
+void require_in_use(const void* block, std::size_t bytes, std::size_t alignment, block_store& store,
+                    const oversize_list& oversize) noexcept;
+}  // namespace detail
 
 }  // namespace buffers

@@ -14,7 +14,7 @@ export module buffers.resources:size_classes;
 import buffers.core;
 import :arena;
 
-namespace buffers::detail {
+export namespace buffers::detail {
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t largest_block = std::size_t{128} << 20;

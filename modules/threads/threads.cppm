@@ -1,6 +1,7 @@
 // buffers.threads: buffers that belong to a thread.
 export module buffers.threads;
 export import buffers.resources;
+export import :concurrent_pool;
 export import :default_buffer;
 export import :per_thread;
 export import :thread_end;

@@ -1,0 +1,200 @@
+module;
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <mutex>
+module buffers.threads;
+
+namespace buffers {
+
+using detail::bytes_of, detail::classes;
+
+namespace {
+
+// How many blocks a full list of a thread has: about 16 KiB, and from 8 to 128; of blocks above 64 KiB, 2.
+std::size_t depth(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  return bytes > 64 * 1024 ? 2 : std::clamp<std::size_t>(16 * 1024 / bytes, 8, 128);
+}
+
+}  // namespace
+
+concurrent_pool_resource::concurrent_pool_resource(const pool_options& options,
+                                                   gsl::not_null<std::pmr::memory_resource*> upstream)
+    : store_(detail::checked(options, depth), upstream, *this), slots_(*this, thread_ended) {}
+
+concurrent_pool_resource::~concurrent_pool_resource() { oversize_.deallocate_all(*store_.upstream()); }
+
+// --- allocate and deallocate
+
+void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+  detail::require_alignment(alignment);
+  if (bytes == 0) return detail::no_bytes(alignment);
+  thread_lists& mine = slots_.local();
+  void* block = nullptr;
+  if (detail::is_oversize(bytes, alignment)) {
+    const std::lock_guard locked{mutex_};
+    block = oversize_.allocate(bytes, alignment, *store_.upstream());
+    count_out(bytes);
+  } else if (bytes > detail::largest_listed) {
+    const std::lock_guard locked{mutex_};
+    block = store_.take_large(bytes);
+    count_out(detail::round_up(bytes, detail::page_bytes));
+  } else {
+    block = take(mine, detail::class_of(bytes, alignment));
+  }
+  mine.used += static_cast<std::int64_t>(bytes);
+  detail::unpoison_in_program(block, bytes);
+  if constexpr (detail::hardened) {
+    if (!detail::is_oversize(bytes, alignment)) note_taken(block);
+  }
+  return block;
+}
+
+void* concurrent_pool_resource::take(thread_lists& mine, std::size_t size_class) {
+  auto& lists = mine.lists;
+  if (void* const block = lists.pop(size_class)) return block;
+  if (lists.second[size_class].count != 0) return lists.pop_used(size_class, store_);
+  if (lists.fresh_count(size_class) != 0) return lists.pop_fresh(size_class, store_);
+  const std::lock_guard locked{mutex_};
+  const std::size_t before = store_.in_use(size_class);
+  void* block = lists.pop_used(size_class, store_);
+  if (block == nullptr) block = lists.pop_fresh(size_class, store_);
+  count_out((store_.in_use(size_class) - before) * bytes_of(size_class));
+  return block;
+}
+
+void concurrent_pool_resource::count_out(std::size_t bytes) noexcept {
+  out_ += bytes;
+  peak_ = std::max(peak_, out_);
+}
+
+void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+  if (block == nullptr || bytes == 0) return;
+  thread_lists* mine = nullptr;
+  try {
+    mine = &slots_.local();
+  } catch (...) {  // a thread that frees only, and there is no memory for its lists
+  }
+  if (mine != nullptr) {
+    mine->used += -static_cast<std::int64_t>(bytes);
+  } else {
+    const std::lock_guard locked{mutex_};
+    used_elsewhere_ += -static_cast<std::int64_t>(bytes);
+  }
+  if (!detail::is_oversize(bytes, alignment) && bytes <= detail::largest_listed) {
+    const std::size_t size_class = detail::class_of(bytes, alignment);
+    detail::poison_in_program(block, bytes_of(size_class));
+    if (mine == nullptr) {
+      detail::link_block(block, nullptr);
+      give(size_class, {block, 1});
+    } else if (mine->lists.push(size_class, block)) {
+      make_room(*mine, size_class);
+    }
+    return;
+  }
+  const std::lock_guard locked{mutex_};
+  if (detail::is_oversize(bytes, alignment)) {
+    oversize_.deallocate(block, bytes, *store_.upstream());
+    out_ -= bytes;
+  } else {
+    store_.give_large(block);
+    out_ -= detail::round_up(bytes, detail::page_bytes);
+  }
+}
+
+void concurrent_pool_resource::make_room(thread_lists& mine, std::size_t size_class) noexcept {
+  detail::block_list full = mine.lists.make_room(size_class, store_);
+  full.near = true;  // it is to be handed on as it is, at once
+  if (full.count != 0) give(size_class, full);
+}
+
+void concurrent_pool_resource::give(std::size_t size_class, const detail::block_list& blocks) noexcept {
+  const std::lock_guard locked{mutex_};
+  store_.give(size_class, blocks);
+  out_ -= blocks.count * bytes_of(size_class);
+}
+
+void concurrent_pool_resource::thread_ended(concurrent_pool_resource& pool, thread_lists& its) noexcept {
+  const std::lock_guard locked{pool.mutex_};
+  its.lists.give_fresh(pool.store_);
+  its.lists.give_all(0, pool.store_);
+  pool.out_ = pool.store_.bytes_in_use() + pool.oversize_.bytes();
+}
+
+// --- all of it
+
+void concurrent_pool_resource::release() noexcept {
+  const std::lock_guard locked{mutex_};
+  slots_.for_each([&](thread_lists& its) {
+    its.lists.forget(store_);
+    its.used = 0;
+  });
+  oversize_.deallocate_all(*store_.upstream());
+  store_.release();
+  used_elsewhere_ = 0;
+  out_ = 0;
+}
+
+std::size_t concurrent_pool_resource::trim(std::size_t keep_bytes) noexcept {
+  if (thread_lists* const mine = slots_.find()) thread_ended(*this, *mine);
+  const std::lock_guard locked{mutex_};
+  const std::size_t before = store_.capacity();
+  store_.trim(keep_bytes);
+  return before - store_.capacity();
+}
+
+std::size_t concurrent_pool_resource::used() const noexcept {
+  std::int64_t sum = used_elsewhere_;
+  slots_.for_each([&](const thread_lists& its) { sum += its.used; });
+  return sum > 0 ? static_cast<std::size_t>(sum) : 0;
+}
+
+std::size_t concurrent_pool_resource::peak() const noexcept {
+  const std::lock_guard locked{mutex_};
+  return peak_;
+}
+
+void concurrent_pool_resource::reset_peak() noexcept {
+  const std::lock_guard locked{mutex_};
+  peak_ = out_;
+}
+
+std::size_t concurrent_pool_resource::capacity() const noexcept {
+  const std::lock_guard locked{mutex_};
+  return store_.capacity() + oversize_.bytes();
+}
+
+bool concurrent_pool_resource::owns(const void* byte) const noexcept {
+  const std::lock_guard locked{mutex_};
+  return store_.owns(byte) || oversize_.owns(byte);
+}
+
+pool_stats concurrent_pool_resource::stats() const noexcept {
+  const std::lock_guard locked{mutex_};
+  pool_stats all = detail::stats_of(store_);
+  slots_.for_each([&](const thread_lists& its) {
+    for (std::size_t c = 0; c < classes; ++c)
+      detail::add_counts(all, bytes_of(c),
+                         {.hits = static_cast<std::size_t>(std::int64_t{its.lists.taken[c]}),
+                          .misses = static_cast<std::size_t>(std::int64_t{its.lists.misses[c]})});
+  });
+  all.oversize = oversize_.count();
+  return all;
+}
+
+// --- the hardened build
+
+void concurrent_pool_resource::note_taken(void* block) noexcept {
+  const std::lock_guard locked{mutex_};
+  static_cast<void>(store_.note_in_use(block, true));
+}
+
+void concurrent_pool_resource::note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+  const std::lock_guard locked{mutex_};
+  detail::require_in_use(block, bytes, alignment, store_, oversize_);
+}
+
+}  // namespace buffers
