@@ -16,4 +16,7 @@ std::size_t hot_scope(buffers::slab_resource& buffer) {
 }
 std::size_t hot_default_buffer() { return buffers::default_buffer().capacity(); }
 int* hot_per_thread(buffers::detail::per_thread<int>& slots) { return &slots.local(); }
+buffers::slab_resource* hot_thread_local(buffers::thread_resource<>& all) { return &all.local(); }
+void* hot_thread_allocate(buffers::thread_resource<>& all, std::size_t bytes) { return all.allocate(bytes, 8); }
+std::size_t hot_lease(buffers::thread_resource<>& all) { return all.lease()->used(); }
 }
