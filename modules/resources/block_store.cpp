@@ -252,6 +252,8 @@ void block_store::take_all_back() noexcept {
   block_list whole;  // they change the runs: after the loops
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(batches_, nullptr);
+  std::ranges::fill(available_, 0);
+  std::fill_n(in_use_, shared_classes, 0);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
@@ -266,9 +268,8 @@ void block_store::take_all_back() noexcept {
         whole.first = r->memory();
         continue;
       }
-      available_[r->size_class] += static_cast<std::size_t>(r->carved - r->available);
-      in_use_[r->size_class] -= static_cast<std::size_t>(r->carved - r->available);
       if (r->carved == 0) continue;
+      available_[r->size_class] += r->carved;
       for (std::size_t word = 0; word < 4; ++word) {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
         r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
