@@ -81,8 +81,7 @@ void pool_resource::handed_out(std::size_t bytes) noexcept {
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   if (block == nullptr || bytes == 0) return;
   if (is_oversize(bytes, alignment))
-    return give_upstream(
-        reinterpret_cast<oversize*>(static_cast<std::byte*>(block) + detail::round_up(bytes, alignof(oversize))));
+    return give_upstream(reinterpret_cast<oversize*>(static_cast<std::byte*>(block) + oversize::offset(bytes)));
   give(block, detail::class_of(bytes, alignment), bytes);
 }
 
@@ -147,6 +146,8 @@ void pool_resource::put(std::span<std::byte> block) {
     oversize* const found = find_oversize(block.data());
     if (found == nullptr || block.size() > found->bytes)
       throw std::invalid_argument("buffers: put: the span does not begin at a block of this pool");
+    if (detail::hardened && block.size() != found->bytes)
+      throw std::invalid_argument("buffers: put: the span is shorter than the block");
     return give_upstream(found);
   }
   if (block.size() > bytes_of(size_class))
@@ -163,16 +164,17 @@ void pool_resource::put(std::span<std::byte> block) {
 // --- blocks of upstream's own
 
 void* pool_resource::allocate_oversize(std::size_t bytes, std::size_t alignment) {
-  const std::size_t size = detail::round_up(bytes, alignof(oversize));
+  const std::size_t size = oversize::offset(bytes);
   const std::size_t strictest = std::max(alignment, alignof(oversize));
   auto* const memory =
       static_cast<std::byte*>(store_.upstream()->allocate(detail::add_bytes(size, sizeof(oversize)), strictest));
-  auto* const made = ::new (memory + size) oversize{oversize_, nullptr, memory, size, strictest};
+  auto* const made = ::new (memory + size) oversize{oversize_, nullptr, memory, bytes, strictest};
   if (oversize_ != nullptr) oversize_->previous = made;
   oversize_ = made;
   ++oversize_count_;
-  oversize_bytes_ += size + sizeof(oversize);
-  handed_out(size);
+  oversize_bytes_ += made->upstream_bytes();
+  handed_out(bytes);
+  detail::poison_in_program(memory + bytes, size - bytes);
   return memory;
 }
 
@@ -186,9 +188,11 @@ void pool_resource::give_upstream(oversize* block) noexcept {
   (block->previous != nullptr ? block->previous->next : oversize_) = block->next;
   if (block->next != nullptr) block->next->previous = block->previous;
   --oversize_count_;
-  oversize_bytes_ -= block->bytes + sizeof(oversize);
+  const std::size_t upstream_bytes = block->upstream_bytes();
+  oversize_bytes_ -= upstream_bytes;
   below_peak_ += static_cast<std::ptrdiff_t>(block->bytes);
-  store_.upstream()->deallocate(block->block, block->bytes + sizeof(oversize), block->alignment);
+  detail::unpoison_in_program(block->block, upstream_bytes);
+  store_.upstream()->deallocate(block->block, upstream_bytes, block->alignment);
 }
 
 // --- all of it
@@ -265,8 +269,7 @@ void pool_resource::note_given(void* block, std::size_t bytes, std::size_t align
   if (is_oversize(bytes, alignment)) {
     const oversize* const found = find_oversize(block);
     if (found == nullptr) detail::violate("deallocate: the block is not from this pool_resource");
-    if (found->bytes != detail::round_up(bytes, alignof(oversize)))
-      detail::violate("deallocate: the size is not the one that the block was allocated with");
+    if (found->bytes != bytes) detail::violate("deallocate: the size is not the one that the block was allocated with");
     return;
   }
   std::size_t size_class = 0;

@@ -149,8 +149,13 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     oversize* next;
     oversize* previous;
     void* block;
-    std::size_t bytes;  // from the block to here
+    std::size_t bytes;  // that were asked for
     std::size_t alignment;
+    [[nodiscard]] std::size_t upstream_bytes() const noexcept { return offset(bytes) + sizeof(oversize); }
+    /// From the block to here: at least a byte more than the block, which AddressSanitizer watches.
+    [[nodiscard]] static std::size_t offset(std::size_t bytes) {
+      return detail::round_up(detail::add_bytes(bytes, 1), alignof(oversize));
+    }
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
