@@ -315,12 +315,12 @@ run* block_store::allocate_run(std::uint32_t pages) {
   run* found = take_from_bins(pages);
   if (found == nullptr && reclaim(pages * page_bytes, false)) found = take_from_bins(pages);
   if (found == nullptr) found = extend(pages);
+  if (found == nullptr && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
       add_chunk(pages);
       found = extend(pages);
     } catch (...) {
-      if (!reclaim(0, true)) throw;
-      found = take_from_bins(pages);
+      found = gather(pages);
       if (found == nullptr) throw;
     }
   chunk* const home = found->home();
@@ -330,6 +330,22 @@ run* block_store::allocate_run(std::uint32_t pages) {
   std::ranges::fill(found->in_use, 0);
 #endif
   return found;
+}
+
+// Whether so much is free, in pieces or in the holder's lists, that a chunk more may not be needed.
+bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
+  std::size_t free = owner_.held_whole_bytes();
+  for (std::size_t c = 0; c < shared_classes; ++c) free += available_[c] * bytes_of(c);
+  for (std::size_t i = 0; i < chunk_count_; ++i)
+    free += (chunks_[i]->pages - chunks_[i]->tables - chunks_[i]->used) * page_bytes;
+  return free >= bytes && free / page_bytes >= touched_pages_ / 16;
+}
+
+// A run made of all that is free: a few blocks in lists may keep many free runs apart.
+run* block_store::gather(std::uint32_t pages) noexcept {
+  static_cast<void>(reclaim(0, true));
+  run* const found = take_from_bins(pages);
+  return found != nullptr ? found : extend(pages);
 }
 
 run* block_store::take_from_bins(std::uint32_t pages) noexcept {

@@ -198,6 +198,8 @@ class block_store {
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
+  [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
+  run* gather(std::uint32_t pages) noexcept;
   run* take_from_bins(std::uint32_t pages) noexcept;
   run* extend(std::uint32_t pages) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
