@@ -77,6 +77,11 @@ void give_back(std::pmr::memory_resource& pool, const std::vector<std::byte*>& a
   for (std::byte* block : all) pool.deallocate(block, size);
 }
 
+std::vector<std::byte*> sorted(std::vector<std::byte*> all) {
+  std::ranges::sort(all);
+  return all;
+}
+
 std::vector<std::byte*> shuffled(std::vector<std::byte*> all, unsigned seed) {
   std::ranges::shuffle(all, std::mt19937(seed));
   return all;
@@ -645,7 +650,7 @@ BOOST_AUTO_TEST_CASE(clear_takes_all_blocks_back_and_keeps_the_memory) {
       BOOST_TEST(pool.capacity() == capacity);
       BOOST_TEST(pool.releasable() == capacity);
       const std::vector<std::byte*> again = blocks(pool, 1000, size);
-      BOOST_TEST((std::set(again.begin(), again.end()) == std::set(all.begin(), all.end())));
+      BOOST_TEST((sorted(again) == sorted(all)));
       for (std::byte* block : again) std::memset(block, 1, size);
       BOOST_TEST(pool.stats().live == 1000u);
       BOOST_TEST(pool.stats().free == 0u);
@@ -665,7 +670,7 @@ BOOST_AUTO_TEST_CASE(clear_with_blocks_everywhere) {
         test_resource upstream;
         pool_resource pool{{.first_chunk = 16 * mib}, &upstream};
         std::vector<std::byte*> all = blocks(pool, 2000, size);
-        const std::set<std::byte*> there(all.begin(), all.end());
+        const std::vector<std::byte*> there = sorted(all);
         if (order == 1) std::ranges::reverse(all);
         if (order == 2) all = shuffled(all, 4);
         all.resize(freed);
@@ -678,7 +683,7 @@ BOOST_AUTO_TEST_CASE(clear_with_blocks_everywhere) {
           BOOST_TEST(pool.stats().free == 2000u);
           BOOST_TEST(pool.stats().free_bytes == 2000 * size);
           const std::vector<std::byte*> again = blocks(pool, 2000, size);
-          BOOST_TEST((std::set(again.begin(), again.end()) == there));
+          BOOST_TEST((sorted(again) == there));
           BOOST_TEST(pool.stats().live == 2000u);
           BOOST_TEST(pool.stats().free == 0u);
           if (round == 0) give_back(pool, again, size);
@@ -699,7 +704,7 @@ BOOST_AUTO_TEST_CASE(clear_takes_large_blocks_back) {
     BOOST_TEST(pool.stats().live == 0u);
     BOOST_TEST(pool.stats().free == 3u);
     const std::vector<std::byte*> again = blocks(pool, 3, size);
-    BOOST_TEST((std::set(again.begin(), again.end()) == std::set(all.begin(), all.end())));
+    BOOST_TEST((sorted(again) == sorted(all)));
     BOOST_TEST(upstream.allocations() == calls);
     BOOST_TEST(upstream.deallocations() == 0u);
   }
@@ -1044,8 +1049,8 @@ BOOST_AUTO_TEST_CASE(lists_overflow_and_refill) {
       test_resource upstream;
       pool_resource pool{{.first_chunk = 32 * mib}, &upstream};
       std::vector<std::byte*> all = blocks(pool, 1500, size);
-      const std::set<std::byte*> there(all.begin(), all.end());
-      BOOST_TEST(there.size() == 1500u);
+      const std::vector<std::byte*> there = sorted(all);
+      BOOST_TEST((std::ranges::adjacent_find(there) == there.end()));
       for (int round = 0; round < 3; ++round) {
         if (order == 1) std::ranges::reverse(all);
         if (order == 2) all = shuffled(all, static_cast<unsigned>(round));
@@ -1055,11 +1060,12 @@ BOOST_AUTO_TEST_CASE(lists_overflow_and_refill) {
             BOOST_TEST(pool.allocate(size) == all[i]);
             pool.deallocate(all[i], size);
           }
+          if (i % 11 != 0) continue;
           BOOST_REQUIRE(pool.stats().live == all.size() - i - 1);
           BOOST_REQUIRE(pool.stats().free == i + 1);
         }
         all = blocks(pool, 1500, size);
-        BOOST_TEST((std::set(all.begin(), all.end()) == there));
+        BOOST_TEST((sorted(all) == there));
         BOOST_TEST(pool.stats().misses == 1500u);
       }
       BOOST_TEST(pool.capacity() == 32 * mib);
@@ -1093,10 +1099,10 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
 
 BOOST_AUTO_TEST_CASE(memory_of_one_size_serves_another_before_the_pool_grows) {
   for (auto [first, then] : {std::pair{32uz, 64 * kib}, std::pair{64 * kib, 32uz}, std::pair{1000uz, 48uz},
-                             std::pair{mib, 100uz}, std::pair{100uz, 5 * mib}, std::pair{16uz, 16 * kib}}) {
+                             std::pair{mib, 100uz}, std::pair{100uz, 2 * mib}, std::pair{16uz, 16 * kib}}) {
     untouched_memory upstream;
     pool_resource pool{{}, &upstream};
-    constexpr std::size_t total = 20 * mib;
+    constexpr std::size_t total = 10 * mib;
     give_back(pool, shuffled(blocks(pool, total / first, first), 6), first);
     const std::size_t capacity = pool.capacity();
     (void)blocks(pool, total / 2 / then, then);
@@ -1110,13 +1116,13 @@ BOOST_AUTO_TEST_CASE(sizes_that_take_turns_do_not_grow_the_pool) {
   untouched_memory upstream;
   pool_resource pool{{}, &upstream};
   std::size_t most = 0;
-  for (int round = 0; round < 40; ++round)
+  for (int round = 0; round < 8; ++round)
     for (std::size_t size : {24uz, 100uz, 700uz, 5000uz, 30'000uz, 700'000uz}) {
-      give_back(pool, shuffled(blocks(pool, 4 * mib / size, size), 7), size);
+      give_back(pool, shuffled(blocks(pool, 2 * mib / size, size), 7), size);
       if (round == 0) most = pool.capacity();
       BOOST_TEST(pool.capacity() <= most);
     }
-  BOOST_TEST(most <= 32 * mib);
+  BOOST_TEST(most <= 16 * mib);
 }
 
 BOOST_AUTO_TEST_CASE(large_blocks_that_are_freed_become_one) {
