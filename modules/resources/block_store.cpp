@@ -326,6 +326,8 @@ void block_store::take_all_back() noexcept {
   block_list whole;  // they change the runs: after the loops
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(batches_, nullptr);
+  std::ranges::fill(available_, 0);
+  std::fill_n(in_use_, shared_classes, 0);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
@@ -340,9 +342,8 @@ void block_store::take_all_back() noexcept {
         whole.first = r->memory();
         continue;
       }
-      available_[r->size_class] += static_cast<std::size_t>(r->carved - r->available);
-      in_use_[r->size_class] -= static_cast<std::size_t>(r->carved - r->available);
       if (r->carved == 0) continue;
+      available_[r->size_class] += r->carved;
       for (std::size_t word = 0; word < 4; ++word) {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
         r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
@@ -392,14 +393,12 @@ run* block_store::allocate_run(std::uint32_t pages) {
   run* found = take_from_bins(pages, free_[kind]);
   if (found == nullptr && kind == 0 && reclaim(pages * page_bytes)) found = take_from_bins(pages, free_[kind]);
   if (found == nullptr) found = take_untouched(pages, kind);
+  if (found == nullptr && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
       add_chunk(pages, kind);
       found = extend(pages, kind);
-    } catch (...) {  // then whatever there is will do
-      owner_.give_held(true);
-      free_empty_runs();
-      for (free_runs& in : free_)
-        if (found == nullptr) found = take_from_bins(pages, in);
+    } catch (...) {
+      found = gather(pages);
       for (std::uint32_t k = 0; k < 2 && found == nullptr; ++k) found = extend(pages, k);
       if (found == nullptr) throw;
     }
@@ -414,6 +413,25 @@ void block_store::occupy(run* r) noexcept {
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
 #endif
+}
+
+// Whether so much is free, in pieces or in the holder's lists, that a chunk more may not be needed.
+bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
+  std::size_t free = owner_.held_whole_bytes();
+  for (std::size_t c = 0; c < shared_classes; ++c) free += available_[c] * bytes_of(c);
+  for (std::size_t i = 0; i < chunk_count_; ++i)
+    free += (chunks_[i]->frontier - chunks_[i]->tables - chunks_[i]->used) * page_bytes;
+  return free >= bytes && free / page_bytes >= touched_pages_ / 16;
+}
+
+// A run made of all that is free: a few blocks in lists may keep many free runs apart.
+run* block_store::gather(std::uint32_t pages) noexcept {
+  owner_.give_held(true);
+  free_empty_runs();
+  run* found = nullptr;
+  for (free_runs& in : free_)
+    if (found == nullptr) found = take_from_bins(pages, in);
+  return found;
 }
 
 // Memory that the operating system has to give pages for.
@@ -728,20 +746,24 @@ void block_store::release() noexcept {
 
 // --- blocks of upstream's own
 
+// At least a byte behind the block, which AddressSanitizer watches.
+std::size_t oversize_list::node_offset(std::size_t bytes) { return round_up(add_bytes(bytes, 1), alignof(node)); }
+
 void* oversize_list::allocate(std::size_t bytes, std::size_t alignment, std::pmr::memory_resource& upstream) {
-  const std::size_t size = round_up(bytes, alignof(node));
+  const std::size_t size = node_offset(bytes);
   const std::size_t strictest = std::max(alignment, alignof(node));
   auto* const block = static_cast<std::byte*>(upstream.allocate(add_bytes(size, sizeof(node)), strictest));
-  auto* const made = ::new (block + size) node{first_, nullptr, block, size, strictest};
+  auto* const made = ::new (block + size) node{first_, nullptr, block, bytes, strictest};
   if (first_ != nullptr) first_->previous = made;
   first_ = made;
   ++count_;
   bytes_ += size + sizeof(node);
+  poison_in_program(block + bytes, size - bytes);
   return block;
 }
 
 void oversize_list::deallocate(void* block, std::size_t bytes, std::pmr::memory_resource& upstream) noexcept {
-  give_upstream(reinterpret_cast<node*>(static_cast<std::byte*>(block) + round_up(bytes, alignof(node))), upstream);
+  give_upstream(reinterpret_cast<node*>(static_cast<std::byte*>(block) + node_offset(bytes)), upstream);
 }
 
 void oversize_list::deallocate_all(std::pmr::memory_resource& upstream) noexcept {
@@ -752,8 +774,11 @@ void oversize_list::give_upstream(node* last, std::pmr::memory_resource& upstrea
   (last->previous != nullptr ? last->previous->next : first_) = last->next;
   if (last->next != nullptr) last->next->previous = last->previous;
   --count_;
-  bytes_ -= last->bytes + sizeof(node);
-  upstream.deallocate(last->block, last->bytes + sizeof(node), last->alignment);
+  void* const block = last->block;
+  const std::size_t upstream_bytes = node_offset(last->bytes) + sizeof(node), alignment = last->alignment;
+  bytes_ -= upstream_bytes;
+  unpoison_in_program(block, upstream_bytes);
+  upstream.deallocate(block, upstream_bytes, alignment);
 }
 
 std::size_t oversize_list::block_bytes(const void* block) const noexcept {

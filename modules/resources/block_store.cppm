@@ -231,6 +231,8 @@ class block_store {
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
+  [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
+  run* gather(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
   struct free_runs;
@@ -293,7 +295,7 @@ class oversize_list {
   /// Of the size that it was allocated with.
   void deallocate(void* block, std::size_t bytes, std::pmr::memory_resource& upstream) noexcept;
   void deallocate_all(std::pmr::memory_resource& upstream) noexcept;
-  /// The bytes of the block that begins there, rounded up to words; 0 when none does. O(count), as the next.
+  /// The bytes of the block that begins there; 0 when none does. O(count), as the next.
   [[nodiscard]] std::size_t block_bytes(const void* block) const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept;
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
@@ -306,9 +308,10 @@ class oversize_list {
     node* next;
     node* previous;
     void* block;
-    std::size_t bytes;  // from the block to here
+    std::size_t bytes;
     std::size_t alignment;
   };
+  static std::size_t node_offset(std::size_t bytes);
   void give_upstream(node* last, std::pmr::memory_resource& upstream) noexcept;
 
   node* first_ = nullptr;

@@ -71,7 +71,7 @@ void require_in_use(const void* block, std::size_t bytes, std::size_t alignment,
   const bool is_over = is_oversize(bytes, alignment);
   const std::size_t real = is_over ? oversize.block_bytes(block) : store.block_bytes(block);
   if (real == 0) violate("deallocate: the block is not from this pool");
-  const std::size_t expected = is_over                  ? round_up(bytes, alignof(void*))
+  const std::size_t expected = is_over                  ? bytes
                                : bytes > largest_listed ? round_up(bytes, page_bytes)
                                                         : bytes_of(class_of(bytes, alignment));
   if (real != expected) violate("deallocate: the size or alignment is not the one that the block was allocated with");
@@ -187,7 +187,7 @@ void pool_resource::put(std::span<std::byte> block) {
   if (block.empty()) return;
   const std::size_t bytes = store_.block_bytes(block.data());
   if (bytes == 0) {
-    if (oversize_.block_bytes(block.data()) != detail::round_up(block.size(), alignof(void*)))
+    if (oversize_.block_bytes(block.data()) != block.size())
       throw std::invalid_argument("buffers: put: the span is not a block of this pool");
     oversize_.deallocate(block.data(), block.size(), *store_.upstream());
     below_peak_ += static_cast<std::ptrdiff_t>(block.size());
