@@ -393,7 +393,6 @@ run* block_store::allocate_run(std::uint32_t pages) {
   run* found = take_from_bins(pages, free_[kind]);
   if (found == nullptr && kind == 0 && reclaim(pages * page_bytes)) found = take_from_bins(pages, free_[kind]);
   if (found == nullptr) found = take_untouched(pages, kind);
-  if (found == nullptr && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
       add_chunk(pages, kind);
       found = extend(pages, kind);
@@ -415,16 +414,7 @@ void block_store::occupy(run* r) noexcept {
 #endif
 }
 
-// Whether so much is free, in pieces or in the holder's lists, that a chunk more may not be needed.
-bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
-  std::size_t free = owner_.held_whole_bytes();
-  for (std::size_t c = 0; c < shared_classes; ++c) free += available_[c] * bytes_of(c);
-  for (std::size_t i = 0; i < chunk_count_; ++i)
-    free += (chunks_[i]->frontier - chunks_[i]->tables - chunks_[i]->used) * page_bytes;
-  return free >= bytes && free / page_bytes >= touched_pages_ / 16;
-}
-
-// A run made of all that is free: a few blocks in lists may keep many free runs apart.
+// When upstream has no more: a run made of all that is free. A few blocks in lists may keep many free runs apart.
 run* block_store::gather(std::uint32_t pages) noexcept {
   owner_.give_held(true);
   free_empty_runs();

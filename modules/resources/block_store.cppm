@@ -134,7 +134,9 @@ struct block_lists {
     return ++given[size_class] > taken[size_class];
   }
 
-  /// A block that was in use before, from the lists or the store; null when there is none.
+  /// Whether the lists or the store have a block that was in use before.
+  [[nodiscard]] inline bool has_used(std::size_t size_class, const block_store& store) const noexcept;
+  /// Such a block; there must be one.
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
   [[nodiscard]] void* pop_fresh(std::size_t size_class, block_store& store);
@@ -231,7 +233,6 @@ class block_store {
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
-  [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
   run* gather(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
@@ -286,6 +287,11 @@ class block_store {
   std::pmr::memory_resource* upstream_;
   holder& owner_;
 };
+
+template <class Counter>
+inline bool block_lists<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
+  return first[size_class] != nullptr || second[size_class].count != 0 || store.available(size_class) != 0;
+}
 
 /// Blocks that are upstream's own: too large for a run, or aligned to more than a page.
 class oversize_list {

@@ -102,8 +102,8 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 }
 
 void* pool_resource::take(std::size_t size_class) {
-  if (void* const block = lists_.pop_used(size_class, store_)) return block;
-  return lists_.pop_fresh(size_class, store_);
+  return lists_.has_used(size_class, store_) ? lists_.pop_used(size_class, store_)
+                                             : lists_.pop_fresh(size_class, store_);
 }
 
 void pool_resource::count_out(std::size_t bytes) noexcept {
@@ -165,8 +165,10 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
     block = store_.take_used_large(full);
   } else {
     const std::size_t size_class = detail::class_of(full);
-    block = lists_.pop_used(size_class, store_);
-    if (block == nullptr) ++lists_.misses[size_class];
+    if (lists_.has_used(size_class, store_))
+      block = lists_.pop_used(size_class, store_);
+    else
+      ++lists_.misses[size_class];
   }
   if (block == nullptr) return {};
   handed_out(block, full);

@@ -42,7 +42,7 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
 /// The class whose blocks are large enough and aligned by their place in a run: for alignments of up to a page.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t bytes, std::size_t alignment) noexcept {
   std::size_t size_class = class_of(bytes > alignment ? bytes : alignment);
-  while (bytes_of(size_class) % alignment != 0) ++size_class;
+  while ((bytes_of(size_class) & (alignment - 1)) != 0) ++size_class;
   return size_class;
 }
 

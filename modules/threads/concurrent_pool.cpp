@@ -60,8 +60,8 @@ void* concurrent_pool_resource::take(thread_lists& mine, std::size_t size_class)
   if (lists.fresh_count(size_class) != 0) return lists.pop_fresh(size_class, store_);
   const std::lock_guard locked{mutex_};
   const std::size_t before = store_.in_use(size_class);
-  void* block = lists.pop_used(size_class, store_);
-  if (block == nullptr) block = lists.pop_fresh(size_class, store_);
+  void* const block =
+      lists.has_used(size_class, store_) ? lists.pop_used(size_class, store_) : lists.pop_fresh(size_class, store_);
   count_out((store_.in_use(size_class) - before) * bytes_of(size_class));
   return block;
 }
