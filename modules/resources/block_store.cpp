@@ -415,9 +415,12 @@ void block_store::occupy(run* r) noexcept {
 }
 
 // When upstream has no more: a run made of all that is free. A few blocks in lists may keep many free runs apart.
+// Nothing goes upstream meanwhile: when it is not enough, no more has happened than that it was collected.
 run* block_store::gather(std::uint32_t pages) noexcept {
+  const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);
   owner_.give_held(true);
   free_empty_runs();
+  options_.spare = spare;
   run* found = nullptr;
   for (free_runs& in : free_)
     if (found == nullptr) found = take_from_bins(pages, in);
@@ -564,11 +567,13 @@ bool block_store::reclaim(std::size_t bytes) noexcept {
   std::size_t idle[shared_classes], sum = whole;
   for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
   if (sum < bytes / 2 || sum / page_bytes < touched_pages_ / 32) return false;
+  const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   for (std::size_t freed = whole, c; freed < bytes; freed += free_empty_runs(c, bytes - freed)) {
     c = static_cast<std::size_t>(std::ranges::max_element(idle) - idle);
     if (std::exchange(idle[c], 0) == 0) break;
   }
+  options_.spare = spare;
   return true;
 }
 
@@ -631,7 +636,6 @@ run* block_store::run_in_use_at(const void* byte) const noexcept {
 }
 
 void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
-  reserve_index();
   const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
   const std::size_t wanted = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
   std::size_t bytes = std::max(wanted, needed);
@@ -642,6 +646,12 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
       bytes = std::max(bytes / 2 & ~(page_bytes - 1), needed);
     }
   if (memory == nullptr) memory = upstream_->allocate(bytes, page_bytes);
+  try {
+    reserve_index();
+  } catch (...) {
+    upstream_->deallocate(memory, bytes, page_bytes);
+    throw;
+  }
   auto* const made = ::new (memory) chunk{};
   made->upstream_bytes = bytes;
   made->kind = kind;

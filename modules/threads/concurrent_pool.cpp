@@ -25,7 +25,10 @@ concurrent_pool_resource::concurrent_pool_resource(const pool_options& options,
                                                    gsl::not_null<std::pmr::memory_resource*> upstream)
     : store_(detail::checked(options, depth), upstream, *this), slots_(*this, thread_ended) {}
 
-concurrent_pool_resource::~concurrent_pool_resource() { oversize_.deallocate_all(*store_.upstream()); }
+concurrent_pool_resource::~concurrent_pool_resource() {
+  const std::lock_guard locked{mutex_};  // a thread that used it may be ending
+  oversize_.deallocate_all(*store_.upstream());
+}
 
 // --- allocate and deallocate
 

@@ -82,6 +82,30 @@ struct pages_with_everything {
   buffers::page_resource resource{{.huge_pages = true, .prefault = true, .guard_pages = true}};
 };
 
+struct pool_by_default {
+  static constexpr bool is_fixed = false;
+  pool_by_default(std::size_t, std::pmr::memory_resource* upstream) : resource({}, upstream) {}
+  buffers::pool_resource resource;
+};
+/// Gives memory upstream as soon as it can.
+struct pool_of_small_chunks {
+  static constexpr bool is_fixed = false;
+  pool_of_small_chunks(std::size_t, std::pmr::memory_resource* upstream)
+      : resource({.first_chunk = 64 * 1024, .largest_chunk = 64 * 1024, .spare = 0}, upstream) {}
+  buffers::pool_resource resource;
+};
+struct concurrent_pool_by_default {
+  static constexpr bool is_fixed = false;
+  concurrent_pool_by_default(std::size_t, std::pmr::memory_resource* upstream) : resource({}, upstream) {}
+  buffers::concurrent_pool_resource resource;
+};
+struct concurrent_pool_of_small_chunks {
+  static constexpr bool is_fixed = false;
+  concurrent_pool_of_small_chunks(std::size_t, std::pmr::memory_resource* upstream)
+      : resource({.first_chunk = 64 * 1024, .largest_chunk = 64 * 1024, .spare = 0}, upstream) {}
+  buffers::concurrent_pool_resource resource;
+};
+
 /// What an adaptor stands on when it stands on upstream.
 struct upstream_itself {
   static constexpr bool is_fixed = false;
@@ -158,6 +182,24 @@ struct slab_on {
       : base(bytes, upstream), resource({.first_slab = 1024}, &base.resource) {}
   Base base;
   buffers::slab_resource resource;
+};
+/// A pool on a base that has room for what is rounded up, and for the pool's tables: not fixed, as where its room ends
+/// is the base's to say.
+template <class Base>
+struct pool_on {
+  static constexpr bool is_fixed = false;
+  pool_on(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(2 * bytes + (std::size_t{1} << 20), upstream), resource({}, &base.resource) {}
+  Base base;
+  buffers::pool_resource resource;
+};
+template <class Base>
+struct concurrent_pool_on {
+  static constexpr bool is_fixed = false;
+  concurrent_pool_on(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(2 * bytes + (std::size_t{1} << 20), upstream), resource({}, &base.resource) {}
+  Base base;
+  buffers::concurrent_pool_resource resource;
 };
 
 template <class Kind>

@@ -100,7 +100,13 @@ inline std::vector<entry> table() {
       fallback_from<slab_of_one_slab>,  //
       synchronized_<limited<aligned<slab_of_small_slabs>>>, zeroing<fallback_to<limited<upstream_itself>>>,
       retried<fallback_from<limited<zeroing<upstream_itself>>>>, limited<retried<synchronized_<pages_with_guards>>>,
-      slab_on<aligned<zeroing<upstream_itself>>>, slab_on<fallback_from<limited<upstream_itself>>>>();
+      slab_on<aligned<zeroing<upstream_itself>>>, slab_on<fallback_from<limited<upstream_itself>>>,  //
+      pool_by_default, pool_of_small_chunks, pool_on<bump_over_upstream>, pool_on<bump_over_storage>,
+      pool_on<slab_by_default>, pool_on<slab_of_small_slabs>, pool_on<pages_by_default>, concurrent_pool_by_default,
+      concurrent_pool_of_small_chunks, concurrent_pool_on<bump_over_upstream>, concurrent_pool_on<slab_by_default>,  //
+      limited<pool_by_default>, aligned<pool_of_small_chunks>, synchronized_<pool_by_default>, zeroing<pool_by_default>,
+      slab_on<pool_by_default>, pool_on<limited<upstream_itself>>, pool_on<aligned<upstream_itself>>,
+      limited<concurrent_pool_by_default>, concurrent_pool_on<limited<upstream_itself>>>();
 }
 
 /// One line of the table on a test_resource.

@@ -36,12 +36,18 @@ buffers::thread_resource<>& scratch() {
   static buffers::thread_resource<> resource;
   return resource;
 }
+buffers::concurrent_pool_resource& pool() {
+  static buffers::concurrent_pool_resource resource;
+  return resource;
+}
 
 void use_all() {
   numbers().numbers.local().value += 1;
   std::pmr::vector<int> some({1, 2, 3}, &scratch());
   std::pmr::vector<int> others(1000, &buffers::default_buffer());
   require(some[2] + others[500] == 3);
+  std::pmr::vector<int> pooled({1, 2, 3}, &pool());
+  require(pooled[2] == 3);
 }
 
 // Constructed before the objects above: they are gone when it is destroyed. A thread's default buffer is not.
@@ -59,6 +65,9 @@ int main() {
   }};
 
   static std::pmr::vector<int> numbers_of_the_process({1, 2, 3}, &scratch());
+  static std::pmr::vector<int> pooled_numbers_of_the_process({1, 2, 3}, &pool());
+  thread_local std::pmr::vector<int> pooled_numbers_of_the_thread({1, 2, 3}, &pool());
+  std::thread([] { pooled_numbers_of_the_process.assign(1000, 4); }).join();
   tbb::parallel_for(0, 100, [](int) { use_all(); });
   numbers().numbers.for_each([](counting::slot& slot) { slot.value = 0; });
   numbers().numbers.local().value = 1;
