@@ -125,7 +125,7 @@ struct plain_resource : std::pmr::memory_resource {
   void do_deallocate(void*, std::size_t bytes, std::size_t) override { used_ -= bytes; }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
-  std::byte memory_[64];
+  alignas(std::max_align_t) std::byte memory_[64];
   std::size_t used_ = 0;
 };
 
