@@ -39,8 +39,9 @@ void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t ali
   void* block = nullptr;
   if (detail::is_oversize(bytes, alignment)) {
     const std::lock_guard locked{mutex_};
+    const std::size_t before = oversize_.bytes();
     block = oversize_.allocate(bytes, alignment, *store_.upstream());
-    count_out(bytes);
+    count_out(oversize_.bytes() - before);
   } else if (bytes > detail::largest_listed) {
     const std::lock_guard locked{mutex_};
     block = store_.take_large(bytes);
@@ -100,8 +101,9 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
   }
   const std::lock_guard locked{mutex_};
   if (detail::is_oversize(bytes, alignment)) {
+    const std::size_t before = oversize_.bytes();
     oversize_.deallocate(block, bytes, *store_.upstream());
-    out_ -= bytes;
+    out_ -= before - oversize_.bytes();
   } else {
     store_.give_large(block);
     out_ -= detail::round_up(bytes, detail::page_bytes);

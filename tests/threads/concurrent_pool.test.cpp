@@ -560,6 +560,33 @@ BOOST_AUTO_TEST_CASE(many_pools_in_each_thread) {
   BOOST_TEST(upstream.is_clean());
 }
 
+// A thread that ends gives its blocks to the upper pool, which gives chunks to the lower one, of which the thread then
+// has lists again.
+BOOST_AUTO_TEST_CASE(a_pool_on_a_pool) {
+  one_at_a_time upstream;
+  {
+    concurrent_pool_resource lower{{}, &upstream};
+    {
+      concurrent_pool_resource upper{{.largest_chunk = 64 * 1024, .spare = 0}, &lower};
+      post office;
+      for (int round = 0; round < 10; ++round)
+        on_threads(3, [&](int i) {
+          std::mt19937_64 random(static_cast<unsigned>(10 * round + i));
+          trade(upper, office, random, 1000 / less);
+          (void)lower.allocate(100);
+        });
+      office.open_all(upper);
+      BOOST_TEST(upper.used() == 0u);
+    }
+    BOOST_TEST(lower.used() == 30u * 100);
+    lower.release();
+    BOOST_TEST(lower.capacity() == 0u);
+  }
+  BOOST_TEST(upstream.together == 0u);
+  BOOST_TEST(upstream.below.first_mistake() == "");
+  BOOST_TEST(upstream.below.is_clean());
+}
+
 // Threads give their lists, and through them memory upstream, while the pool gives upstream what is left.
 BOOST_AUTO_TEST_CASE(a_pool_ends_as_its_threads_do) {
   for (int round = 0; round < 500 / less; ++round) {
@@ -693,6 +720,20 @@ BOOST_AUTO_TEST_CASE(peak_is_never_less_than_what_was_used) {
   BOOST_TEST(wrong == 0u);
   for (const parcel& each : made) open_parcel(pool, each);
   (void)pool.trim(0);
+  pool.reset_peak();
+  BOOST_TEST(pool.peak() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(peak_of_large_blocks) {
+  concurrent_pool_resource pool;
+  void *large = nullptr, *oversize = nullptr;
+  on_thread([&] {
+    large = pool.allocate(2 << 20);
+    oversize = pool.allocate(100, 8192);
+  });
+  pool.deallocate(large, 2 << 20);
+  pool.deallocate(oversize, 100, 8192);
+  BOOST_TEST(pool.peak() >= (2u << 20) + 100);
   pool.reset_peak();
   BOOST_TEST(pool.peak() == 0u);
 }
@@ -843,9 +884,9 @@ BOOST_AUTO_TEST_CASE(freed_twice_on_two_threads) {
       on_thread([&] { pool.deallocate(block, bytes); });
       pool.deallocate(block, bytes);
     });
-    if (bytes <= 1 << 20)
+    if (bytes <= 16 * 1024)
       BOOST_TEST(dead.aborted("deallocate: the block was given back before"), dead);
-    else  // its run is no longer in use
+    else  // the thread has ended, and the block's pages are free
       BOOST_TEST(dead.aborted("deallocate: the block is not from this pool"), dead);
   }
 }
