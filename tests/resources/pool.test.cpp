@@ -387,7 +387,7 @@ BOOST_AUTO_TEST_CASE(alignments_that_are_none_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(requests_that_nobody_can_serve_change_nothing) {
-  test_resource upstream;
+  untouched_memory upstream;
   pool_resource pool{{}, &upstream};
   pool.deallocate(pool.allocate(100), 100);
   (void)pool.allocate(1000);
