@@ -387,7 +387,7 @@ BOOST_AUTO_TEST_CASE(alignments_that_are_none_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(requests_that_nobody_can_serve_change_nothing) {
-  test_resource upstream;
+  untouched_memory upstream;
   pool_resource pool{{}, &upstream};
   pool.deallocate(pool.allocate(100), 100);
   (void)pool.allocate(1000);
@@ -1080,9 +1080,8 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_random_order_come_back_by_address) {
   constexpr std::size_t count = 100'000;
   give_back(pool, shuffled(blocks(pool, count, 32), 5), 32);
   const std::vector<std::byte*> again = blocks(pool, count, 32);
-  std::size_t descents = 0;
-  for (std::size_t i = 1; i < count; ++i) descents += again[i] < again[i - 1] ? 1 : 0;
-  BOOST_TEST(descents < count / 30);  // half of all, were it by chance; what is next in the lists was not sorted
+  // But for those that were next in the lists, and the few lists that happened to be of blocks close together.
+  BOOST_TEST(std::ranges::is_sorted(std::span(again).subspan(count / 4)));
   BOOST_TEST(pool.stats().misses == count);
 }
 
@@ -1155,9 +1154,10 @@ BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_asks_upstream_once) {
   pool_resource pool{{}, &upstream};
   for (std::size_t size : {100'000uz, 3 * mib, 40 * mib}) {
     pool.deallocate(pool.allocate(size), size);
-    const std::size_t calls = upstream.calls();
+    const std::size_t calls = upstream.calls(), misses = pool.stats().misses;
     for (int i = 0; i < 100; ++i) pool.deallocate(pool.allocate(size), size);
     BOOST_TEST(upstream.calls() == calls);
+    BOOST_TEST(pool.stats().misses == misses);
   }
 }
 
