@@ -124,9 +124,14 @@ void concurrent_pool_resource::give(std::size_t size_class, const detail::block_
 
 void concurrent_pool_resource::thread_ended(concurrent_pool_resource& pool, thread_lists& its) noexcept {
   const std::lock_guard locked{pool.mutex_};
-  its.lists.give_fresh(pool.store_);
-  its.lists.give_all(0, pool.store_);
-  pool.out_ = pool.store_.bytes_in_use() + pool.oversize_.bytes();
+  pool.give_lists(its);
+}
+
+// Under the lock.
+void concurrent_pool_resource::give_lists(thread_lists& its) noexcept {
+  its.lists.give_fresh(store_);
+  its.lists.give_all(0, store_);
+  out_ = store_.bytes_in_use() + oversize_.bytes();
 }
 
 // --- all of it
@@ -144,9 +149,10 @@ void concurrent_pool_resource::release() noexcept {
 }
 
 std::size_t concurrent_pool_resource::trim(std::size_t keep_bytes) noexcept {
-  if (thread_lists* const mine = slots_.find()) thread_ended(*this, *mine);
+  thread_lists* const mine = slots_.find();
   const std::lock_guard locked{mutex_};
   const std::size_t before = store_.capacity();
+  if (mine != nullptr) give_lists(*mine);
   store_.trim(keep_bytes);
   return before - store_.capacity();
 }

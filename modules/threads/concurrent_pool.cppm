@@ -113,6 +113,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   void count_out(std::size_t bytes) noexcept;
+  void give_lists(thread_lists& its) noexcept;
   static void thread_ended(concurrent_pool_resource& pool, thread_lists& its) noexcept;
 
   // The lists are other threads': they are not asked for.
