@@ -103,10 +103,14 @@ void* block_lists<Counter>::pop_used(std::size_t size_class, block_store& store)
 
 template <class Counter>
 void* block_lists<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
-  ++misses[size_class];
-  if (size_class >= shared_classes) return store.carve(size_class).first;
+  if (size_class >= shared_classes) {
+    void* const block = store.carve(size_class).first;
+    ++misses[size_class];
+    return block;
+  }
   block_range& from = fresh[size_class];
   if (from.first == from.end) from = store.carve(size_class);
+  ++misses[size_class];
   return std::exchange(from.first, from.first + bytes_of(size_class));
 }
 
@@ -114,6 +118,13 @@ template <class Counter>
 std::size_t block_lists<Counter>::fresh_count(std::size_t size_class) const noexcept {
   if (size_class >= shared_classes) return 0;
   return static_cast<std::size_t>(fresh[size_class].end - fresh[size_class].first) / bytes_of(size_class);
+}
+
+template <class Counter>
+bool block_lists<Counter>::is_fresh(const std::byte* block, std::size_t bytes) const noexcept {
+  if (bytes > largest_shared_block) return false;
+  const block_range& range = fresh[class_of(bytes)];
+  return address(block) - address(range.first) < address(range.end) - address(range.first);
 }
 
 template <class Counter>
@@ -740,7 +751,7 @@ void block_store::release() noexcept {
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
-  std::ranges::fill(large_, large_counts{});
+  for (large_counts& counts : large_) counts.live = counts.free = 0;
   touched_pages_ = long_idle_pages_ = large_bytes_ = 0;
 }
 

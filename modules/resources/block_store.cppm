@@ -144,7 +144,9 @@ struct block_lists {
   [[nodiscard]] block_list make_room(std::size_t size_class, const block_store& store) noexcept;
   /// The blocks in both lists.
   [[nodiscard]] std::size_t count(std::size_t size_class, const block_store& store) const noexcept;
-  /// The blocks that have not been in use, which the store counts as such.
+  /// Whether it is one of the blocks that have not been in use.
+  [[nodiscard]] bool is_fresh(const std::byte* block, std::size_t bytes) const noexcept;
+  /// How many of them there are: the store counts them as in use.
   [[nodiscard]] std::size_t fresh_count(std::size_t size_class) const noexcept;
   /// Gives all blocks of classes from `from` on to the store.
   void give_all(std::size_t from, block_store& store) noexcept;
@@ -188,6 +190,7 @@ class block_store {
   [[nodiscard]] void* take_large(std::size_t bytes);
   /// ... from memory that was in use before; null when there is none.
   [[nodiscard]] void* take_used_large(std::size_t bytes) noexcept;
+  void count_large_miss(std::size_t bytes) noexcept { ++large_[large_bucket(bytes)].misses; }
   void give_large(void* block) noexcept;
   /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it.
   struct large_counts {
@@ -281,7 +284,7 @@ class block_store {
   mutable chunk* last_found_ = nullptr;
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;
-  chunk* few_chunks_[8];
+  chunk* few_chunks_[64];
   std::size_t capacity_ = 0;
   store_options options_;
   std::pmr::memory_resource* upstream_;

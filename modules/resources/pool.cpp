@@ -163,6 +163,7 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
   void* block = nullptr;
   if (full > detail::largest_listed) {
     block = store_.take_used_large(full);
+    if (block == nullptr) store_.count_large_miss(full);
   } else {
     const std::size_t size_class = detail::class_of(full);
     if (lists_.has_used(size_class, store_))
@@ -196,6 +197,8 @@ void pool_resource::put(std::span<std::byte> block) {
     return;
   }
   if (block.size() > bytes) throw std::invalid_argument("buffers: put: the span is longer than the block");
+  if (lists_.is_fresh(block.data(), bytes))
+    throw std::invalid_argument("buffers: put: the block has not been handed out");
   if constexpr (detail::hardened) {
     if (block.size() != bytes) throw std::invalid_argument("buffers: put: the span is shorter than the block");
     if (!store_.note_in_use(block.data(), false))

@@ -1098,7 +1098,7 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
 
 BOOST_AUTO_TEST_CASE(memory_of_one_size_serves_another_before_the_pool_grows) {
   for (auto [first, then] : {std::pair{32uz, 64 * kib}, std::pair{64 * kib, 32uz}, std::pair{1000uz, 48uz},
-                             std::pair{mib, 100uz}, std::pair{100uz, 2 * mib}, std::pair{16uz, 16 * kib}}) {
+                             std::pair{mib, 100uz}, std::pair{100uz, 512 * kib}, std::pair{16uz, 16 * kib}}) {
     untouched_memory upstream;
     pool_resource pool{{}, &upstream};
     constexpr std::size_t total = 10 * mib;
@@ -1128,7 +1128,7 @@ BOOST_AUTO_TEST_CASE(large_blocks_that_are_freed_become_one) {
   for (unsigned seed = 0; seed < 10; ++seed) {
     untouched_memory upstream;
     pool_resource pool{{.first_chunk = 64 * mib, .spare = 256 * mib}, &upstream};
-    give_back(pool, shuffled(blocks(pool, 60, mib), seed), mib);
+    give_back(pool, shuffled(blocks(pool, 30, 2 * mib), seed), 2 * mib);
     const std::size_t calls = upstream.calls();
     (void)pool.allocate(16 * mib);
     (void)pool.allocate(16 * mib);
