@@ -345,7 +345,7 @@ BOOST_AUTO_TEST_SUITE(pool_programs)
 BOOST_AUTO_TEST_CASE(of_small_blocks) { run({}, small, 1200, 4); }
 BOOST_AUTO_TEST_CASE(of_medium_blocks) { run({}, medium, 1000, 4); }
 BOOST_AUTO_TEST_CASE(of_large_blocks) { run({}, large, 1500, sanitized ? 2 : 6); }
-BOOST_AUTO_TEST_CASE(of_hostile_sizes) { run({}, hostile, 1500, sanitized ? 2 : 10); }
+BOOST_AUTO_TEST_CASE(of_hostile_sizes) { run({}, hostile, 1500, sanitized ? 2 : 5); }
 BOOST_AUTO_TEST_CASE(of_huge_blocks) { run({}, huge, sanitized ? 50 : 600, sanitized ? 1 : 4); }
 BOOST_AUTO_TEST_CASE(in_small_chunks) {
   const pool_options options{.largest_chunk = 64 * kib};
