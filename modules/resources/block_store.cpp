@@ -404,6 +404,7 @@ run* block_store::allocate_run(std::uint32_t pages) {
   run* found = take_from_bins(pages, free_[kind]);
   if (found == nullptr && kind == 0 && reclaim(pages * page_bytes)) found = take_from_bins(pages, free_[kind]);
   if (found == nullptr) found = take_untouched(pages, kind);
+  if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
       add_chunk(pages, kind);
       found = extend(pages, kind);
@@ -425,8 +426,17 @@ void block_store::occupy(run* r) noexcept {
 #endif
 }
 
-// When upstream has no more: a run made of all that is free. A few blocks in lists may keep many free runs apart.
-// Nothing goes upstream meanwhile: when it is not enough, no more has happened than that it was collected.
+// Whether so much is free, in pieces or in the holder's lists, that it is better to do without another chunk.
+bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
+  std::size_t free = owner_.held_whole_bytes();
+  for (std::size_t c = 0; c < shared_classes; ++c) free += available_[c] * bytes_of(c);
+  for (std::size_t i = 0; i < chunk_count_; ++i)
+    if (chunks_[i]->kind == 0) free += (chunks_[i]->frontier - chunks_[i]->tables - chunks_[i]->used) * page_bytes;
+  return free >= bytes && free / page_bytes >= touched_pages_ / 16;
+}
+
+// A run made of all that is free, before or after upstream is asked for more. A few blocks in lists may keep many free
+// runs apart. Nothing goes upstream meanwhile: when it is not enough, no more has happened than that it was collected.
 run* block_store::gather(std::uint32_t pages) noexcept {
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);
   owner_.give_held(true);
@@ -697,6 +707,15 @@ void block_store::give_upstream(std::size_t index) noexcept {
   last_found_ = nullptr;
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
+  if (chunk_count_ == 0 && chunks_ != few_chunks_) {
+    upstream_->deallocate(chunks_, chunk_room_ * sizeof(chunk*), alignof(chunk*));
+    chunks_ = few_chunks_;
+    chunk_room_ = std::size(few_chunks_);
+  }
+}
+
+std::size_t block_store::capacity() const noexcept {
+  return capacity_ + (chunks_ != few_chunks_ ? chunk_room_ * sizeof(chunk*) : 0);
 }
 
 std::size_t block_store::spare_bytes() const noexcept {
@@ -742,9 +761,6 @@ std::size_t block_store::releasable() const noexcept {
 
 void block_store::release() noexcept {
   while (chunk_count_ != 0) give_upstream(chunk_count_ - 1);
-  if (chunks_ != few_chunks_) upstream_->deallocate(chunks_, chunk_room_ * sizeof(chunk*), alignof(chunk*));
-  chunks_ = few_chunks_;
-  chunk_room_ = std::size(few_chunks_);
   std::ranges::fill(batches_, nullptr);
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(carving_, nullptr);

@@ -218,7 +218,8 @@ class block_store {
   /// Gives chunks without a block in use upstream until at most keep_bytes are in such.
   void trim(std::size_t keep_bytes) noexcept;
   void release() noexcept;
-  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// The bytes that are from upstream.
+  [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
   /// Counts a block that the holder has for releasable(), which counts from 0 each time.
   void count_held(const void* block, std::size_t count = 1) const noexcept { find(block)->held += count; }
@@ -236,6 +237,7 @@ class block_store {
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
+  [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
   run* gather(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
