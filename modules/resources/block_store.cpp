@@ -756,7 +756,7 @@ std::size_t block_store::releasable() const noexcept {
     }
     if (in_use == std::exchange(c->held, 0)) sum += c->upstream_bytes;
   }
-  return sum;
+  return sum == capacity_ ? capacity() : sum;  // with all chunks goes their index
 }
 
 void block_store::release() noexcept {
