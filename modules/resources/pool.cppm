@@ -42,8 +42,9 @@ struct pool_options {
   std::size_t first_chunk = 64 * 1024;
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
-  /// How many bytes it keeps in chunks without a block in use, which else go upstream; and in free memory for blocks
-  /// above 1 MiB, the pages of which else go to the operating system (by madvise; the addresses stay).
+  /// How many bytes of chunks without a block in use it keeps before they go upstream unasked; and of free memory for
+  /// blocks above 1 MiB before its pages go to the operating system (by madvise: the addresses stay). Free blocks of
+  /// other sizes stay until trim().
   std::size_t spare = std::size_t{64} << 20;
 };
 
@@ -119,14 +120,14 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// longer than that; in the hardened build also for one that is shorter, and for a block that is not in use.
   void put(std::span<std::byte> block);
 
-  /// Takes all blocks back, and keeps the memory. Those above 128 MiB go upstream.
+  /// Takes all blocks back, and keeps the memory, but for blocks above 128 MiB and what is above the option `spare`.
   void clear() noexcept;
   /// The same, by the name that all resources have for it.
   void reset() noexcept { clear(); }
   /// Gives all memory upstream, blocks in use included.
   void release() noexcept;
-  /// Gives chunks in which no block is in use upstream until at most keep_bytes are left of them. Returns the bytes
-  /// given.
+  /// Gives chunks in which no block is in use upstream until at most keep_bytes are left of them, or the option `spare`
+  /// where that is less. Returns the bytes given.
   std::size_t trim(std::size_t keep_bytes) noexcept;
   /// The bytes that trim(0) would give.
   [[nodiscard]] std::size_t releasable() const noexcept;
