@@ -57,7 +57,10 @@ void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
   const std::size_t front = std::max(fence, alignment);
   if (bytes > PTRDIFF_MAX - 4 * front - fence) throw std::bad_alloc();
   const std::size_t memory_bytes = bytes + 2 * front + fence, memory_alignment = 2 * front;
-  auto* const memory = static_cast<unsigned char*>(::operator new(memory_bytes, std::align_val_t{memory_alignment}));
+  // Not the operator new that throws: ThreadSanitizer's ends the program instead.
+  auto* const memory =
+      static_cast<unsigned char*>(::operator new(memory_bytes, std::align_val_t{memory_alignment}, std::nothrow));
+  if (memory == nullptr) throw std::bad_alloc();
   unsigned char* const block = memory + (front > alignment ? front + alignment : front);
   header* made;
   try {
