@@ -45,7 +45,7 @@ struct pool_options {
   /// How many bytes of chunks without a block in use it keeps before they go upstream unasked; and of free memory for
   /// blocks above 1 MiB before its pages go to the operating system (by madvise: the addresses stay). Free blocks of
   /// other sizes stay until trim().
-  std::size_t spare = std::size_t{64} << 20;
+  std::size_t spare = std::size_t{256} << 20;
 };
 
 /// What happened to blocks of certain sizes.
