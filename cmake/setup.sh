@@ -61,10 +61,14 @@ apt_view() {
   as_root apt-get "${apt_options[@]}" update >&2
 }
 
+# Debian has room for one version of libc++'s runtime at a time: an older one makes way, and nothing else does.
 apt_install() {
   apt_view
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" install -y --no-install-recommends --no-remove \
-    -t bookworm-backports "$@" >&2
+  local options=(install -y --no-install-recommends -t bookworm-backports) removed
+  removed=$(apt-get "${apt_options[@]}" -s "${options[@]}" "$@" | awk '$1 == "Remv" { print $2 }')
+  removed=$(grep -vxE '(libc\+\+1|libc\+\+abi1|libunwind)-[0-9]+' <<< "$removed" || true)
+  [ -z "$removed" ] || { say "installing $* would remove" $removed; return 1; }
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" "${options[@]}" "$@" >&2
 }
 
 install_packages() {
@@ -74,7 +78,7 @@ install_packages() {
     . /etc/os-release 2>/dev/null || ID=unknown
     [ "${ID:-}${VERSION_ID:-}" = debian12 ] || refuse "this set-up can install them on Debian 12 only"
     say "installing ${wanted[*]}"
-    apt_install "${wanted[@]}"
+    apt_install "${wanted[@]}" || refuse "the packages above could not be installed"
   fi
   mapfile -t wanted < <(missing "${peers[@]}")
   local peer

@@ -36,6 +36,12 @@ void* operator new(std::size_t bytes) { return from_the_heap(bytes, alignof(std:
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return from_the_heap(bytes, static_cast<std::size_t>(alignment));
 }
+// Every form that the program uses: AddressSanitizer's own do not call the ones above.
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept try {
+  return from_the_heap(bytes, static_cast<std::size_t>(alignment));
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
