@@ -2,4 +2,5 @@
 export module buffers.tensor;
 export import buffers.core;
 export import :alloc;
+export import :kernels;
 export import :views;

@@ -1,0 +1,548 @@
+// The kernels themselves, for any processor that a `Machine` describes:
+//
+//   bytes                  the size of its registers
+//   fma(a, b, c)           a * b + c
+//   scale(a, n)            a * 2^n for whole n from -1080 to 1025, rounded once even where the result is denormal
+//   any(mask)              whether any lane of a comparison's result is set
+//   stream(to, line)       stores 64 bytes to a multiple of 64, past the caches
+//   stream_end()           orders such stores before those that follow
+//
+// A file that is included by those of several processors: see table.h for why all is in an unnamed namespace.
+#pragma once
+#include <cstdint>
+#include <utility>
+
+#include "table.h"
+
+namespace buffers::detail {
+namespace {
+
+template <class T, std::size_t Bytes>
+struct vector_type {
+  typedef T type __attribute__((vector_size(Bytes)));
+};
+template <class T, std::size_t Bytes>
+using vec = typename vector_type<T, Bytes>::type;
+
+// How a floating-point number looks, and what its functions need to know.
+template <class T>
+struct ieee;
+template <>
+struct ieee<float> {
+  using bits = std::int32_t;
+  using unsigned_bits = std::uint32_t;
+  static constexpr int mantissa = 23, bias = 127;
+};
+template <>
+struct ieee<double> {
+  using bits = std::int64_t;
+  using unsigned_bits = std::uint64_t;
+  static constexpr int mantissa = 52, bias = 1023;
+};
+
+template <class V, class T>
+[[gnu::always_inline]] inline V load(const T* from) {
+  V v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+template <class V, class T>
+[[gnu::always_inline]] inline void store(T* to, V v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+template <class T, std::size_t Bytes>
+using bits_of = vec<typename ieee<T>::bits, Bytes>;
+
+// 2^n, for whole n from -bias + 1 to bias.
+template <class T, std::size_t Bytes>
+[[gnu::always_inline]] inline vec<T, Bytes> power_of_two(bits_of<T, Bytes> n) {
+  return (vec<T, Bytes>)((n + ieee<T>::bias) << ieee<T>::mantissa);
+}
+
+// For machines that have no instruction for it: in two steps, of which the first is exact.
+template <class T, std::size_t Bytes>
+[[gnu::always_inline]] inline vec<T, Bytes> scale_in_two_steps(vec<T, Bytes> a, vec<T, Bytes> n) {
+  constexpr T magic = T(3) * (typename ieee<T>::unsigned_bits(1) << (ieee<T>::mantissa - 1));
+  const auto whole = (bits_of<T, Bytes>)(n + magic) - (bits_of<T, Bytes>)(vec<T, Bytes>{} + magic);
+  const auto half = whole >> 1;
+  return a * power_of_two<T, Bytes>(half) * power_of_two<T, Bytes>(whole - half);
+}
+
+// --- exp and log -----------------------------------------------------------------------------------------------------
+
+// c[0] + x * (c[1] + x * (c[2] + ...))
+template <class Machine, class V, class T, std::size_t N>
+[[gnu::always_inline]] inline V polynomial(V x, const T (&c)[N]) {
+  V y = V{} + c[N - 1];
+  for (std::size_t i = N - 1; i-- > 0;) y = Machine::fma(x, y, V{} + c[i]);
+  return y;
+}
+
+// exp(x) = 2^n * exp(r), x = n * ln 2 + r, and exp(r) = 1 + (r + r^2 * q(r)). ln 2 is taken in two parts of which the
+// first has so few bits that n times it is exact. The polynomials are minimax in the relative error of exp(r).
+template <class T>
+struct exp_constants;
+template <>
+struct exp_constants<float> {
+  static constexpr float least = -104, most = 89;  // beyond: 0 and infinity
+  static constexpr float log2e = 0x1.715476p+0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
+  static constexpr float magic = 0x1.8p+23f;  // added and subtracted, it rounds to a whole number
+  static constexpr float q[] = {0x1.fffffcp-2f, 0x1.555490p-3f, 0x1.555928p-5f, 0x1.123a86p-7f, 0x1.69f304p-10f};
+};
+template <>
+struct exp_constants<double> {
+  static constexpr double least = -746, most = 710;
+  static constexpr double log2e = 0x1.71547652b82fep+0, ln2_high = 0x1.62e42fefa38p-1, ln2_low = 0x1.ef35793c7673p-45;
+  static constexpr double magic = 0x1.8p+52;
+  static constexpr double q[] = {0x1p-1,
+                                 0x1.555555555555bp-3,
+                                 0x1.55555555554fcp-5,
+                                 0x1.111111110ec08p-7,
+                                 0x1.6c16c16c32b2fp-10,
+                                 0x1.a01a01b39f371p-13,
+                                 0x1.a01a012b13cfcp-16,
+                                 0x1.71ddefce12de0p-19,
+                                 0x1.27e5cc7169a2bp-22,
+                                 0x1.af6c78e93b7a0p-26,
+                                 0x1.1e17eaedd8febp-29};
+};
+
+template <class Machine, class T>
+[[gnu::always_inline]] inline vec<T, Machine::bytes> exp_of(vec<T, Machine::bytes> x) {
+  using V = vec<T, Machine::bytes>;
+  using c = exp_constants<T>;
+  x = x > c::most ? V{} + c::most : x;  // a NaN stays
+  x = x < c::least ? V{} + c::least : x;
+  const V n = Machine::fma(x, V{} + c::log2e, V{} + c::magic) - c::magic;
+  V r = Machine::fma(n, V{} - c::ln2_high, x);
+  r = Machine::fma(n, V{} - c::ln2_low, r);
+  const V q = polynomial<Machine>(r, c::q);
+  return Machine::scale(Machine::fma(r * r, q, r) + T(1), n);
+}
+
+// log(x) = k * ln 2 + log(1 + f), x = 2^k * (1 + f), 1 + f from sqrt(1/2) to sqrt(2).
+template <class T>
+struct log_constants;
+template <>
+struct log_constants<float> {
+  static constexpr std::int32_t sqrt_half = 0x3f3504f3;
+  static constexpr float ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
+  // log(1 + f) = f - f^2 / 2 + f^3 * p(f)
+  static constexpr float p[] = {0x1.555554p-2f, -0x1.000228p-2f, 0x1.99a00cp-3f, -0x1.547228p-3f,
+                                0x1.22d9c6p-3f, -0x1.0d8610p-3f, 0x1.055e48p-3f, -0x1.38b848p-4f};
+};
+template <>
+struct log_constants<double> {
+  static constexpr std::int64_t sqrt_half = 0x3fe6a09e667f3bcd;
+  static constexpr double ln2_high = 0x1.62e42fefa38p-1, ln2_low = 0x1.ef35793c7673p-45;
+  // log(1 + f) = 2 * s + s^3 * p(s^2) for s = f / (2 + f)
+  static constexpr double p[] = {0x1.5555555555592p-1, 0x1.999999997fd37p-2, 0x1.24924941f8c5ap-2, 0x1.c71c5202c2510p-3,
+                                 0x1.746640577a7d7p-3, 0x1.39a193c564641p-3, 0x1.2f06feed189d8p-3};
+};
+
+template <class Machine>
+[[gnu::always_inline]] inline vec<float, Machine::bytes> log_sum(vec<float, Machine::bytes> f,
+                                                                 vec<float, Machine::bytes> k) {
+  using V = vec<float, Machine::bytes>;
+  using c = log_constants<float>;
+  const V square = f * f;
+  const V p = polynomial<Machine>(f, c::p);
+  V rest = Machine::fma(k, V{} + c::ln2_low, square * (f * p));
+  rest = Machine::fma(square, V{} - 0.5f, rest);
+  return Machine::fma(k, V{} + c::ln2_high, f + rest);
+}
+template <class Machine>
+[[gnu::always_inline]] inline vec<double, Machine::bytes> log_sum(vec<double, Machine::bytes> f,
+                                                                  vec<double, Machine::bytes> k) {
+  using V = vec<double, Machine::bytes>;
+  using c = log_constants<double>;
+  const V s = f / (f + 2.0);
+  const V z = s * s;
+  const V half_square = f * f * 0.5;
+  const V p = z * polynomial<Machine>(z, c::p);
+  // f - (h - s * (h + p)), which is 2 * s + s * p with the rounding errors of the division kept away from f
+  const V rest = Machine::fma(s, half_square + p, k * c::ln2_low) - half_square;
+  return Machine::fma(k, V{} + c::ln2_high, f + rest);
+}
+
+template <class Machine, class T>
+[[gnu::always_inline]] inline vec<T, Machine::bytes> log_of_normal(vec<T, Machine::bytes> x, T k_more) {
+  using V = vec<T, Machine::bytes>;
+  using B = bits_of<T, Machine::bytes>;
+  constexpr auto one = typename ieee<T>::bits(1) << ieee<T>::mantissa;
+  const B above = (B)x - log_constants<T>::sqrt_half;
+  const V k = __builtin_convertvector(above >> ieee<T>::mantissa, V) + k_more;
+  const V m = (V)((above & (one - 1)) + log_constants<T>::sqrt_half);
+  return log_sum<Machine>(m - T(1), k);
+}
+
+// A vector in which something is zero, negative, denormal, infinite or NaN.
+template <class Machine, class T>
+[[gnu::noinline, gnu::cold]] void log_of_special(const T* from, T* to) {
+  using V = vec<T, Machine::bytes>;
+  const V x = load<V>(from);
+  constexpr T least_normal = sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
+  const V infinity = V{} + T(__builtin_inf()), nan = V{} + T(__builtin_nan(""));
+  const V normal = log_of_normal<Machine>(x, T(0));
+  const V denormal = log_of_normal<Machine>(x * (T(1) / least_normal), sizeof(T) == 4 ? T(-126) : T(-1022));
+  V y = x < least_normal ? denormal : normal;
+  y = x == T(0) ? -infinity : y;
+  y = x == infinity ? infinity : y;
+  store(to, x >= T(0) ? y : nan);
+}
+
+template <class Machine, class T>
+[[gnu::always_inline]] inline void log_to(const T* from, T* to) {
+  using V = vec<T, Machine::bytes>;
+  using U = vec<typename ieee<T>::unsigned_bits, Machine::bytes>;
+  constexpr auto one = typename ieee<T>::unsigned_bits(1) << ieee<T>::mantissa;
+  const V x = load<V>(from);
+  if (Machine::any((bits_of<T, Machine::bytes>)((U)x - one >= one * (2 * ieee<T>::bias)))) [[unlikely]]
+    log_of_special<Machine>(from, to);
+  else
+    store(to, log_of_normal<Machine>(x, T(0)));
+}
+
+template <class Machine, class T>
+[[gnu::always_inline]] inline void exp_to(const T* from, T* to) {
+  store(to, exp_of<Machine, T>(load<vec<T, Machine::bytes>>(from)));
+}
+
+// f from vector to vector, the last one through a full one.
+template <class Machine, class T, class F>
+[[gnu::always_inline]] inline void map(const T* x, T* y, std::size_t n, F f) {
+  constexpr std::size_t width = Machine::bytes / sizeof(T);
+  std::size_t i = 0;
+  for (; i + width <= n; i += width) f(x + i, y + i);
+  if (i == n) return;
+  T rest[width];
+  for (std::size_t j = 0; j < width; ++j) rest[j] = i + j < n ? x[i + j] : T(1);
+  f(rest, rest);
+  for (std::size_t j = 0; i + j < n; ++j) y[i + j] = rest[j];
+}
+
+template <class Machine, class T>
+void exp(const T* x, T* y, std::size_t n) {
+  map<Machine>(x, y, n, [](const T* from, T* to) { exp_to<Machine>(from, to); });
+}
+template <class Machine, class T>
+void log(const T* x, T* y, std::size_t n) {
+  map<Machine>(x, y, n, [](const T* from, T* to) { log_to<Machine>(from, to); });
+}
+
+// --- sums ------------------------------------------------------------------------------------------------------------
+
+// What sums are made of on every machine, so that all add in the same order: lines of 64 bytes. The compiler splits
+// them.
+template <class T>
+using line = vec<T, 64>;
+template <class T>
+inline constexpr std::size_t line_size = 64 / sizeof(T);
+
+// The sum of block sums: in twice the precision.
+template <class T>
+class total;
+template <>
+class total<float> {
+ public:
+  [[gnu::always_inline]] inline void add(double part) { sum_ += part; }
+  [[gnu::always_inline]] inline float value() const { return static_cast<float>(sum_); }
+
+ private:
+  double sum_ = 0;
+};
+template <>
+class total<double> {
+ public:
+  [[gnu::always_inline]] inline void add(double part) {
+    const double sum = sum_ + part;
+    const double of_part = sum - sum_;
+    error_ += (sum_ - (sum - of_part)) + (part - of_part);
+    sum_ = sum;
+  }
+  [[gnu::always_inline]] inline double value() const {  // the error of an infinite sum is not a number
+    return __builtin_isfinite(error_) ? sum_ + error_ : sum_;
+  }
+
+ private:
+  double sum_ = 0, error_ = 0;
+};
+
+template <std::size_t From, class V, std::size_t... I>
+[[gnu::always_inline]] inline auto part_of(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, From + I...);
+}
+
+// The sum of the lanes of one vector of doubles, in halves.
+template <std::size_t Size, class V>
+[[gnu::always_inline]] inline double sum_of_lanes(V v) {
+  if constexpr (Size == 2) {
+    return v[0] + v[1];
+  } else {
+    using half = std::make_index_sequence<Size / 2>;
+    return sum_of_lanes<Size / 2>(part_of<0>(v, half{}) + part_of<Size / 2>(v, half{}));
+  }
+}
+[[gnu::always_inline]] inline double sum_of_line(line<double> v) { return sum_of_lanes<8>(v); }
+[[gnu::always_inline]] inline double sum_of_line(line<float> v) {
+  using half = std::make_index_sequence<8>;
+  return sum_of_lanes<8>(__builtin_convertvector(part_of<0>(v, half{}), line<double>) +
+                         __builtin_convertvector(part_of<8>(v, half{}), line<double>));
+}
+
+// The sum of up to a block: eight lines side by side, at most sixteen times.
+template <class T>
+inline constexpr std::size_t block_size = 16 * 8 * line_size<T>;
+
+template <class T>
+[[gnu::always_inline]] inline double sum_block(const T* x, std::size_t n) {
+  using V = line<T>;
+  constexpr std::size_t width = line_size<T>;
+  V a[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 * width <= n; i += 8 * width)
+    for (std::size_t k = 0; k < 8; ++k) a[k] += load<V>(x + i + k * width);
+  for (std::size_t k = 0; k < 7; ++k)
+    if (i + width <= n) {
+      a[k] += load<V>(x + i);
+      i += width;
+    }
+  double rest = 0;
+  for (; i < n; ++i) rest += x[i];
+  return sum_of_line(((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]))) + rest;
+}
+
+template <class T>
+[[gnu::always_inline]] inline T sum_all(const T* x, std::size_t n) {
+  total<T> all;
+  for (; n >= block_size<T>; x += block_size<T>, n -= block_size<T>) all.add(sum_block(x, block_size<T>));
+  if (n > 0) all.add(sum_block(x, n));
+  return all.value();
+}
+
+template <class Machine, class T>
+T sum(const T* x, std::size_t n) {
+  return sum_all(x, n);
+}
+
+template <std::size_t Size, bool Second, class V, std::size_t... I>
+[[gnu::always_inline]] inline V evens_or_odds(V a, V b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + (Second ? 1 : 0))...);
+}
+
+template <class T>
+[[gnu::always_inline]] inline line<T> sums_of_lines(line<T> (&v)[line_size<T>]) {
+  constexpr std::size_t width = line_size<T>;
+  using all = std::make_index_sequence<width>;
+  for (std::size_t left = width; left > 1; left /= 2)
+    for (std::size_t i = 0; i < left / 2; ++i)
+      v[i] = evens_or_odds<width, false>(v[2 * i], v[2 * i + 1], all{}) +
+             evens_or_odds<width, true>(v[2 * i], v[2 * i + 1], all{});
+  return v[0];
+}
+
+// Rows of at least one and at most sixteen lines: as many rows at once as a line has lanes.
+template <class T>
+[[gnu::always_inline]] inline void sum_short_rows(const T* x, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
+  using V = line<T>;
+  using B = bits_of<T, 64>;
+  constexpr std::size_t width = line_size<T>;
+  B rest{};  // the lanes of a last line that ends with the row which the lines before do not hold
+  for (std::size_t i = 0; i < width; ++i) rest[i] = i >= width - columns % width ? -1 : 0;
+  V sums[width];
+  for (std::size_t r = 0; r < width; ++r, x += row_stride) {
+    V a{}, b{};
+    std::size_t i = 0;
+    for (; i + 2 * width <= columns; i += 2 * width) {
+      a += load<V>(x + i);
+      b += load<V>(x + i + width);
+    }
+    if (i + width <= columns) a += load<V>(x + i);
+    b += (V)((B)load<V>(x + columns - width) & rest);
+    sums[r] = a + b;
+  }
+  store(out, sums_of_lines<T>(sums));
+}
+
+template <class Machine, class T>
+void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
+  constexpr std::size_t width = line_size<T>;
+  std::size_t r = 0;
+  if (columns >= width && columns <= 16 * width)
+    for (; r + width <= rows; r += width, x += static_cast<std::ptrdiff_t>(width) * row_stride)
+      sum_short_rows(x, columns, row_stride, out + r);
+  for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
+}
+
+// Columns are added up in groups of rows, in chunks that stay in the first cache; the groups in twice the precision.
+inline constexpr std::size_t group_rows = 32;
+template <class T>
+inline constexpr std::size_t chunk_bytes = 8192;
+
+template <class T>
+[[gnu::always_inline]] inline void sum_group_by_rows(const T* x, std::size_t rows, std::size_t columns,
+                                                     std::ptrdiff_t stride, T* __restrict sums) {
+  for (std::size_t c = 0; c < columns; ++c) sums[c] = 0;
+  for (; rows >= 4; rows -= 4, x += 4 * stride)
+    for (std::size_t c = 0; c < columns; ++c)
+      sums[c] += (x[c] + (x + stride)[c]) + ((x + 2 * stride)[c] + (x + 3 * stride)[c]);
+  for (; rows > 0; --rows, x += stride)
+    for (std::size_t c = 0; c < columns; ++c) sums[c] += x[c];
+}
+
+// The same with the sums in registers: `Lines` lines of columns.
+template <std::size_t Lines, class T>
+[[gnu::always_inline]] inline void sum_strip(const T* x, std::size_t rows, std::ptrdiff_t stride, T* sums) {
+  using V = line<T>;
+  V a[Lines] = {};
+  for (; rows >= 4; rows -= 4, x += 4 * stride)
+    for (std::size_t k = 0; k < Lines; ++k) {
+      const T* const from = x + k * line_size<T>;
+      a[k] += (load<V>(from) + load<V>(from + stride)) + (load<V>(from + 2 * stride) + load<V>(from + 3 * stride));
+    }
+  for (; rows > 0; --rows, x += stride)
+    for (std::size_t k = 0; k < Lines; ++k) a[k] += load<V>(x + k * line_size<T>);
+  for (std::size_t k = 0; k < Lines; ++k) store(sums + k * line_size<T>, a[k]);
+}
+
+template <class T>
+[[gnu::always_inline]] inline void sum_group_by_strips(const T* x, std::size_t rows, std::size_t columns,
+                                                       std::ptrdiff_t stride, T* __restrict sums) {
+  constexpr std::size_t width = line_size<T>;
+  std::size_t c = 0;
+  for (; c + 4 * width <= columns; c += 4 * width) sum_strip<4>(x + c, rows, stride, sums + c);
+  for (; c + width <= columns; c += width) sum_strip<1>(x + c, rows, stride, sums + c);
+  sum_group_by_rows(x + c, rows, columns - c, stride, sums + c);
+}
+
+template <class Machine, class T>
+void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
+  constexpr std::size_t chunk = chunk_bytes<T> / sizeof(T);
+  const bool cached = rows * columns <= (256 << 10) / sizeof(T);  // else strips would miss what is fetched ahead
+  alignas(64) T sums[chunk];
+  total<T> totals[chunk];
+  for (std::size_t first = 0; first < columns; first += chunk, x += chunk, out += chunk) {
+    const std::size_t count = columns - first < chunk ? columns - first : chunk;
+    for (std::size_t c = 0; c < count; ++c) totals[c] = {};
+    const T* from = x;
+    for (std::size_t left = rows; left > 0;) {
+      const std::size_t group = left < group_rows ? left : group_rows;
+      if (cached)
+        sum_group_by_strips(from, group, count, row_stride, sums);
+      else
+        sum_group_by_rows(from, group, count, row_stride, sums);
+      for (std::size_t c = 0; c < count; ++c) totals[c].add(sums[c]);
+      left -= group;
+      from += static_cast<std::ptrdiff_t>(group) * row_stride;
+    }
+    for (std::size_t c = 0; c < count; ++c) out[c] = totals[c].value();
+  }
+}
+
+// --- transposing -----------------------------------------------------------------------------------------------------
+
+template <bool High, class V, std::size_t... I>
+[[gnu::always_inline]] inline V interleave(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t n = sizeof...(I);
+  return __builtin_shufflevector(a, b, (I / 2 + (High ? n / 2 : 0) + (I % 2 ? n : 0))...);
+}
+
+// A square of as many elements as a register has, each side. Each round of interleaving rotates the bits of an
+// element's place (row, column) by one; when they have changed places, so have rows and columns.
+template <class Machine, class E, std::size_t Bytes>
+[[gnu::always_inline]] inline void transpose_square(const E* from, std::ptrdiff_t from_stride, E* to,
+                                                    std::ptrdiff_t to_stride) {
+  using V = vec<E, Bytes>;
+  constexpr std::size_t n = Bytes / sizeof(E);
+  using all = std::make_index_sequence<n>;
+  V v[n], w[n];
+  for (std::size_t i = 0; i < n; ++i) v[i] = load<V>(from + static_cast<std::ptrdiff_t>(i) * from_stride);
+  for (std::size_t round = 1; round < n; round *= 2) {
+    for (std::size_t i = 0; i < n / 2; ++i) {
+      w[2 * i] = interleave<false>(v[i], v[i + n / 2], all{});
+      w[2 * i + 1] = interleave<true>(v[i], v[i + n / 2], all{});
+    }
+    for (std::size_t i = 0; i < n; ++i) v[i] = w[i];
+  }
+  for (std::size_t i = 0; i < n; ++i) store(to + static_cast<std::ptrdiff_t>(i) * to_stride, v[i]);
+}
+
+// A square whose side is a cache line.
+template <class Machine, class E>
+[[gnu::always_inline]] inline void transpose_lines(const E* from, std::ptrdiff_t from_stride, E* to,
+                                                   std::ptrdiff_t to_stride) {
+  constexpr std::size_t side = 64 / sizeof(E);
+  constexpr std::size_t bytes = sizeof(E) < 4 ? 16 : Machine::bytes;
+  constexpr std::size_t step = bytes / sizeof(E);
+  for (std::size_t r = 0; r < side; r += step)
+    for (std::size_t c = 0; c < side; c += step)
+      transpose_square<Machine, E, bytes>(from + static_cast<std::ptrdiff_t>(r) * from_stride + c, from_stride,
+                                          to + static_cast<std::ptrdiff_t>(c) * to_stride + r, to_stride);
+}
+
+template <class E>
+[[gnu::always_inline]] inline void transpose_simply(const E* from, std::size_t rows, std::size_t columns,
+                                                    std::ptrdiff_t from_stride, E* to, std::ptrdiff_t to_stride) {
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c)
+      to[static_cast<std::ptrdiff_t>(c) * to_stride + static_cast<std::ptrdiff_t>(r)] =
+          from[static_cast<std::ptrdiff_t>(r) * from_stride + static_cast<std::ptrdiff_t>(c)];
+}
+
+inline constexpr std::size_t streamed_bytes = 1 << 20;  // from here on a matrix is written past the caches
+
+template <class Machine, class E>
+void copy_transposed(const void* from_memory, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
+                     void* to_memory, std::ptrdiff_t to_stride) {
+  constexpr std::size_t side = 64 / sizeof(E);
+  const E* from = static_cast<const E*>(from_memory);
+  E* to = static_cast<E*>(to_memory);
+  if (rows < side || columns < side) return transpose_simply(from, rows, columns, from_stride, to, to_stride);
+  bool stream = rows * columns >= streamed_bytes / sizeof(E) && to_stride % static_cast<std::ptrdiff_t>(side) == 0;
+  if (stream) {  // the lines of the target begin where the memory's do
+    const std::size_t before = (-reinterpret_cast<std::uintptr_t>(to) & 63) / sizeof(E);
+    transpose_simply(from, before, columns, from_stride, to, to_stride);
+    from += static_cast<std::ptrdiff_t>(before) * from_stride;
+    to += before;
+    rows -= before;
+  }
+  for (; rows >= side; rows -= side, from += static_cast<std::ptrdiff_t>(side) * from_stride, to += side) {
+    std::size_t c = 0;
+    if (stream) {
+      alignas(64) E square[side * side];
+      for (; c + side <= columns; c += side) {
+        transpose_lines<Machine>(from + c, from_stride, square, side);
+        for (std::size_t i = 0; i < side; ++i)
+          Machine::stream(to + static_cast<std::ptrdiff_t>(c + i) * to_stride, square + i * side);
+      }
+    } else {
+      for (; c + side <= columns; c += side)
+        transpose_lines<Machine>(from + c, from_stride, to + static_cast<std::ptrdiff_t>(c) * to_stride, to_stride);
+    }
+    transpose_simply(from + c, side, columns - c, from_stride, to + static_cast<std::ptrdiff_t>(c) * to_stride,
+                     to_stride);
+  }
+  transpose_simply(from, rows, columns, from_stride, to, to_stride);
+  if (stream) Machine::stream_end();
+}
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+template <class Machine, class T>
+inline constexpr kernels_of<T> kernels_for = {exp<Machine, T>, log<Machine, T>, sum<Machine, T>, sum_rows<Machine, T>,
+                                              sum_columns<Machine, T>};
+
+template <class Machine>
+constexpr kernel_table table_of(const char* name) {
+  return {name,
+          kernels_for<Machine, float>,
+          kernels_for<Machine, double>,
+          copy_transposed<Machine, std::uint8_t>,
+          copy_transposed<Machine, std::uint16_t>,
+          copy_transposed<Machine, std::uint32_t>,
+          copy_transposed<Machine, std::uint64_t>};
+}
+
+}  // namespace
+}  // namespace buffers::detail

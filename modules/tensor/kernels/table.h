@@ -1,0 +1,39 @@
+// What the kernels are for one kind of processor. Each kind is a file of its own, compiled with the flags of that kind:
+// no function that another file could share may be defined in them, or the linker might keep the one with the wrong
+// instructions. So all is in unnamed namespaces, and the standard library is left out.
+#pragma once
+#include <cstddef>
+
+namespace buffers::detail {
+
+template <class T>
+struct kernels_of {
+  void (*exp)(const T* x, T* y, std::size_t n);
+  void (*log)(const T* x, T* y, std::size_t n);
+  T (*sum)(const T* x, std::size_t n);
+  void (*sum_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
+  void (*sum_columns)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
+};
+
+using transpose = void (*)(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
+                           void* to, std::ptrdiff_t to_stride);
+
+struct kernel_table {
+  const char* name;
+  kernels_of<float> floats;
+  kernels_of<double> doubles;
+  transpose transpose1, transpose2, transpose4, transpose8;  // by the bytes of an element
+};
+
+extern const kernel_table kernels_baseline;  // whatever the library is compiled for
+extern const kernel_table kernels_avx2;      // x86-64-v3: 256 bits, fused multiply-add
+extern const kernel_table kernels_avx512;    // x86-64-v4: 512 bits
+
+/// All that this processor can run, the fastest first, and their number.
+struct kernel_choice {
+  const kernel_table* tables[3];
+  int count;
+};
+[[nodiscard]] kernel_choice choose_kernels() noexcept;
+
+}  // namespace buffers::detail
