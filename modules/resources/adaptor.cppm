@@ -12,19 +12,19 @@ namespace buffers::detail {
 
 /// Whether a request asks for some bytes, no more than there can be, at an alignment that is one. Any other request
 /// does not go upstream.
-[[nodiscard]] inline bool is_plain(std::size_t bytes, std::size_t alignment) noexcept {
+export [[nodiscard]] inline bool is_plain(std::size_t bytes, std::size_t alignment) noexcept {
   return bytes - 1 < largest_request && std::has_single_bit(alignment);
 }
 
 /// The answer to a request that is not: a pointer to nothing, invalid_argument or bad_alloc.
-[[gnu::cold]] void* answer(std::size_t bytes, std::size_t alignment) {
+export [[gnu::cold]] void* answer(std::size_t bytes, std::size_t alignment) {
   require_alignment(alignment);
   if (bytes != 0) throw_bad_alloc();
   return no_bytes(alignment);
 }
 
 /// Whether there is anything to give back.
-[[nodiscard]] inline bool is_nothing(const void* block, std::size_t bytes) noexcept {
+export [[nodiscard]] inline bool is_nothing(const void* block, std::size_t bytes) noexcept {
   return block == nullptr || bytes == 0;
 }
 

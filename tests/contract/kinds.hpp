@@ -143,6 +143,15 @@ struct zeroing {
   Base base;
   buffers::zeroing_resource resource;
 };
+template <class Base>
+struct metered {
+  static constexpr bool is_fixed = Base::is_fixed;
+  metered(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource(&base.resource, upstream), named(resource, "named") {}
+  Base base;
+  buffers::meter_resource resource;
+  buffers::meter_scope named;
+};
 /// Tries each request a second time.
 template <class Base>
 struct retried {

@@ -43,6 +43,7 @@ class subject_of final : public subject {
     if constexpr (requires { r.peak(); }) all.push_back(r.peak());
     if constexpr (requires { r.capacity(); }) all.push_back(r.capacity());
     if constexpr (requires { r.available(); }) all.push_back(r.available());
+    if constexpr (requires { r.live(); }) all.insert(all.end(), {r.live(), r.total(), r.padding()});
     if constexpr (requires { r.second_blocks(); }) all.push_back(r.second_blocks());
     return all;
   }
@@ -106,7 +107,10 @@ inline std::vector<entry> table() {
       concurrent_pool_of_small_chunks, concurrent_pool_on<bump_over_upstream>, concurrent_pool_on<slab_by_default>,  //
       limited<pool_by_default>, aligned<pool_of_small_chunks>, synchronized_<pool_by_default>, zeroing<pool_by_default>,
       slab_on<pool_by_default>, pool_on<limited<upstream_itself>>, pool_on<aligned<upstream_itself>>,
-      limited<concurrent_pool_by_default>, concurrent_pool_on<limited<upstream_itself>>>();
+      limited<concurrent_pool_by_default>, concurrent_pool_on<limited<upstream_itself>>,  //
+      metered<upstream_itself>, metered<bump_over_upstream>, metered<slab_of_small_slabs>, metered<pool_by_default>,
+      metered<concurrent_pool_by_default>, slab_on<metered<aligned<upstream_itself>>>, pool_on<metered<upstream_itself>>,
+      retried<metered<synchronized_<metered<slab_of_small_slabs>>>>>();
 }
 
 /// One line of the table on a test_resource.

@@ -1,0 +1,5 @@
+// buffers.usage: how large a buffer has to be, and where the bytes go.
+export module buffers.usage;
+export import buffers.resources;
+export import buffers.tensor;
+export import :meter;
