@@ -168,6 +168,7 @@ struct contestant {
   std::string name;
   std::function<outcome()> run;
   bool peer = true;              // somebody else's
+  bool limit = false;            // what nobody could be faster than
   bool alone = false;            // in a process of its own, where a round before has no effect
   std::vector<outcome> rounds;   // one of each round
   double median = 0, first = 0;  // nanoseconds per operation
@@ -186,15 +187,21 @@ class comparison {
   void ours(std::string name, std::function<void()> run) { add({std::move(name), clocked(std::move(run)), false}); }
   void peer(std::string name, std::function<void()> run) { add({std::move(name), clocked(std::move(run)), true}); }
 
+  void limit(std::string name, std::function<void()> run) {
+    add({.name = std::move(name), .run = clocked(std::move(run)), .peer = false, .limit = true});
+  }
+  /// Runs in a process that measures itself.
+  void peer_elsewhere(std::string name, std::function<outcome()> run) { add({std::move(name), std::move(run), true}); }
+
   /// These set themselves up and return their seconds or their outcome, in a child process for each round: what one
   /// leaves in the heap does not help or hinder the others.
   template <class Run>
   void ours_alone(const std::string& name, Run run) {
-    add({name, forked(name, std::move(run)), false, true});
+    add({.name = name, .run = forked(name, std::move(run)), .peer = false, .alone = true});
   }
   template <class Run>
   void peer_alone(const std::string& name, Run run) {
-    add({name, forked(name, std::move(run)), true, true});
+    add({.name = name, .run = forked(name, std::move(run)), .alone = true});
   }
 
   /// The bytes that are live at most, to compare the resident ones with.
@@ -307,7 +314,7 @@ class comparison {
         for (const double bytes : c.quarters) std::printf(" %6.1f", bytes / (1 << 20));
         std::printf(" MiB");
       }
-      std::printf("%s\n", c.peer ? "" : "   *");
+      std::printf("%s\n", c.peer ? "" : c.limit ? "   limit" : "   *");
     }
     std::fflush(stdout);
   }

@@ -18,10 +18,11 @@ say() { printf '\033[1m-- %s\033[0m\n' "$*" >&2; }
 refuse() { printf '%s; %s.\n' "$needs" "$*" >&2; exit 1; }
 
 packages=(clang-22 clang-tools-22 libclang-rt-22-dev libc++-19-dev libc++abi-19-dev cmake ninja-build
-          libmsgsl-dev libboost1.83-dev libopenblas-dev dpkg-dev binutils)
+          libmsgsl-dev libboost1.83-dev libopenblas-dev python3-numpy dpkg-dev binutils)
 # Peers of the benchmarks, each left out of its table where it cannot be installed, and a program whose allocations they
 # repeat.
-peers=(libmimalloc-dev libjemalloc-dev libfoonathan-memory-dev libboost-container1.83-dev sqlite3)
+peers=(libmimalloc-dev libjemalloc-dev libfoonathan-memory-dev libboost-container1.83-dev libeigen3-dev
+       libxtensor-dev libxsimd-dev sqlite3)
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 recent_cmake() { cmake --version 2>/dev/null | awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 3 || v[2] >= 28) }'; }

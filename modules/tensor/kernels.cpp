@@ -44,7 +44,7 @@ void sum_columns(const double* x, std::size_t rows, std::size_t columns, std::pt
 void copy_transposed(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride, void* to,
                      std::ptrdiff_t to_stride, std::size_t element_bytes) noexcept {
   const kernel_table& best = table();
-  const transpose copy = element_bytes == 8   ? best.transpose8
+  const transpose_kernel copy = element_bytes == 8   ? best.transpose8
                          : element_bytes == 4 ? best.transpose4
                          : element_bytes == 2 ? best.transpose2
                                               : best.transpose1;

@@ -3,4 +3,5 @@ export module buffers.tensor;
 export import buffers.core;
 export import :alloc;
 export import :kernels;
+export import :npy;
 export import :views;

@@ -381,69 +381,140 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
   for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
 }
 
-// Columns are added up in groups of rows, in chunks that stay in the first cache; the groups in twice the precision.
+// Sums of columns are lines, of which each lane is a sum of its own: in twice the precision, as `total`.
+template <class T>
+class line_total;
+template <>
+class line_total<float> {
+ public:
+  [[gnu::always_inline]] inline void add(line<float> part) {
+    using half = std::make_index_sequence<8>;
+    low_ += __builtin_convertvector(part_of<0>(part, half{}), line<double>);
+    high_ += __builtin_convertvector(part_of<8>(part, half{}), line<double>);
+  }
+  [[gnu::always_inline]] inline line<float> value() const {
+    const auto low = __builtin_convertvector(low_, vec<float, 32>),
+               high = __builtin_convertvector(high_, vec<float, 32>);
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  }
+
+ private:
+  line<double> low_{}, high_{};
+};
+template <>
+class line_total<double> {
+ public:
+  [[gnu::always_inline]] inline void add(line<double> part) {
+    const line<double> sum = sum_ + part;
+    const line<double> of_part = sum - sum_;
+    error_ += (sum_ - (sum - of_part)) + (part - of_part);
+    sum_ = sum;
+  }
+  [[gnu::always_inline]] inline line<double> value() const {
+    return error_ - error_ == 0 ? sum_ + error_ : sum_;  // the error of an infinite sum is not a number
+  }
+
+ private:
+  line<double> sum_{}, error_{};
+};
+
+// Columns are added up in groups of so many rows.
 inline constexpr std::size_t group_rows = 32;
-template <class T>
-inline constexpr std::size_t chunk_bytes = 8192;
 
-template <class T>
-[[gnu::always_inline]] inline void sum_group_by_rows(const T* x, std::size_t rows, std::size_t columns,
-                                                     std::ptrdiff_t stride, T* __restrict sums) {
-  for (std::size_t c = 0; c < columns; ++c) sums[c] = 0;
-  for (; rows >= 4; rows -= 4, x += 4 * stride)
-    for (std::size_t c = 0; c < columns; ++c)
-      sums[c] += (x[c] + (x + stride)[c]) + ((x + 2 * stride)[c] + (x + 3 * stride)[c]);
-  for (; rows > 0; --rows, x += stride)
-    for (std::size_t c = 0; c < columns; ++c) sums[c] += x[c];
+// The lines at x of `Rows` rows, added in pairs.
+template <std::size_t Rows, class T>
+[[gnu::always_inline]] inline line<T> sum_of_rows(const T* x, std::ptrdiff_t stride) {
+  if constexpr (Rows == 1)
+    return load<line<T>>(x);
+  else
+    return sum_of_rows<Rows / 2>(x, stride) +
+           sum_of_rows<Rows / 2>(x + static_cast<std::ptrdiff_t>(Rows / 2) * stride, stride);
 }
 
-// The same with the sums in registers: `Lines` lines of columns.
+// Up to a group of rows, `Lines` lines side by side, whose sums stay in registers.
 template <std::size_t Lines, class T>
-[[gnu::always_inline]] inline void sum_strip(const T* x, std::size_t rows, std::ptrdiff_t stride, T* sums) {
-  using V = line<T>;
-  V a[Lines] = {};
-  for (; rows >= 4; rows -= 4, x += 4 * stride)
-    for (std::size_t k = 0; k < Lines; ++k) {
-      const T* const from = x + k * line_size<T>;
-      a[k] += (load<V>(from) + load<V>(from + stride)) + (load<V>(from + 2 * stride) + load<V>(from + 3 * stride));
-    }
+[[gnu::always_inline]] inline void sum_strip(const T* x, std::size_t rows, std::ptrdiff_t stride, line<T>* sums) {
+  line<T> a[Lines] = {};
+  for (; rows >= 8; rows -= 8, x += 8 * stride)
+    for (std::size_t k = 0; k < Lines; ++k) a[k] += sum_of_rows<8>(x + k * line_size<T>, stride);
   for (; rows > 0; --rows, x += stride)
-    for (std::size_t k = 0; k < Lines; ++k) a[k] += load<V>(x + k * line_size<T>);
-  for (std::size_t k = 0; k < Lines; ++k) store(sums + k * line_size<T>, a[k]);
+    for (std::size_t k = 0; k < Lines; ++k) a[k] += load<line<T>>(x + k * line_size<T>);
+  for (std::size_t k = 0; k < Lines; ++k) sums[k] = a[k];
 }
 
+// The sums of all rows of a matrix that is in a cache, strip by strip.
+template <std::size_t Lines, class T>
+[[gnu::always_inline]] inline void sum_strip_of_all(const T* x, std::size_t rows, std::ptrdiff_t stride, T* out) {
+  line_total<T> totals[Lines];
+  for (; rows > 0;) {
+    const std::size_t group = rows < group_rows ? rows : group_rows;
+    line<T> sums[Lines];
+    sum_strip<Lines>(x, group, stride, sums);
+    for (std::size_t k = 0; k < Lines; ++k) totals[k].add(sums[k]);
+    rows -= group;
+    x += static_cast<std::ptrdiff_t>(group) * stride;
+  }
+  for (std::size_t k = 0; k < Lines; ++k) store(out + k * line_size<T>, totals[k].value());
+}
+
+// Up to a group of rows of `lines` lines, eight rows at a time, row by row, which is how memory is fetched ahead.
 template <class T>
-[[gnu::always_inline]] inline void sum_group_by_strips(const T* x, std::size_t rows, std::size_t columns,
-                                                       std::ptrdiff_t stride, T* __restrict sums) {
-  constexpr std::size_t width = line_size<T>;
-  std::size_t c = 0;
-  for (; c + 4 * width <= columns; c += 4 * width) sum_strip<4>(x + c, rows, stride, sums + c);
-  for (; c + width <= columns; c += width) sum_strip<1>(x + c, rows, stride, sums + c);
-  sum_group_by_rows(x + c, rows, columns - c, stride, sums + c);
+[[gnu::always_inline]] inline void sum_group(const T* x, std::size_t rows, std::size_t lines, std::ptrdiff_t stride,
+                                             line<T>* sums) {
+  for (std::size_t k = 0; k < lines; ++k) sums[k] = line<T>{};
+  for (; rows >= 8; rows -= 8, x += 8 * stride)
+    for (std::size_t k = 0; k < lines; ++k) sums[k] += sum_of_rows<8>(x + k * line_size<T>, stride);
+  for (; rows > 0; --rows, x += stride)
+    for (std::size_t k = 0; k < lines; ++k) sums[k] += load<line<T>>(x + k * line_size<T>);
+}
+
+// Fewer columns than a line has, one by one, in the same order.
+template <class T>
+[[gnu::always_inline]] inline void sum_last_columns(const T* x, std::size_t rows, std::size_t columns,
+                                                    std::ptrdiff_t stride, T* out) {
+  line_total<T> all;
+  for (; rows > 0;) {
+    const std::size_t group = rows < group_rows ? rows : group_rows;
+    line<T> sums{};
+    for (std::size_t r = 0; r < group; ++r, x += stride) {
+      line<T> row{};
+      for (std::size_t c = 0; c < columns; ++c) row[c] = x[c];
+      sums += row;
+    }
+    all.add(sums);
+    rows -= group;
+  }
+  const line<T> sums = all.value();
+  for (std::size_t c = 0; c < columns; ++c) out[c] = sums[c];
 }
 
 template <class Machine, class T>
 void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
-  constexpr std::size_t chunk = chunk_bytes<T> / sizeof(T);
-  const bool cached = rows * columns <= (256 << 10) / sizeof(T);  // else strips would miss what is fetched ahead
-  alignas(64) T sums[chunk];
-  total<T> totals[chunk];
-  for (std::size_t first = 0; first < columns; first += chunk, x += chunk, out += chunk) {
-    const std::size_t count = columns - first < chunk ? columns - first : chunk;
-    for (std::size_t c = 0; c < count; ++c) totals[c] = {};
+  constexpr std::size_t width = line_size<T>;
+  constexpr std::size_t chunk = 128;  // lines whose sums stay in the first cache
+  std::size_t lines = columns / width;
+  if (rows * columns <= (512 << 10) / sizeof(T)) {
+    for (; lines >= 4; lines -= 4, x += 4 * width, out += 4 * width) sum_strip_of_all<4>(x, rows, row_stride, out);
+    for (; lines > 0; --lines, x += width, out += width) sum_strip_of_all<1>(x, rows, row_stride, out);
+  }
+  while (lines > 0) {
+    const std::size_t count = lines < chunk ? lines : chunk;
+    line<T> sums[chunk];
+    line_total<T> totals[chunk];
     const T* from = x;
     for (std::size_t left = rows; left > 0;) {
       const std::size_t group = left < group_rows ? left : group_rows;
-      if (cached)
-        sum_group_by_strips(from, group, count, row_stride, sums);
-      else
-        sum_group_by_rows(from, group, count, row_stride, sums);
-      for (std::size_t c = 0; c < count; ++c) totals[c].add(sums[c]);
+      sum_group(from, group, count, row_stride, sums);
+      for (std::size_t k = 0; k < count; ++k) totals[k].add(sums[k]);
       left -= group;
       from += static_cast<std::ptrdiff_t>(group) * row_stride;
     }
-    for (std::size_t c = 0; c < count; ++c) out[c] = totals[c].value();
+    for (std::size_t k = 0; k < count; ++k) store(out + k * width, totals[k].value());
+    lines -= count;
+    x += count * width;
+    out += count * width;
   }
+  if (columns % width != 0) sum_last_columns(x, rows, columns % width, row_stride, out);
 }
 
 // --- transposing -----------------------------------------------------------------------------------------------------
@@ -487,6 +558,19 @@ template <class Machine, class E>
                                           to + static_cast<std::ptrdiff_t>(c) * to_stride + r, to_stride);
 }
 
+// The same past the caches. What comes two squares later is fetched now: the processor does not guess it.
+template <class Machine, class E>
+[[gnu::always_inline]] inline void stream_square(const E* from, std::ptrdiff_t from_stride, E* to,
+                                                 std::ptrdiff_t to_stride) {
+  constexpr std::ptrdiff_t side = 64 / sizeof(E);
+  alignas(64) E square[side * side];
+  const std::uintptr_t later = reinterpret_cast<std::uintptr_t>(from) + 2 * 64;
+  for (std::ptrdiff_t r = 0; r < side; ++r)
+    __builtin_prefetch(reinterpret_cast<const void*>(later + static_cast<std::uintptr_t>(r * from_stride) * sizeof(E)));
+  transpose_lines<Machine>(from, from_stride, square, side);
+  for (std::ptrdiff_t r = 0; r < side; ++r) Machine::stream(to + r * to_stride, square + r * side);
+}
+
 template <class E>
 [[gnu::always_inline]] inline void transpose_simply(const E* from, std::size_t rows, std::size_t columns,
                                                     std::ptrdiff_t from_stride, E* to, std::ptrdiff_t to_stride) {
@@ -505,7 +589,8 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
   const E* from = static_cast<const E*>(from_memory);
   E* to = static_cast<E*>(to_memory);
   if (rows < side || columns < side) return transpose_simply(from, rows, columns, from_stride, to, to_stride);
-  bool stream = rows * columns >= streamed_bytes / sizeof(E) && to_stride % static_cast<std::ptrdiff_t>(side) == 0;
+  const bool stream =
+      rows * columns >= streamed_bytes / sizeof(E) && to_stride % static_cast<std::ptrdiff_t>(side) == 0;
   if (stream) {  // the lines of the target begin where the memory's do
     const std::size_t before = (-reinterpret_cast<std::uintptr_t>(to) & 63) / sizeof(E);
     transpose_simply(from, before, columns, from_stride, to, to_stride);
@@ -513,20 +598,20 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
     to += before;
     rows -= before;
   }
-  for (; rows >= side; rows -= side, from += static_cast<std::ptrdiff_t>(side) * from_stride, to += side) {
+  for (std::size_t band; rows >= side;
+       rows -= band, from += static_cast<std::ptrdiff_t>(band) * from_stride, to += band) {
+    band = rows < 8 * side ? rows / side * side : 8 * side;
     std::size_t c = 0;
-    if (stream) {
-      alignas(64) E square[side * side];
-      for (; c + side <= columns; c += side) {
-        transpose_lines<Machine>(from + c, from_stride, square, side);
-        for (std::size_t i = 0; i < side; ++i)
-          Machine::stream(to + static_cast<std::ptrdiff_t>(c + i) * to_stride, square + i * side);
+    for (; c + side <= columns; c += side)
+      for (std::size_t r = 0; r < band; r += side) {
+        const E* const square = from + static_cast<std::ptrdiff_t>(r) * from_stride + static_cast<std::ptrdiff_t>(c);
+        E* const turned = to + static_cast<std::ptrdiff_t>(c) * to_stride + static_cast<std::ptrdiff_t>(r);
+        if (stream)
+          stream_square<Machine>(square, from_stride, turned, to_stride);
+        else
+          transpose_lines<Machine>(square, from_stride, turned, to_stride);
       }
-    } else {
-      for (; c + side <= columns; c += side)
-        transpose_lines<Machine>(from + c, from_stride, to + static_cast<std::ptrdiff_t>(c) * to_stride, to_stride);
-    }
-    transpose_simply(from + c, side, columns - c, from_stride, to + static_cast<std::ptrdiff_t>(c) * to_stride,
+    transpose_simply(from + c, band, columns - c, from_stride, to + static_cast<std::ptrdiff_t>(c) * to_stride,
                      to_stride);
   }
   transpose_simply(from, rows, columns, from_stride, to, to_stride);

@@ -15,14 +15,14 @@ struct kernels_of {
   void (*sum_columns)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
 };
 
-using transpose = void (*)(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
+using transpose_kernel = void (*)(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
                            void* to, std::ptrdiff_t to_stride);
 
 struct kernel_table {
   const char* name;
   kernels_of<float> floats;
   kernels_of<double> doubles;
-  transpose transpose1, transpose2, transpose4, transpose8;  // by the bytes of an element
+  transpose_kernel transpose1, transpose2, transpose4, transpose8;  // by the bytes of an element
 };
 
 extern const kernel_table kernels_baseline;  // whatever the library is compiled for

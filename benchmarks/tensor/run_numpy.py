@@ -1,0 +1,39 @@
+# What NumPy takes: reads lines "operation side repeats", and answers each with the processor seconds of that many runs.
+# Arrays are made once and results go where room for them is, as a program would do that cares.
+import sys
+import time
+
+import numpy
+
+arrays = {}
+
+
+def made(side):
+    if side not in arrays:
+        random = numpy.random.default_rng(1)
+        arrays[side] = [random.uniform(0.01, 20, (side, side)).astype(numpy.float32) for _ in range(4)]
+    return arrays[side]
+
+
+def fma(a, b, c, out):
+    numpy.multiply(a, b, out=out)
+    numpy.add(out, c, out=out)
+
+
+operations = {
+    "fma": fma,
+    "exp": lambda a, b, c, out: numpy.exp(a, out=out),
+    "log": lambda a, b, c, out: numpy.log(a, out=out),
+    "sum": lambda a, b, c, out: a.sum(),
+    "sum0": lambda a, b, c, out: a.sum(axis=0),
+    "sum1": lambda a, b, c, out: a.sum(axis=1),
+    "permute": lambda a, b, c, out: numpy.copyto(out, a.T),
+}
+
+for line in sys.stdin:
+    operation, side, repeats = line.split()
+    run, matrices = operations[operation], made(int(side))
+    begin = time.process_time()
+    for _ in range(int(repeats)):
+        run(*matrices)
+    print(time.process_time() - begin, flush=True)

@@ -1,0 +1,325 @@
+// How fast are tensors? Elementwise arithmetic, exp and log, sums, and a transposing copy of float32 matrices on one
+// thread, against the libraries that people use for them, the loop that they write by hand, and what the memory can do.
+// The peers work on the same memory, and are compiled with the same flags: in the release preset those of any x86-64,
+// where only buffers and NumPy choose their instructions when they run.
+//
+//     benchmarks/run tensor [fma|exp|log|sum|sum0|sum1|permute]...
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+
+#include "driver.h"
+#include "tensor/numpy.h"
+
+#ifdef BENCH_EIGEN
+#include <Eigen/Core>
+#endif
+#ifdef BENCH_XTENSOR
+#define XTENSOR_USE_XSIMD
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xmath.hpp>
+#include <xtensor/xnoalias.hpp>
+#include <xtensor/xtensor.hpp>
+#endif
+import buffers;
+
+namespace {
+
+namespace kernels = buffers::detail::kernels;
+
+// What the memory of this machine can do; compiled for whatever processor runs it.
+#define BENCH_EVERY_WIDTH __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+
+BENCH_EVERY_WIDTH void triad(float* __restrict a, const float* __restrict b, const float* __restrict c, float factor,
+                             std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) a[i] = b[i] + factor * c[i];
+}
+BENCH_EVERY_WIDTH unsigned read_all(const float* a, std::size_t n) {
+  const unsigned* const words = reinterpret_cast<const unsigned*>(a);
+  unsigned all = 0;
+  for (std::size_t i = 0; i < n; ++i) all |= words[i];
+  return all;
+}
+
+struct matrices {
+  explicit matrices(std::size_t side)
+      : side(side),
+        count(side * side),
+        memory(4 * (count + gap)),
+        a(memory.begin()),
+        b(a + count + gap),
+        c(b + count + gap),
+        out(c + count + gap) {
+    std::mt19937 random{1};
+    for (float& each : memory) each = std::uniform_real_distribution<float>{0.01f, 20.0f}(random);
+  }
+
+  // A few lines, so that the same elements of two matrices do not compete for the same places in the first cache.
+  static constexpr std::size_t gap = 5 * 16;
+
+  std::size_t side, count;
+  bench::pages<float> memory;
+  float *a, *b, *c, *out;
+};
+
+// Of the matrix that a library sees in this memory.
+#ifdef BENCH_EIGEN
+using eigen_matrix = Eigen::Array<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+auto eigen(const matrices& m, float* memory) {
+  return Eigen::Map<eigen_matrix, Eigen::Aligned64>(memory, static_cast<Eigen::Index>(m.side),
+                                                    static_cast<Eigen::Index>(m.side));
+}
+auto eigen_row(const matrices& m, float* memory) {
+  return Eigen::Map<Eigen::Array<float, 1, Eigen::Dynamic>, Eigen::Aligned64>(memory,
+                                                                              static_cast<Eigen::Index>(m.side));
+}
+auto eigen_column(const matrices& m, float* memory) {
+  return Eigen::Map<Eigen::Array<float, Eigen::Dynamic, 1>, Eigen::Aligned64>(memory,
+                                                                              static_cast<Eigen::Index>(m.side));
+}
+#endif
+#ifdef BENCH_XTENSOR
+auto xtensor(const matrices& m, float* memory) {
+  return xt::adapt(memory, m.count, xt::no_ownership(), std::array{m.side, m.side});
+}
+auto xtensor_row(const matrices& m, float* memory) {
+  return xt::adapt(memory, m.side, xt::no_ownership(), std::array{m.side});
+}
+#endif
+
+class contest : public bench::comparison {
+ public:
+  contest(const std::string& what, const matrices& m)
+      : comparison(what + ", " + std::to_string(m.side) + " x " + std::to_string(m.side) + "; per element",
+                   m.count * repeats(m), m.side >= 4096 ? 15 : 41),
+        m_(m) {}
+
+  template <class F>
+  void ours(const std::string& name, F f) {
+    comparison::ours(name, repeated(f));
+  }
+  template <class F>
+  void peer(const std::string& name, F f) {
+    comparison::peer(name, repeated(f));
+  }
+  template <class F>
+  void limit(const std::string& name, F f) {
+    comparison::limit(name, repeated(f));
+  }
+  void numpy(const std::string& operation) {
+    comparison::peer_elsewhere("NumPy", [&m = m_, operation] { return bench::numpy(operation, m.side, repeats(m)); });
+  }
+  void against_best_peer(double at_most) { target("buffers / best peer", of("buffers") / best_peer(), at_most); }
+  void against(const std::string& other, double at_most) {
+    target("buffers / " + other, of("buffers") / of(other), at_most);
+  }
+
+ private:
+  // Runs of about a millisecond or more.
+  static std::size_t repeats(const matrices& m) { return std::max<std::size_t>(1, (1 << 21) / m.count); }
+
+  template <class F>
+  std::function<void()> repeated(F f) {
+    return [f, n = repeats(m_), out = m_.out] {
+      for (std::size_t i = 0; i < n; ++i) {
+        f();
+        bench::use(out);
+      }
+    };
+  }
+
+  const matrices& m_;
+};
+
+bool is_large(const matrices& m) { return m.side >= 1024; }
+
+void fma(const matrices& m) {
+  contest contest("a * b + c", m);
+  contest.peer("loop", [&] {
+    for (std::size_t i = 0; i < m.count; ++i) m.out[i] = m.a[i] * m.b[i] + m.c[i];
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a) * eigen(m, m.b) + eigen(m, m.c); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a), b = xtensor(m, m.b), c = xtensor(m, m.c);
+    auto out = xtensor(m, m.out);
+    xt::noalias(out) = a * b + c;
+  });
+#endif
+  contest.numpy("fma");
+  contest.limit("triad, two thirds of the reads", [&] { triad(m.out, m.a, m.b, 3.0f, m.count); });
+  contest.measure();
+  contest.against("Eigen", 1.0);
+  if (is_large(m))  // it moves 16 bytes for each element, triad 12
+    contest.target("triad's bandwidth / that of buffers",
+                   contest.of("buffers") / 16 * 12 / contest.of("triad, two thirds of the reads"), 1 / 0.85);
+}
+
+void exp(const matrices& m) {
+  contest contest("exp", m);
+  contest.ours("buffers", [&] { kernels::exp(m.a, m.out, m.count); });
+  contest.peer("loop", [&] {
+    for (std::size_t i = 0; i < m.count; ++i) m.out[i] = std::exp(m.a[i]);
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).exp(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    auto out = xtensor(m, m.out);
+    xt::noalias(out) = xt::exp(a);
+  });
+#endif
+  contest.numpy("exp");
+  contest.limit("memcpy", [&] { std::memcpy(m.out, m.a, m.count * sizeof(float)); });
+  contest.measure();
+  contest.against("Eigen", 0.90);
+}
+
+void log(const matrices& m) {
+  contest contest("log", m);
+  contest.ours("buffers", [&] { kernels::log(m.a, m.out, m.count); });
+  contest.peer("loop", [&] {
+    for (std::size_t i = 0; i < m.count; ++i) m.out[i] = std::log(m.a[i]);
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).log(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    auto out = xtensor(m, m.out);
+    xt::noalias(out) = xt::log(a);
+  });
+#endif
+  contest.numpy("log");
+  contest.limit("memcpy", [&] { std::memcpy(m.out, m.a, m.count * sizeof(float)); });
+  contest.measure();
+  contest.against("Eigen", 0.90);
+}
+
+void sum_targets(contest& contest, const matrices& m) {
+  contest.measure();
+  contest.against_best_peer(is_large(m) ? 1.05 : 0.6);
+  if (is_large(m)) contest.against("read", 1.1);
+}
+
+void sum(const matrices& m) {
+  contest contest("sum", m);
+  contest.ours("buffers", [&] { m.out[0] = kernels::sum(m.a, m.count); });
+  contest.peer("loop", [&] {
+    float all = 0;
+    for (std::size_t i = 0; i < m.count; ++i) all += m.a[i];
+    m.out[0] = all;
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { m.out[0] = eigen(m, m.a).sum(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    m.out[0] = xt::sum(a, xt::evaluation_strategy::immediate)();
+  });
+#endif
+  contest.numpy("sum");
+  contest.limit("read", [&] { bench::use(read_all(m.a, m.count)); });
+  sum_targets(contest, m);
+}
+
+void sum0(const matrices& m) {
+  contest contest("sum over axis 0", m);
+  contest.ours("buffers", [&] { kernels::sum_columns(m.a, m.side, m.side, m.side, m.out); });
+  contest.peer("loop", [&] {
+    std::fill_n(m.out, m.side, 0.0f);
+    for (std::size_t r = 0; r < m.side; ++r)
+      for (std::size_t c = 0; c < m.side; ++c) m.out[c] += m.a[r * m.side + c];
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen_row(m, m.out) = eigen(m, m.a).colwise().sum(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    auto out = xtensor_row(m, m.out);
+    xt::noalias(out) = xt::sum(a, {0}, xt::evaluation_strategy::immediate);
+  });
+#endif
+  contest.numpy("sum0");
+  contest.limit("read", [&] { bench::use(read_all(m.a, m.count)); });
+  sum_targets(contest, m);
+}
+
+void sum1(const matrices& m) {
+  contest contest("sum over axis 1", m);
+  contest.ours("buffers", [&] { kernels::sum_rows(m.a, m.side, m.side, m.side, m.out); });
+  contest.peer("loop", [&] {
+    for (std::size_t r = 0; r < m.side; ++r) {
+      float all = 0;
+      for (std::size_t c = 0; c < m.side; ++c) all += m.a[r * m.side + c];
+      m.out[r] = all;
+    }
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen_column(m, m.out) = eigen(m, m.a).rowwise().sum(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    auto out = xtensor_row(m, m.out);
+    xt::noalias(out) = xt::sum(a, {1}, xt::evaluation_strategy::immediate);
+  });
+#endif
+  contest.numpy("sum1");
+  contest.limit("read", [&] { bench::use(read_all(m.a, m.count)); });
+  sum_targets(contest, m);
+}
+
+void permute(const matrices& m) {
+  contest contest("permuted copy", m);
+  contest.ours("buffers", [&] { kernels::copy_transposed(m.a, m.side, m.side, m.side, m.out, m.side, 4); });
+  contest.peer("loop", [&] {
+    for (std::size_t r = 0; r < m.side; ++r)
+      for (std::size_t c = 0; c < m.side; ++c) m.out[r * m.side + c] = m.a[c * m.side + r];
+  });
+#ifdef BENCH_EIGEN
+  contest.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).transpose(); });
+#endif
+#ifdef BENCH_XTENSOR
+  contest.peer("xtensor", [&] {
+    const auto a = xtensor(m, m.a);
+    auto out = xtensor(m, m.out);
+    xt::noalias(out) = xt::transpose(a);
+  });
+#endif
+  contest.numpy("permute");
+  contest.limit("memcpy", [&] { std::memcpy(m.out, m.a, m.count * sizeof(float)); });
+  contest.measure();
+  contest.against_best_peer(is_large(m) ? 0.15 : 0.5);
+  if (is_large(m)) contest.against("memcpy", 1.25);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::pin_to_one_processor();
+  const bench::arguments arguments{argc, argv};
+  const struct {
+    const char* name;
+    void (*part)(const matrices&);
+  } parts[] = {{"fma", fma}, {"exp", exp}, {"log", log}, {"sum", sum}, {"sum0", sum0}, {"sum1", sum1}};
+  for (const std::size_t side : {64, 1024, 4096}) {
+    const matrices m{side};
+    for (const auto& [name, part] : parts)
+      if (arguments.asked_for(name)) part(m);
+  }
+  if (arguments.asked_for("permute"))
+    for (const std::size_t side : {64, 2048}) permute(matrices{side});
+}
