@@ -1,0 +1,35 @@
+// What tensors are made of, and what those types are called elsewhere.
+//
+//     buffers::dtype_of<float>              // "float32"
+//     buffers::dtype_of<std::int64_t>       // "int64"
+module;
+#include <string_view>
+#include <type_traits>
+export module buffers.tensor:dtype;
+import buffers.core;
+
+export namespace buffers {
+
+/// A type of tensors' elements: bool, the integer types, float, double, and where the compiler has them std::float16_t
+/// and std::bfloat16_t.
+template <class T>
+concept element = std::is_arithmetic_v<T> && std::is_same_v<T, std::remove_cv_t<T>>;
+
+/// The name of an element type, of its size rather than of its C++ keyword, as NumPy and most others spell it.
+template <element T>
+inline constexpr std::string_view dtype_of = [] -> std::string_view {
+  if constexpr (std::is_same_v<T, bool>)
+    return "bool";
+  else if constexpr (std::is_signed_v<T> && std::is_integral_v<T>)
+    return sizeof(T) == 1 ? "int8" : sizeof(T) == 2 ? "int16" : sizeof(T) == 4 ? "int32" : "int64";
+  else if constexpr (std::is_integral_v<T>)
+    return sizeof(T) == 1 ? "uint8" : sizeof(T) == 2 ? "uint16" : sizeof(T) == 4 ? "uint32" : "uint64";
+  else if constexpr (std::is_same_v<T, float>)
+    return "float32";
+  else if constexpr (std::is_same_v<T, double>)
+    return "float64";
+  else
+    return detail::extended_float_name<T>;
+}();
+
+}  // namespace buffers

@@ -1,0 +1,664 @@
+// Expressions: what `a * b + exp(c)` is until it is evaluated. An expression is a small tree of nodes by value. At its
+// leaves are pointers with a shape and strides (an operand that was an lvalue), memory of its own (an operand that was
+// an rvalue) or plain values; its shape is known, and checked, when it is made.
+//
+//     a * b + exp(c)               elementwise<add>            evaluated row by row of the common shape: each leaf
+//                                   /            \             gives a pointer to its part of the row, and one loop
+//                    elementwise<multiply>    elementwise<exp>  computes the row straight into the target
+//                       /         \               |
+//                     leaf a     leaf b         leaf c
+//
+// A row whose elements are not neighbours, or all the same, is brought into a chunk of the stack first, so that there is
+// one loop over plain pointers, which compilers vectorise, whatever the strides are. Reductions inside of a larger
+// expression are computed before, into memory of the resource that evaluation uses.
+//
+//   operation               cost                       what it does
+//   shape, numel, rank      O(1)                       of the result
+//   e[i...], e.at(i...)     one element's computation  an element; at() checks, negative indices count from the end
+//   evaluate(e, &resource)  as the loops               a tensor (see also tensor's constructor and assignment)
+//   to_nested()             O(numel)                   nested std::vectors
+//
+// Threads: an expression reads its operands whenever it is asked for elements.
+module;
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <memory_resource>
+#include <type_traits>
+#include <utility>
+#include <vector>
+export module buffers.tensor:expression;
+import buffers.core;
+import :dtype;
+import :layout;
+import :index;
+import :loops;
+import :block;
+
+namespace buffers::detail {
+
+template <class T, std::size_t Rank>
+struct nested_vector {
+  using type = std::vector<typename nested_vector<T, Rank - 1>::type>;
+};
+template <class T>
+struct nested_vector<T, 0> {
+  using type = T;
+};
+
+template <std::size_t D, class E>
+auto to_nested(const E& expression, std::array<std::size_t, E::rank>& index) {
+  if constexpr (D == E::rank) {
+    return expression.element(index.data());
+  } else {
+    typename nested_vector<typename E::value_type, E::rank - D>::type values;
+    values.reserve(expression.shape()[D]);
+    for (index[D] = 0; index[D] < expression.shape()[D]; ++index[D]) values.push_back(detail::to_nested<D + 1>(expression, index));
+    return values;
+  }
+}
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// A tensor, a view, or what operators and functions make of them.
+template <class E>
+concept expression = detail::expression_type<std::remove_cvref_t<E>>;
+
+/// What all expressions that are not tensors or views can do.
+struct expression_base {
+  using expression_tag = void;
+
+  /// The number of elements.
+  template <class Self>
+  [[nodiscard]] std::size_t numel(this const Self& self) noexcept {
+    std::size_t count = 1;
+    for (const std::size_t extent : self.shape()) count *= extent;
+    return count;
+  }
+  /// Computes one element. Negative indices count from the end; not checked.
+  template <class Self, std::integral... I>
+    requires(sizeof...(I) == Self::rank)
+  [[nodiscard]] auto operator[](this const Self& self, I... index) {
+    std::size_t d = 0;
+    const std::array<std::size_t, sizeof...(I)> at{
+        static_cast<std::size_t>(detail::place(index, self.shape()[d++]))...};
+    return self.element(at.data());
+  }
+  /// ... throws std::out_of_range for an index beside the shape.
+  template <class Self, std::integral... I>
+    requires(sizeof...(I) == Self::rank)
+  [[nodiscard]] auto at(this const Self& self, I... index) {
+    std::size_t d = 0;
+    const std::array<std::size_t, sizeof...(I)> at{detail::checked_place(index, self.shape()[d++])...};
+    return self.element(at.data());
+  }
+  /// The elements in std::vectors of std::vectors; with no dimensions, the element.
+  template <class Self>
+  [[nodiscard]] auto to_nested(this const Self& self) {
+    std::array<std::size_t, Self::rank> index{};
+    return detail::to_nested<0>(self, index);
+  }
+  /// The value of an expression of no dimensions.
+  template <class Self>
+    requires(Self::rank == 0)
+  [[nodiscard]] operator typename Self::value_type(this const Self& self) {
+    return self.element(nullptr);
+  }
+
+  template <class Self>
+  auto node(this Self&& self) -> std::remove_cvref_t<Self> {
+    return std::forward<Self>(self);
+  }
+};
+
+}  // namespace buffers
+
+namespace buffers::detail {
+
+// --- Rows: what a part of a row is for the loop that computes it.
+
+// A part of the innermost dimension: where each leaf is, how far apart its elements are, and memory for chunks.
+struct row_request {
+  const std::ptrdiff_t* offsets;
+  const std::ptrdiff_t* steps;
+  std::size_t first;
+  std::size_t count;
+  std::byte* scratch;
+};
+
+template <class T>
+struct pointer_row {
+  const T* elements;
+  T at(std::size_t i) const { return elements[i]; }
+};
+
+template <class T>
+struct value_row {
+  T value;
+  T at(std::size_t) const { return value; }
+};
+
+// The operand that an operation of fewer operands does not have.
+struct none {
+  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
+  static constexpr bool materialises = false, may_fail = false, loops = false;
+
+  [[nodiscard]] static std::array<std::size_t, 0> shape() noexcept { return {}; }
+  static void list(operand*&) noexcept {}
+  [[nodiscard]] static std::pmr::memory_resource* resource() noexcept { return nullptr; }
+  static void check() noexcept {}
+  template <std::size_t, std::size_t, std::size_t>
+  static none row(const row_request&) noexcept {
+    return {};
+  }
+};
+
+template <class Op, class A, class B, class C>
+struct computed_row {
+  [[no_unique_address]] A a;
+  [[no_unique_address]] B b;
+  [[no_unique_address]] C c;
+  [[gnu::always_inline]] auto at(std::size_t i) const {
+    if constexpr (std::is_same_v<B, none>)
+      return Op::apply(a.at(i));
+    else if constexpr (std::is_same_v<C, none>)
+      return Op::apply(a.at(i), b.at(i));
+    else
+      return Op::apply(a.at(i), b.at(i), c.at(i));
+  }
+};
+
+// The loop. Nothing else writes elements.
+template <class Row, class T>
+[[gnu::noinline]] void write(const Row row, T* __restrict out, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<T>(row.at(i));
+}
+
+template <std::size_t Slot, class T>
+[[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
+  return reinterpret_cast<T*>(request.scratch + Slot * slot_bytes);
+}
+
+// --- Nodes
+
+template <element T>
+struct scalar : expression_base {
+  using value_type = T;
+  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
+  static constexpr bool materialises = false, may_fail = false, loops = false;
+
+  T value;
+
+  explicit scalar(T v) : value(v) {}
+  [[nodiscard]] std::array<std::size_t, 0> shape() const noexcept { return {}; }
+  [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
+  [[nodiscard]] scalar ready(std::pmr::memory_resource*) const noexcept { return *this; }
+  static void check() noexcept {}
+  void list(operand*&) const noexcept {}
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
+  template <std::size_t, std::size_t, std::size_t>
+  value_row<T> row(const row_request&) const noexcept {
+    return {value};
+  }
+};
+
+template <element T, std::size_t Rank>
+struct leaf : expression_base {
+  using value_type = T;
+  static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
+  static constexpr bool materialises = false, may_fail = false, loops = false;
+
+  const T* data;
+  std::array<std::size_t, Rank> extents;
+  std::array<std::ptrdiff_t, Rank> strides;
+  std::pmr::memory_resource* memory;
+
+  leaf(const T* d, const std::array<std::size_t, Rank>& e, const std::array<std::ptrdiff_t, Rank>& s,
+       std::pmr::memory_resource* m) noexcept
+      : data(d), extents(e), strides(s), memory(m) {}
+
+  [[nodiscard]] const std::array<std::size_t, Rank>& shape() const noexcept { return extents; }
+  [[nodiscard]] leaf ready(std::pmr::memory_resource*) const noexcept { return *this; }
+  static void check() noexcept {}
+  [[nodiscard]] T element(const std::size_t* index) const noexcept {
+    std::ptrdiff_t offset = 0;
+    for (std::size_t d = 0; d < Rank; ++d)
+      offset += extents[d] == 1 ? 0 : static_cast<std::ptrdiff_t>(index[d]) * strides[d];
+    return data[offset];
+  }
+  void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
+
+  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
+  pointer_row<T> row(const row_request& request) const noexcept {
+    const std::ptrdiff_t step = request.steps[Leaf];
+    const T* const first = data + request.offsets[Leaf] + static_cast<std::ptrdiff_t>(request.first) * step;
+    if (step == 1) return {first};
+    T* const elements = chunk_memory<Slot, T>(request, SlotBytes);
+    gather(elements, first, step, request.count, sizeof(T));
+    return {elements};
+  }
+};
+
+// A tensor that the expression owns: an operand that was an rvalue, or the result of a reduction inside.
+template <element T, std::size_t Rank>
+struct owned : expression_base {
+  using value_type = T;
+  static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
+  static constexpr bool materialises = false, may_fail = false, loops = false;
+
+  block<T, Rank> memory;
+  std::array<std::ptrdiff_t, Rank> strides;
+
+  explicit owned(block<T, Rank>&& elements) noexcept
+      : memory(std::move(elements)), strides(row_major(memory.shape())) {}
+
+  [[nodiscard]] const std::array<std::size_t, Rank>& shape() const noexcept { return memory.shape(); }
+  [[nodiscard]] leaf<T, Rank> view() const noexcept { return {memory.data(), shape(), strides, memory.resource()}; }
+  [[nodiscard]] leaf<T, Rank> ready(std::pmr::memory_resource*) const noexcept { return view(); }
+  static void check() noexcept {}
+  [[nodiscard]] T element(const std::size_t* index) const noexcept { return view().element(index); }
+  void list(operand*& next) const noexcept { *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()}; }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
+  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
+  pointer_row<T> row(const row_request& request) const noexcept {
+    return view().template row<Leaf, Slot, SlotBytes>(request);
+  }
+};
+
+// Operations that have a loop of their own over neighbouring elements.
+template <class Op, class T>
+concept has_loop = requires(const T* from, T* to, std::size_t count) { Op::loop(from, to, count); };
+
+// Operations that some elements make throw.
+template <class Op, class... T>
+concept can_fail = requires(T... value) { Op::fails(value...); };
+
+template <class T>
+inline constexpr bool is_leaf = false;
+template <class T, std::size_t Rank>
+inline constexpr bool is_leaf<leaf<T, Rank>> = true;
+template <class T, std::size_t Rank>
+inline constexpr bool is_leaf<owned<T, Rank>> = true;
+
+// A node in which nothing is left to be computed before: a copy of pointers, with the results of reductions in it.
+template <class N>
+[[nodiscard]] auto ready(const N& node, std::pmr::memory_resource* resource) {
+  if constexpr (std::is_same_v<N, none>)
+    return none{};
+  else
+    return node.ready(resource);
+}
+
+template <class Op>
+struct fails {
+  static bool apply(auto... value) { return Op::fails(value...); }
+};
+
+template <class T, class Node, class F>
+void visit_chunks(const Node& node, F f);
+
+template <class Op, class A, class B = none, class C = none>
+struct elementwise : expression_base {
+  static constexpr auto operands = std::is_same_v<B, none> ? 1 : std::is_same_v<C, none> ? 2 : 3;
+
+ private:
+  static auto result(auto&&... value) {
+    if constexpr (operands == 1) {
+      return [](auto a, auto...) { return Op::apply(a); }(value...);
+    } else if constexpr (operands == 2) {
+      return [](auto a, auto b, auto...) { return Op::apply(a, b); }(value...);
+    } else {
+      return Op::apply(value...);
+    }
+  }
+  template <class N>
+  static constexpr auto zero_of() {
+    if constexpr (!std::is_same_v<N, none>) return typename N::value_type{};
+    else return none{};
+  }
+  static constexpr std::size_t larger(std::size_t a, std::size_t b) { return a > b ? a : b; }
+
+ public:
+  using value_type = decltype(result(zero_of<A>(), zero_of<B>(), zero_of<C>()));
+  static constexpr std::size_t rank = larger(A::rank, larger(B::rank, C::rank));
+  static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
+  // An operation with a loop of its own over a result that has no loop computes a chunk first.
+  static constexpr bool has_own_loop = [] {
+    if constexpr (operands == 1) return has_loop<Op, value_type> && std::is_same_v<value_type, typename A::value_type>;
+    else return false;
+  }();
+  static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
+  static constexpr std::size_t largest =
+      larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
+  static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
+  static constexpr bool materialises = A::materialises || B::materialises || C::materialises;
+  static constexpr bool can_fail_itself = [] {
+    if constexpr (operands == 2) return can_fail<Op, typename A::value_type, typename B::value_type>;
+    else return false;
+  }();
+  static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
+
+  elementwise(A&& first, B&& second, C&& third)
+      : a(std::move(first)),
+        b(std::move(second)),
+        c(std::move(third)),
+        shape_(broadcast_shapes(broadcast_shapes(a.shape(), b.shape()), c.shape())) {}
+
+  [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
+
+  [[nodiscard]] value_type element(const std::size_t* index) const {
+    if constexpr (operands == 1)
+      return Op::apply(part(a, index));
+    else if constexpr (operands == 2)
+      return Op::apply(part(a, index), part(b, index));
+    else
+      return Op::apply(part(a, index), part(b, index), part(c, index));
+  }
+
+  void list(operand*& next) const noexcept {
+    a.list(next);
+    b.list(next);
+    c.list(next);
+  }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
+    if (auto* const resource = a.resource()) return resource;
+    if (auto* const resource = b.resource()) return resource;
+    return c.resource();
+  }
+
+  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
+  auto row(const row_request& request) const {
+    constexpr std::size_t own = has_own_loop ? 1 : 0;
+    if constexpr (has_own_loop) {
+      value_type* const out = chunk_memory<Slot, value_type>(request, SlotBytes);
+      write_row<Leaf, Slot, SlotBytes>(request, out);
+      return pointer_row<value_type>{out};
+    } else {
+      auto first = a.template row<Leaf, Slot + own, SlotBytes>(request);
+      auto second = b.template row<Leaf + A::leaves, Slot + own + A::slots, SlotBytes>(request);
+      auto third = c.template row<Leaf + A::leaves + B::leaves, Slot + own + A::slots + B::slots, SlotBytes>(request);
+      return computed_row<Op, decltype(first), decltype(second), decltype(third)>{first, second, third};
+    }
+  }
+  // For an operation with a loop of its own: straight into the target.
+  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
+    requires has_own_loop
+  void write_row(const row_request& request, value_type* out) const {
+    const auto operand_row = a.template row<Leaf, Slot + 1, SlotBytes>(request);
+    if constexpr (requires { operand_row.elements; }) {
+      Op::loop(operand_row.elements, out, request.count);
+    } else {
+      write(operand_row, out, request.count);
+      Op::loop(out, out, request.count);
+    }
+  }
+
+  [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const {
+    auto first = detail::ready(a, memory);
+    auto second = detail::ready(b, memory);
+    auto third = detail::ready(c, memory);
+    return elementwise<Op, decltype(first), decltype(second), decltype(third)>(std::move(first), std::move(second),
+                                                                               std::move(third));
+  }
+  // Throws what computing some element would, before anything is written. For nodes that are ready.
+  void check() const {
+    if constexpr (A::may_fail) a.check();
+    if constexpr (B::may_fail) b.check();
+    if constexpr (C::may_fail) c.check();
+    if constexpr (can_fail_itself) {
+      auto first = detail::ready(a, nullptr);
+      auto second = detail::ready(b, nullptr);
+      const elementwise<fails<Op>, decltype(first), decltype(second)> failing(std::move(first), std::move(second), {});
+      visit_chunks<bool>(failing, [](const bool* fails, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i)
+          if (fails[i]) Op::fail();
+        return false;
+      });
+    }
+  }
+
+  A a;
+  [[no_unique_address]] B b;
+  [[no_unique_address]] C c;
+
+ private:
+  template <class N>
+  static auto part(const N& operand, const std::size_t* index) {
+    return operand.element(index + (rank - N::rank));
+  }
+
+  std::array<std::size_t, rank> shape_;
+};
+
+template <class Op, class A>
+[[nodiscard]] auto make_elementwise(A&& a) {
+  return elementwise<Op, A>(std::move(a), none{}, none{});
+}
+template <class Op, class A, class B>
+[[nodiscard]] auto make_elementwise(A&& a, B&& b) {
+  return elementwise<Op, A, B>(std::move(a), std::move(b), none{});
+}
+template <class Op, class A, class B, class C>
+[[nodiscard]] auto make_elementwise(A&& a, B&& b, C&& c) {
+  return elementwise<Op, A, B, C>(std::move(a), std::move(b), std::move(c));
+}
+
+// --- Evaluation
+
+template <class T, std::size_t Rank>
+struct strided {
+  T* data;
+  std::array<std::size_t, Rank> shape;
+  std::array<std::ptrdiff_t, Rank> strides;
+
+  [[nodiscard]] operand as_operand() const noexcept { return {data, sizeof(T), Rank, shape.data(), strides.data()}; }
+};
+
+// A node's row from a place in the loops, as neighbouring elements in `out`.
+template <class Node, std::size_t SlotBytes, class T>
+void write_row(const Node& node, const row_request& request, T* out) {
+  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out); })
+    node.template write_row<0, 0, SlotBytes>(request, out);
+  else
+    write(node.template row<0, 0, SlotBytes>(request), out, request.count);
+}
+
+// ... where they are, if they are Ts and neighbours, or in `chunk_of_elements`.
+template <class T, std::size_t SlotBytes, class Node>
+[[nodiscard]] const T* row_elements(const Node& node, const row_request& request, T* chunk_of_elements) {
+  const auto row = node.template row<0, 0, SlotBytes>(request);
+  if constexpr (requires { { row.elements } -> std::convertible_to<const T*>; })
+    return row.elements;
+  else
+    write(row, chunk_of_elements, request.count);
+  return chunk_of_elements;
+}
+
+// What one pass over the target's elements needs to know.
+template <class T, class Node, std::size_t Rank>
+struct elementwise_pass {
+  static constexpr std::size_t operands = 1 + Node::leaves;
+  static constexpr std::size_t slot_bytes =
+      chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+
+  const Node& node;
+  T* out;
+  bool through_chunks;  // the target's elements are read while they are written
+  nest<operands, Rank> loops;
+
+  elementwise_pass(const Node& n, const strided<T, Rank>& target, bool overlapping)
+      : node(n), out(target.data), through_chunks(overlapping) {
+    operand list[operands];
+    list[0] = target.as_operand();
+    operand* next = list + 1;
+    node.list(next);
+    arrange(loops.ref(), list);
+  }
+
+  [[nodiscard]] std::size_t rows() const noexcept { return loops.steps(0, loops.rank - 1); }
+  [[nodiscard]] std::size_t columns() const noexcept { return loops.shape[loops.rank - 1]; }
+
+  // The columns [first, last) of the rows [first_row, last_row).
+  void run(std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last) const {
+    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];  // the last slot is for the target's elements
+    const std::size_t inner = loops.rank - 1;
+    std::ptrdiff_t steps[operands];
+    bool dense = !Node::loops;
+    for (std::size_t k = 0; k < operands; ++k) {
+      steps[k] = loops.stride(k, inner);
+      dense &= steps[k] == 1;
+    }
+    const bool direct = steps[0] == 1 && !through_chunks;
+    const std::size_t pace = dense && direct ? last - first : chunk;
+    place_in<operands, Rank> place(loops);
+    place.seek(0, inner, first_row);
+    for (std::size_t row = first_row; row < last_row; ++row, place.next(0, inner)) {
+      for (std::size_t i = first; i < last; i += pace) {
+        const std::size_t count = last - i < pace ? last - i : pace;
+        const row_request request{place.offset + 1, steps + 1, i, count, scratch};
+        T* const to = out + place.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
+        T* const chunk_of_results = reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
+        write_row<Node, slot_bytes>(node, request, direct ? to : chunk_of_results);
+        if (!direct) scatter(to, steps[0], chunk_of_results, count, sizeof(T));
+      }
+    }
+  }
+
+  void run_in_parallel() const {
+    constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
+    if (rows() * columns() < 2 * grain) return run(0, rows(), 0, columns());
+    if (rows() >= 64 || rows() >= columns()) {
+      struct part {
+        static void run(void* pass, std::size_t first, std::size_t last) {
+          const auto& self = *static_cast<const elementwise_pass*>(pass);
+          self.run(first, last, 0, self.columns());
+        }
+      };
+      in_parallel(rows(), grain / columns() + 1, const_cast<elementwise_pass*>(this), &part::run);
+    } else {
+      struct part {
+        static void run(void* pass, std::size_t first, std::size_t last) {
+          const auto& self = *static_cast<const elementwise_pass*>(pass);
+          self.run(0, self.rows(), first, last);
+        }
+      };
+      in_parallel(columns(), grain / rows() + 1, const_cast<elementwise_pass*>(this), &part::run);
+    }
+  }
+};
+
+// f(elements, count) for all elements of a node that is ready, as Ts, in the order in which memory is walked best, until
+// f returns true. Elements that are Ts and neighbours are seen where they are.
+template <class T, class Node, class F>
+void visit_chunks(const Node& node, F f) {
+  constexpr std::size_t rank = Node::rank, operands = 1 + Node::leaves;
+  constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+  const std::array<std::size_t, rank> shape = node.shape();
+  if (numel(shape) == 0) return;
+  const std::array<std::ptrdiff_t, rank> in_order = row_major(shape);
+  operand list[operands];
+  operand* next = list + 1;
+  node.list(next);
+  list[0] = {nullptr, sizeof(T), rank, shape.data(), in_order.data()};  // whose order of dimensions is taken
+  if (operands > 1 && list[1].rank == rank && std::memcmp(shape.data(), list[1].shape, rank * sizeof(std::size_t)) == 0)
+    list[0].strides = list[1].strides;
+  nest<operands, rank> loops;
+  arrange(loops.ref(), list);
+  alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+  T* const chunk_of_elements = reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
+  const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
+  std::ptrdiff_t steps[operands];
+  for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner);
+  constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
+  const std::size_t pace = in_place && steps[operands - 1] == 1 ? columns : chunk;
+  place_in<operands, rank> place(loops);
+  for (std::size_t row = 0; row < rows; ++row, place.next(0, inner))
+    for (std::size_t i = 0; i < columns; i += pace) {
+      const std::size_t count = columns - i < pace ? columns - i : pace;
+      const row_request request{place.offset + 1, steps + 1, i, count, scratch};
+      if (f(row_elements<T, slot_bytes>(node, request, chunk_of_elements), count)) return;
+    }
+}
+
+// Nodes that write their elements into a target by themselves, and are computed before what they are part of.
+template <class Node>
+concept self_evaluating = requires { typename Node::self_evaluating; };
+
+// Computes a node into a target of the same shape (or to which it broadcasts). The node is ready, or evaluates itself.
+// `overlapping` is true when the target's elements are also operands' elements of the same index.
+template <class T, std::size_t Rank, class Node>
+void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overlapping, bool parallel,
+                   std::pmr::memory_resource* resource) {
+  if (numel(target.shape) == 0) return;
+  if constexpr (self_evaluating<Node>) {
+    node.evaluate_into(target, parallel, resource);
+  } else {
+    const elementwise_pass<T, Node, Rank> pass(node, target, overlapping);
+    if (parallel)
+      pass.run_in_parallel();
+    else
+      pass.run(0, pass.rows(), 0, pass.columns());
+  }
+}
+
+// ... of any node.
+template <class T, std::size_t Rank, class Node>
+void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node, bool parallel,
+                               std::pmr::memory_resource* resource) {
+  if constexpr (self_evaluating<Node>)
+    evaluate_into(target, node, false, parallel, resource);
+  else
+    evaluate_into(target, detail::ready(node, resource), false, parallel, resource);
+}
+
+// A node's elements in memory of the resource.
+template <class T, class Node>
+[[nodiscard]] block<T, Node::rank> evaluated(const Node& node, bool parallel, std::pmr::memory_resource* resource) {
+  block<T, Node::rank> result(node.shape(), resource);
+  evaluate_into(strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, false, parallel,
+                resource);
+  return result;
+}
+
+// The resource for what evaluation needs beside the target: the target's or, where that has none, an operand's.
+template <class Node>
+[[nodiscard]] std::pmr::memory_resource* resource_for(std::pmr::memory_resource* resource, const Node& node) {
+  if (resource == nullptr) resource = node.resource();
+  return resource != nullptr ? resource : std::pmr::get_default_resource();
+}
+
+template <class Node>
+[[nodiscard]] overlap overlap_with(const operand& target, const Node& node) noexcept {
+  operand list[Node::leaves + 1];
+  operand* next = list;
+  node.list(next);
+  return overlap_of(target, list, Node::leaves);
+}
+
+// --- Operands of operators and functions
+
+template <class X>
+concept operand_expression = expression<X> && requires(X&& x) { std::forward<X>(x).node(); };
+template <class X>
+concept scalar_operand = element<std::remove_cvref_t<X>>;
+template <class... X>
+concept operands = ((operand_expression<X> || scalar_operand<X>) && ...) && (expression<X> || ...);
+
+template <class X>
+[[nodiscard]] auto as_node(X&& x) {
+  if constexpr (expression<X>)
+    return std::forward<X>(x).node();
+  else
+    return scalar<std::remove_cvref_t<X>>(x);
+}
+
+template <class Op, class... X>
+[[nodiscard]] auto apply(X&&... x) {
+  return detail::make_elementwise<Op>(detail::as_node(std::forward<X>(x))...);
+}
+
+}  // namespace buffers::detail

@@ -1,0 +1,66 @@
+module;
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <ostream>
+#include <string_view>
+module buffers.tensor;
+
+namespace buffers::detail {
+namespace {
+
+void say(const printer& to, std::string_view text) { to.text(to.context, text.data(), text.size()); }
+
+void print_dimension(const printer& to, std::size_t rank, const std::size_t* shape, std::size_t* index, std::size_t d) {
+  if (d == rank) return to.element(to.context, index);
+  say(to, "[");
+  for (std::size_t i = 0; i < shape[d]; ++i) {
+    if (i > 0) say(to, ", ");
+    if (shape[d] > 4 && i == 2) {
+      say(to, "..., ");
+      i = shape[d] - 2;
+    }
+    index[d] = i;
+    print_dimension(to, rank, shape, index, d + 1);
+  }
+  say(to, "]");
+}
+
+template <class T>
+std::size_t write_number(char* to, T value) noexcept {
+  return static_cast<std::size_t>(std::to_chars(to, to + 60, value).ptr - to);
+}
+
+// A floating-point number looks like one.
+template <class T>
+std::size_t write_floating_point(char* to, T value) noexcept {
+  std::size_t count = write_number(to, value);
+  if (std::isfinite(value) && std::string_view(to, count).find_first_of(".e") == std::string_view::npos) {
+    std::memcpy(to + count, ".0", 2);
+    count += 2;
+  }
+  return count;
+}
+
+}  // namespace
+
+void print(const printer& to, std::size_t rank, const std::size_t* shape, std::size_t* index) {
+  print_dimension(to, rank, shape, index, 0);
+}
+
+std::size_t write_element(char* to, bool value) noexcept {
+  const std::string_view word = value ? "true" : "false";
+  std::memcpy(to, word.data(), word.size());
+  return word.size();
+}
+std::size_t write_element(char* to, long long value) noexcept { return write_number(to, value); }
+std::size_t write_element(char* to, unsigned long long value) noexcept { return write_number(to, value); }
+std::size_t write_element(char* to, float value) noexcept { return write_floating_point(to, value); }
+std::size_t write_element(char* to, double value) noexcept { return write_floating_point(to, value); }
+
+void put(std::ostream& out, const char* first, std::size_t count) {
+  out.write(first, static_cast<std::streamsize>(count));
+}
+
+}  // namespace buffers::detail

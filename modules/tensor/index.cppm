@@ -1,0 +1,80 @@
+// Indices of elements, and the names of dimensions.
+//
+//     t[-1, 0]                 negative integers count from the end; not checked
+//     t.at(-1, 0)              ... std::out_of_range for an element that is not there
+//     sum(t, axes<0, -1>)      over the first and the last dimension
+module;
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <utility>
+export module buffers.tensor:index;
+import buffers.core;
+
+export namespace buffers {
+
+/// The dimensions that a reduction goes over; negative ones count from the last.
+template <int... Axis>
+struct axes_t {};
+template <int... Axis>
+inline constexpr axes_t<Axis...> axes{};
+
+/// Says that a reduced dimension stays, with size 1.
+inline constexpr struct keepdims_t {
+} keepdims{};
+
+}  // namespace buffers
+
+namespace buffers::detail {
+
+// One of the numbers in braces that say a shape or an order of dimensions, of any integer type.
+struct number {
+  std::ptrdiff_t value;
+
+  template <std::integral I>
+  constexpr number(I i) : value(static_cast<std::ptrdiff_t>(i)) {
+    if (!std::in_range<std::ptrdiff_t>(i)) [[unlikely]]
+      throw_bad_array_new_length();
+  }
+};
+
+template <std::size_t N>
+[[nodiscard]] constexpr std::array<std::size_t, N> shape_of(const number (&extents)[N]) {
+  std::array<std::size_t, N> shape{};
+  for (std::size_t d = 0; d < N; ++d) shape[d] = to_size(extents[d].value);
+  return shape;
+}
+
+[[noreturn]] void throw_index(std::ptrdiff_t index, std::size_t extent);
+[[noreturn]] void throw_step();
+
+template <class E>
+concept expression_type = requires { typename E::expression_tag; };
+
+// The place of an index that may count from the end. Not checked: negative or too large when the index is out of range.
+template <std::integral I>
+[[nodiscard, gnu::always_inline]] constexpr std::ptrdiff_t place(I index, std::size_t extent) noexcept {
+  if constexpr (std::unsigned_integral<I>)
+    return static_cast<std::ptrdiff_t>(index);
+  else
+    return static_cast<std::ptrdiff_t>(index) + (index < 0 ? static_cast<std::ptrdiff_t>(extent) : 0);
+}
+
+template <std::integral I>
+[[nodiscard]] constexpr std::size_t checked_place(I index, std::size_t extent) {
+  const std::ptrdiff_t at = place(index, extent);
+  if (at < 0 || static_cast<std::size_t>(at) >= extent) [[unlikely]]
+    throw_index(static_cast<std::ptrdiff_t>(index), extent);
+  return static_cast<std::size_t>(at);
+}
+
+// A bit for each dimension that the axes name. Constant expressions only: an axis beside the array does not compile.
+template <std::size_t Rank, int... Axis>
+inline constexpr bool axes_fit = ((Axis < static_cast<int>(Rank) && Axis >= -static_cast<int>(Rank)) && ...);
+template <std::size_t Rank, int... Axis>
+inline constexpr unsigned axes_mask =
+    (0u | ... | (1u << static_cast<unsigned>(Axis < 0 ? Axis + static_cast<int>(Rank) : Axis)));
+template <std::size_t Rank>
+inline constexpr unsigned all_axes = (1u << Rank) - 1;
+
+}  // namespace buffers::detail

@@ -1,0 +1,311 @@
+module;
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <utility>
+module buffers.tensor;
+
+namespace buffers::detail {
+namespace {
+
+// --- Overlap. Two arrays share a byte when i * s - j * t + k = distance has a solution with each index within its
+// extent, and k the distance within elements. The terms are tried from the largest stride down, each leaving a rest that
+// the smaller ones must be able to make up; the number of tries is bounded.
+
+struct term {
+  std::size_t stride;  // in bytes
+  std::size_t count;   // 0 .. count of them may be taken
+};
+
+class equation {
+ public:
+  bool add(const operand& array, std::ptrdiff_t sign, std::ptrdiff_t& wanted) noexcept {
+    for (std::size_t d = 0; d < array.rank; ++d) {
+      const std::size_t extent = array.shape[d];
+      if (extent == 1 || array.strides[d] == 0) continue;
+      if (used_ == terms_.size()) return false;
+      const std::ptrdiff_t stride = sign * array.strides[d] * static_cast<std::ptrdiff_t>(array.element_bytes);
+      if (stride < 0) wanted -= stride * static_cast<std::ptrdiff_t>(extent - 1);  // count from the other end
+      terms_[used_++] = {static_cast<std::size_t>(std::abs(stride)), extent - 1};
+    }
+    return true;
+  }
+  bool add(term within_element) noexcept {
+    if (within_element.count == 0) return true;
+    if (used_ == terms_.size()) return false;
+    terms_[used_++] = within_element;
+    return true;
+  }
+
+  bool solvable(std::ptrdiff_t wanted) noexcept {
+    std::sort(terms_.begin(), terms_.begin() + static_cast<std::ptrdiff_t>(used_),
+              [](const term& a, const term& b) { return a.stride > b.stride; });
+    reach_[used_] = 0;
+    for (std::size_t i = used_; i-- > 0;)
+      reach_[i] = reach_[i + 1] + static_cast<std::ptrdiff_t>(terms_[i].stride * terms_[i].count);
+    tries_ = 10'000;
+    return solvable(0, wanted);
+  }
+
+ private:
+  bool solvable(std::size_t i, std::ptrdiff_t rest) noexcept {
+    if (rest < 0 || rest > reach_[i]) return false;
+    if (rest == 0 || i == used_) return rest == 0;
+    const auto stride = static_cast<std::ptrdiff_t>(terms_[i].stride);
+    const std::ptrdiff_t over = rest - reach_[i + 1];
+    const std::ptrdiff_t least = over > 0 ? (over + stride - 1) / stride : 0;
+    const std::ptrdiff_t most = std::min(static_cast<std::ptrdiff_t>(terms_[i].count), rest / stride);
+    for (std::ptrdiff_t n = most; n >= least; --n) {
+      if (tries_-- == 0) return true;  // contrived: take it that there is one
+      if (solvable(i + 1, rest - n * stride)) return true;
+    }
+    return false;
+  }
+
+  std::array<term, 32> terms_;
+  std::array<std::ptrdiff_t, 33> reach_;
+  std::size_t used_ = 0;
+  std::size_t tries_ = 0;
+};
+
+bool share_memory(const operand& a, const operand& b) noexcept {
+  equation in_bytes;
+  // a + i * s + k = b + j * t + m with 0 <= k < bytes of a, 0 <= m < bytes of b
+  std::ptrdiff_t wanted = static_cast<const char*>(b.data) - static_cast<const char*>(a.data);
+  const bool fits = in_bytes.add(a, 1, wanted) && in_bytes.add(b, -1, wanted);
+  wanted += static_cast<std::ptrdiff_t>(b.element_bytes - 1);
+  return !fits || !in_bytes.add({1, a.element_bytes + b.element_bytes - 2}) || in_bytes.solvable(wanted);
+}
+
+// The first and the byte after the last of an array that has elements.
+std::pair<std::uintptr_t, std::uintptr_t> bytes_of(const operand& array) noexcept {
+  auto first = reinterpret_cast<std::uintptr_t>(array.data), last = first;
+  for (std::size_t d = 0; d < array.rank; ++d) {
+    const auto way = (array.shape[d] - 1) * static_cast<std::size_t>(std::abs(array.strides[d])) * array.element_bytes;
+    if (array.strides[d] < 0)
+      first -= way;
+    else
+      last += way;
+  }
+  return {first, last + array.element_bytes};
+}
+
+bool is_empty(const operand& array) noexcept { return std::find(array.shape, array.shape + array.rank, 0u) != array.shape + array.rank; }
+
+// Whether each index has one place, the same in both; the source may be repeated to the target's shape.
+bool is_same_place(const operand& target, const operand& source) noexcept {
+  if (target.data != source.data || target.element_bytes != source.element_bytes || target.rank < source.rank)
+    return false;
+  const std::size_t ahead = target.rank - source.rank;
+  for (std::size_t d = 0; d < target.rank; ++d) {
+    if (target.shape[d] == 1) continue;
+    if (d < ahead || source.shape[d - ahead] != target.shape[d]) return false;
+    if (target.strides[d] == 0 || source.strides[d - ahead] != target.strides[d]) return false;
+  }
+  // ... and no two indices have the same place: each stride passes over all that the smaller ones reach.
+  std::size_t reach = 0;
+  std::array<bool, 32> done{};
+  if (target.rank > done.size()) return false;
+  for (std::size_t round = 0; round < target.rank; ++round) {
+    std::size_t least = target.rank;
+    for (std::size_t d = 0; d < target.rank; ++d)
+      if (!done[d] && (least == target.rank || std::abs(target.strides[d]) < std::abs(target.strides[least]))) least = d;
+    done[least] = true;
+    if (target.shape[least] == 1) continue;
+    const auto stride = static_cast<std::size_t>(std::abs(target.strides[least]));
+    if (stride <= reach) return false;
+    reach += stride * (target.shape[least] - 1);
+  }
+  return true;
+}
+
+// --- Nests
+
+constexpr std::ptrdiff_t far_apart = std::ptrdiff_t{1} << 40;
+
+struct dims {
+  nest_ref loops;
+
+  std::ptrdiff_t& stride(std::size_t k, std::size_t d) const noexcept { return loops.strides[k * loops.pitch + d]; }
+  void swap(std::size_t a, std::size_t b) const noexcept {
+    std::swap(loops.shape[a], loops.shape[b]);
+    for (std::size_t k = 0; k < loops.operands; ++k) std::swap(stride(k, a), stride(k, b));
+  }
+  // Dimension d becomes the last of [.., last], those after it move up.
+  void move_to(std::size_t d, std::size_t last) const noexcept {
+    for (; d < last; ++d) swap(d, d + 1);
+  }
+  // Appends a dimension of the shape to the nest, with operands aligned at their last dimension.
+  void append(const std::size_t* shape, std::size_t rank, std::size_t d, const operand* operands) const noexcept {
+    loops.shape[loops.rank] = shape[d];
+    for (std::size_t k = 0; k < loops.operands; ++k) {
+      const operand& o = operands[k];
+      const std::size_t ahead = rank - o.rank;
+      stride(k, loops.rank) = d < ahead || o.shape[d - ahead] == 1 ? 0 : o.strides[d - ahead];
+    }
+    ++loops.rank;
+  }
+  // Merges dimensions within [from, to) that have no gap between them, and returns the new end.
+  std::size_t merge(std::size_t from, std::size_t to) const noexcept {
+    for (std::size_t d = from; d + 1 < to;) {
+      bool without_gap = true;
+      for (std::size_t k = 0; k < loops.operands; ++k)
+        without_gap &= stride(k, d) == stride(k, d + 1) * static_cast<std::ptrdiff_t>(loops.shape[d + 1]);
+      if (!without_gap) {
+        ++d;
+        continue;
+      }
+      loops.shape[d + 1] *= loops.shape[d];
+      for (std::size_t e = d; e + 1 < loops.rank; ++e) {
+        loops.shape[e] = loops.shape[e + 1];
+        for (std::size_t k = 0; k < loops.operands; ++k) stride(k, e) = stride(k, e + 1);
+      }
+      --loops.rank;
+      --to;
+    }
+    return to;
+  }
+  // How far apart the elements of all operands but the target are: small where memory is dense.
+  std::size_t cost(std::size_t d) const noexcept {
+    std::size_t sum = 0;
+    for (std::size_t k = 1; k < loops.operands; ++k) sum += static_cast<std::size_t>(std::abs(stride(k, d)));
+    return sum;
+  }
+};
+
+// Elements are moved as bytes, whatever they are: a fixed number of bytes is one instruction.
+template <std::size_t Bytes>
+struct mover {
+  struct [[gnu::may_alias]] cell {
+    unsigned char bytes[Bytes];
+  };
+  static void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count) noexcept {
+    auto* const out = static_cast<cell*>(to);
+    if (stride == 0) return repeat(out, from, count);
+    const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
+    const char* in = static_cast<const char*>(from);
+    for (std::size_t i = 0; i < count; ++i, in += step) out[i] = *reinterpret_cast<const cell*>(in);
+  }
+  static void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count) noexcept {
+    const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
+    auto* const in = static_cast<const cell*>(from);
+    char* out = static_cast<char*>(to);
+    for (std::size_t i = 0; i < count; ++i, out += step) *reinterpret_cast<cell*>(out) = in[i];
+  }
+
+ private:
+  static void repeat(cell* out, const void* from, std::size_t count) noexcept {
+    const cell one = *static_cast<const cell*>(from);
+    cell block[64 / Bytes];
+    for (cell& c : block) c = one;
+    std::size_t i = 0;
+    for (; i + std::size(block) <= count; i += std::size(block)) std::memcpy(out + i, block, sizeof block);
+    for (; i < count; ++i) out[i] = one;
+  }
+};
+
+}  // namespace
+
+overlap overlap_of(const operand& target, const operand& source) noexcept {
+  if (is_empty(target) || is_empty(source)) return overlap::none;
+  const auto [t0, t1] = bytes_of(target);
+  const auto [s0, s1] = bytes_of(source);
+  if (t1 <= s0 || s1 <= t0) return overlap::none;
+  if (is_same_place(target, source)) return overlap::same;
+  return share_memory(target, source) ? overlap::shifted : overlap::none;
+}
+
+overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept {
+  auto worst = overlap::none;
+  for (std::size_t k = 0; k < count; ++k) worst = std::max(worst, overlap_of(target, sources[k]));
+  return worst;
+}
+
+void arrange(nest_ref loops, const operand* operands) noexcept {
+  const dims all{loops};
+  const operand& target = operands[0];
+  loops.rank = 0;
+  for (std::size_t d = 0; d < target.rank; ++d)
+    if (target.shape[d] != 1) {
+      all.append(target.shape, target.rank, d, operands);
+      // where the target's stride is larger is further out
+      for (std::size_t e = loops.rank - 1; e > 0; --e) {
+        if (std::abs(all.stride(0, e)) <= std::abs(all.stride(0, e - 1))) break;
+        all.swap(e, e - 1);
+      }
+    }
+  if (loops.rank == 0) {
+    loops.rank = 1;
+    loops.shape[0] = 1;
+    for (std::size_t k = 0; k < loops.operands; ++k) all.stride(k, 0) = 1;
+    return;
+  }
+  all.merge(0, loops.rank);
+}
+
+reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::size_t rank, unsigned reduced,
+                                 const operand* operands, bool in_order) noexcept {
+  const dims all{loops};
+  loops.rank = 0;
+  const auto goes = [&](std::size_t d) { return (reduced >> d & 1) != 0; };
+  for (std::size_t d = 0; d < rank; ++d)
+    if (shape[d] != 1 && !goes(d)) all.append(shape, rank, d, operands);
+  std::size_t kept = loops.rank;
+  for (std::size_t d = 0; d < rank; ++d)
+    if (shape[d] != 1 && goes(d)) all.append(shape, rank, d, operands);
+  if (loops.rank == kept) {  // one step of what goes
+    loops.shape[loops.rank] = 1;
+    for (std::size_t k = 0; k < loops.operands; ++k) all.stride(k, loops.rank) = far_apart;
+    ++loops.rank;
+  }
+  bool inner_kept = false;
+  if (!in_order) {
+    for (std::size_t d = kept + 1; d < loops.rank; ++d)  // where memory is denser is further in
+      for (std::size_t e = d; e > kept && all.cost(e) > all.cost(e - 1); --e) all.swap(e, e - 1);
+    std::size_t densest = kept;
+    for (std::size_t d = 0; d < kept; ++d)
+      if (densest == kept || all.cost(d) <= all.cost(densest)) densest = d;
+    inner_kept = densest != kept && all.cost(densest) < all.cost(loops.rank - 1);
+    if (inner_kept) {
+      all.move_to(densest, loops.rank - 1);
+      --kept;
+    }
+  }
+  all.merge(kept, loops.rank - (inner_kept ? 1 : 0));
+  return {all.merge(0, kept), inner_kept};
+}
+
+void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept {
+  switch (element_bytes) {
+    case 1: return mover<1>::gather(to, from, stride, count);
+    case 2: return mover<2>::gather(to, from, stride, count);
+    case 4: return mover<4>::gather(to, from, stride, count);
+    case 8: return mover<8>::gather(to, from, stride, count);
+    default: return mover<16>::gather(to, from, stride, count);
+  }
+}
+
+void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept {
+  switch (element_bytes) {
+    case 1: return mover<1>::scatter(to, stride, from, count);
+    case 2: return mover<2>::scatter(to, stride, from, count);
+    case 4: return mover<4>::scatter(to, stride, from, count);
+    case 8: return mover<8>::scatter(to, stride, from, count);
+    default: return mover<16>::scatter(to, stride, from, count);
+  }
+}
+
+void in_parallel(std::size_t count, std::size_t grain, void* context,
+                 void (*body)(void* context, std::size_t first, std::size_t last)) {
+  tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
+                    [=](const tbb::blocked_range<std::size_t>& part) { body(context, part.begin(), part.end()); });
+}
+
+}  // namespace buffers::detail

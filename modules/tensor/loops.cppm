@@ -1,0 +1,115 @@
+// The loops that evaluation runs over several operands at once: dimensions in the order in which memory is walked best,
+// merged where no operand has a gap between them, so that contiguous operands make one long loop of any rank. What does
+// not depend on types is compiled once, into the library.
+module;
+#include <cstddef>
+export module buffers.tensor:loops;
+import buffers.core;
+
+namespace buffers::detail {
+
+// Elements that are computed at a time where one pass cannot do it all: they stay in the first-level cache.
+inline constexpr std::size_t chunk = 512;
+
+// Where the elements of a target or of an operand are.
+struct operand {
+  const void* data;
+  std::size_t element_bytes;
+  std::size_t rank;
+  const std::size_t* shape;
+  const std::ptrdiff_t* strides;
+};
+
+enum class overlap {
+  none,
+  same,    // each element of the target is where the operand's element of the same index is, if anywhere
+  shifted  // a write to the target may change an element of the operand that is still to be read
+};
+
+// What a write to the target does to an operand. Exact in all but contrived cases, where it says `shifted`.
+[[nodiscard]] overlap overlap_of(const operand& target, const operand& source) noexcept;
+// The worst over all operands.
+[[nodiscard]] overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept;
+
+// Dimensions with their extents, and for each operand its strides; `pitch` entries are there for an operand.
+struct nest_ref {
+  std::size_t& rank;
+  std::size_t* shape;
+  std::ptrdiff_t* strides;
+  std::size_t operands;
+  std::size_t pitch;
+};
+
+// The dimensions of `operands[0]` for a pass over all its elements in whatever order. At least one is left.
+void arrange(nest_ref loops, const operand* operands) noexcept;
+
+// The dimensions of a reduction over an array of that shape: first those that are kept, of which there are `kept`, then
+// those that go, and, when that is where memory is contiguous, a kept one at the end. operands[0] is the target and has
+// strides of 0 in the dimensions that go. With `in_order`, those that go are at the end and in their order.
+struct reduction_plan {
+  std::size_t kept;
+  bool inner_kept;
+};
+[[nodiscard]] reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::size_t rank,
+                                               unsigned reduced, const operand* operands, bool in_order) noexcept;
+
+// `count` elements, `stride` apart, to where they are neighbours, and back.
+void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
+void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
+
+// body(context, first, last) for parts of [0, count) that have at least `grain`, on the threads of oneTBB.
+void in_parallel(std::size_t count, std::size_t grain, void* context,
+                 void (*body)(void* context, std::size_t first, std::size_t last));
+
+template <std::size_t Operands, std::size_t Rank>
+struct nest {
+  static constexpr std::size_t pitch = Rank == 0 ? 1 : Rank;
+  std::size_t rank = 0;
+  std::size_t shape[pitch];
+  std::ptrdiff_t strides[Operands * pitch];
+
+  nest_ref ref() noexcept { return {rank, shape, strides, Operands, pitch}; }
+  std::ptrdiff_t stride(std::size_t operand, std::size_t d) const noexcept { return strides[operand * pitch + d]; }
+  // The number of steps over the dimensions [from, to).
+  std::size_t steps(std::size_t from, std::size_t to) const noexcept {
+    std::size_t count = 1;
+    for (std::size_t d = from; d < to; ++d) count *= shape[d];
+    return count;
+  }
+};
+
+// A place in some of a nest's dimensions: for each operand, the distance from where it began.
+template <std::size_t Operands, std::size_t Rank>
+class place_in {
+ public:
+  explicit place_in(const nest<Operands, Rank>& loops) noexcept : loops_(loops) {}
+
+  std::ptrdiff_t offset[Operands] = {};
+
+  // Goes to a step of the dimensions [from, to), from step 0 of them.
+  void seek(std::size_t from, std::size_t to, std::size_t step) noexcept {
+    for (std::size_t d = to; d-- > from; step /= loops_.shape[d]) {
+      index_[d] = step % loops_.shape[d];
+      for (std::size_t k = 0; k < Operands; ++k)
+        offset[k] += static_cast<std::ptrdiff_t>(index_[d]) * loops_.stride(k, d);
+    }
+  }
+  // One step on; after the last one it is at step 0 again.
+  void next(std::size_t from, std::size_t to) noexcept {
+    for (std::size_t d = to; d-- > from;) {
+      if (++index_[d] < loops_.shape[d]) {
+        for (std::size_t k = 0; k < Operands; ++k) offset[k] += loops_.stride(k, d);
+        return;
+      }
+      for (std::size_t k = 0; k < Operands; ++k)
+        offset[k] -= static_cast<std::ptrdiff_t>(loops_.shape[d] - 1) * loops_.stride(k, d);
+      index_[d] = 0;
+    }
+  }
+
+ private:
+  const nest<Operands, Rank>& loops_;
+  std::size_t index_[nest<Operands, Rank>::pitch] = {};
+};
+
+}  // namespace buffers::detail

@@ -1,0 +1,378 @@
+// Arithmetic, comparisons and functions of elements: each makes an expression, and computes nothing.
+//
+//     + - * / with C++'s arithmetic conversions      < <= > >= == != && || !      giving bool
+//     pow exp log sqrt abs maximum minimum where true_divide
+//
+// Operands are tensors, views, expressions and plain values, of shapes that broadcast: std::invalid_argument, naming both,
+// when they do not. An lvalue is read where it is and must outlive the expression; an rvalue is moved into it.
+//
+// Integers: + - * and abs wrap around; the least integer divided by -1 is itself; a division by zero is a
+// std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real numbers
+// by nature (exp, log, sqrt, true_divide) give double for integers.
+module;
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+#include <utility>
+export module buffers.tensor:operations;
+import buffers.core;
+import :dtype;
+import :expression;
+
+namespace buffers::detail {
+
+[[noreturn]] void throw_division_by_zero();
+
+// Integers as unsigned ones, which may overflow. At least as wide as int, so that nothing is promoted again.
+template <class R>
+using modular = std::make_unsigned_t<R>;
+
+template <class T>
+using real = std::conditional_t<std::is_integral_v<T>, double, T>;
+
+template <class A, class B>
+using common = decltype(A{} + B{});
+
+struct add {
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    if constexpr (std::is_integral_v<R>)
+      return static_cast<R>(static_cast<modular<R>>(a) + static_cast<modular<R>>(b));
+    else
+      return static_cast<R>(a) + static_cast<R>(b);
+  }
+};
+
+struct subtract {
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    if constexpr (std::is_integral_v<R>)
+      return static_cast<R>(static_cast<modular<R>>(a) - static_cast<modular<R>>(b));
+    else
+      return static_cast<R>(a) - static_cast<R>(b);
+  }
+};
+
+struct multiply_elements {
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    if constexpr (std::is_integral_v<R>)
+      return static_cast<R>(static_cast<modular<R>>(a) * static_cast<modular<R>>(b));
+    else
+      return static_cast<R>(a) * static_cast<R>(b);
+  }
+};
+
+struct divide {
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    const R x = static_cast<R>(a), y = static_cast<R>(b);
+    if constexpr (std::is_integral_v<R>) {
+      if (y == 0) [[unlikely]]
+        throw_division_by_zero();
+      if constexpr (std::is_signed_v<R>)
+        if (y == -1) return static_cast<R>(modular<R>{0} - static_cast<modular<R>>(x));
+      return static_cast<R>(x / y);
+    } else {
+      return x / y;
+    }
+  }
+  template <class A, class B>
+    requires std::is_integral_v<common<A, B>>
+  static bool fails(A, B b) {
+    return static_cast<common<A, B>>(b) == 0;
+  }
+  [[noreturn]] static void fail() { throw_division_by_zero(); }
+};
+
+struct true_divide_elements {
+  static auto apply(auto a, auto b) {
+    using R = real<common<decltype(a), decltype(b)>>;
+    return static_cast<R>(a) / static_cast<R>(b);
+  }
+};
+
+struct power {
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    if constexpr (std::is_integral_v<R>) {
+      return of_integers(static_cast<R>(a), b);
+    } else if constexpr (std::is_integral_v<decltype(b)>) {
+      if (b == 2) return static_cast<R>(a) * static_cast<R>(a);
+      return static_cast<R>(std::pow(static_cast<R>(a), static_cast<R>(b)));
+    } else {
+      return static_cast<R>(std::pow(static_cast<R>(a), static_cast<R>(b)));
+    }
+  }
+  template <class A, class B>
+    requires(std::is_integral_v<A> && std::is_signed_v<B> && std::is_integral_v<B>)
+  static bool fails(A a, B b) {
+    return a == 0 && b < 0;
+  }
+  [[noreturn]] static void fail() { throw_division_by_zero(); }
+
+ private:
+  template <class R, class B>
+  static R of_integers(R base, B exponent) {
+    if constexpr (std::is_signed_v<B>)
+      if (exponent < 0) {
+        if (base == 0) [[unlikely]]
+          throw_division_by_zero();
+        if constexpr (std::is_signed_v<R>)
+          if (base == -1) return exponent % 2 == 0 ? R{1} : R{-1};
+        return base == 1 ? R{1} : R{0};
+      }
+    modular<R> result = 1, square = static_cast<modular<R>>(base);
+    for (auto left = static_cast<unsigned long long>(exponent); left != 0; left >>= 1, square *= square)
+      if ((left & 1) != 0) result *= square;
+    return static_cast<R>(result);
+  }
+};
+
+// The larger one; not-a-number if either is.
+struct larger {
+  static auto apply(auto a, auto b) {
+    using R = std::common_type_t<decltype(a), decltype(b)>;
+    const R x = static_cast<R>(a), y = static_cast<R>(b);
+    if constexpr (std::is_integral_v<R>)
+      return x < y ? y : x;
+    else
+      return ((x >= y) | (x != x)) ? x : y;
+  }
+};
+
+struct smaller {
+  static auto apply(auto a, auto b) {
+    using R = std::common_type_t<decltype(a), decltype(b)>;
+    const R x = static_cast<R>(a), y = static_cast<R>(b);
+    if constexpr (std::is_integral_v<R>)
+      return y < x ? y : x;
+    else
+      return ((x <= y) | (x != x)) ? x : y;
+  }
+};
+
+struct less {
+  static bool apply(auto a, auto b) {
+    using C = common<decltype(a), decltype(b)>;
+    return static_cast<C>(a) < static_cast<C>(b);
+  }
+};
+struct less_or_equal {
+  static bool apply(auto a, auto b) {
+    using C = common<decltype(a), decltype(b)>;
+    return static_cast<C>(a) <= static_cast<C>(b);
+  }
+};
+struct equal {
+  static bool apply(auto a, auto b) {
+    using C = common<decltype(a), decltype(b)>;
+    return static_cast<C>(a) == static_cast<C>(b);
+  }
+};
+struct not_equal {
+  static bool apply(auto a, auto b) { return !equal::apply(a, b); }
+};
+struct greater {
+  static bool apply(auto a, auto b) { return less::apply(b, a); }
+};
+struct greater_or_equal {
+  static bool apply(auto a, auto b) { return less_or_equal::apply(b, a); }
+};
+struct both {
+  static bool apply(auto a, auto b) { return static_cast<bool>(a) & static_cast<bool>(b); }
+};
+struct either {
+  static bool apply(auto a, auto b) { return static_cast<bool>(a) | static_cast<bool>(b); }
+};
+struct invert {
+  static bool apply(auto a) { return !static_cast<bool>(a); }
+};
+
+struct negate {
+  static auto apply(auto a) {
+    using R = decltype(-a);
+    if constexpr (std::is_integral_v<R>)
+      return static_cast<R>(modular<R>{0} - static_cast<modular<R>>(a));
+    else
+      return static_cast<R>(-a);
+  }
+};
+
+struct absolute {
+  static auto apply(auto a) {
+    using T = decltype(a);
+    using R = std::conditional_t<std::is_same_v<T, bool>, int, T>;
+    if constexpr (std::is_signed_v<R> && std::is_integral_v<R>)
+      return a < 0 ? static_cast<R>(negate::apply(a)) : a;
+    else if constexpr (std::is_integral_v<R>)
+      return static_cast<R>(a);
+    else
+      return static_cast<R>(std::fabs(a));
+  }
+};
+
+struct square_root {
+  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::sqrt(static_cast<real<decltype(a)>>(a))); }
+};
+struct exponential {
+  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::exp(static_cast<real<decltype(a)>>(a))); }
+};
+struct logarithm {
+  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::log(static_cast<real<decltype(a)>>(a))); }
+};
+
+struct choose {
+  static auto apply(auto condition, auto a, auto b) {
+    using R = std::common_type_t<decltype(a), decltype(b)>;
+    return static_cast<bool>(condition) ? static_cast<R>(a) : static_cast<R>(b);
+  }
+};
+
+template <class T>
+struct convert_to {
+  static T apply(auto a) { return static_cast<T>(a); }
+};
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// Elementwise arithmetic.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator+(A&& a, B&& b) {
+  return detail::apply<detail::add>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator-(A&& a, B&& b) {
+  return detail::apply<detail::subtract>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator*(A&& a, B&& b) {
+  return detail::apply<detail::multiply_elements>(std::forward<A>(a), std::forward<B>(b));
+}
+/// ... std::domain_error when it is evaluated and an integer is divided by zero.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator/(A&& a, B&& b) {
+  return detail::apply<detail::divide>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto operator-(A&& a) {
+  return detail::apply<detail::negate>(std::forward<A>(a));
+}
+
+/// Elementwise comparisons, giving bool: all(a == b) is whether two tensors are equal.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator<(A&& a, B&& b) {
+  return detail::apply<detail::less>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator<=(A&& a, B&& b) {
+  return detail::apply<detail::less_or_equal>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator>(A&& a, B&& b) {
+  return detail::apply<detail::greater>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator>=(A&& a, B&& b) {
+  return detail::apply<detail::greater_or_equal>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator==(A&& a, B&& b) {
+  return detail::apply<detail::equal>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator!=(A&& a, B&& b) {
+  return detail::apply<detail::not_equal>(std::forward<A>(a), std::forward<B>(b));
+}
+
+/// Elementwise logic. Both operands are evaluated.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator&&(A&& a, B&& b) {
+  return detail::apply<detail::both>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto operator||(A&& a, B&& b) {
+  return detail::apply<detail::either>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto operator!(A&& a) {
+  return detail::apply<detail::invert>(std::forward<A>(a));
+}
+
+/// a to the power of b. Of integers an integer, by multiplication; a negative exponent gives 1 / pow(a, -b), and so a
+/// std::domain_error for a base of zero.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto pow(A&& a, B&& b) {
+  return detail::apply<detail::power>(std::forward<A>(a), std::forward<B>(b));
+}
+/// The quotient as a real number: of integers, a double, with IEEE's rules for zeros.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto true_divide(A&& a, B&& b) {
+  return detail::apply<detail::true_divide_elements>(std::forward<A>(a), std::forward<B>(b));
+}
+/// The larger and the smaller one of each two elements; not-a-number where either is.
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto maximum(A&& a, B&& b) {
+  return detail::apply<detail::larger>(std::forward<A>(a), std::forward<B>(b));
+}
+template <class A, class B>
+  requires detail::operands<A, B>
+[[nodiscard]] auto minimum(A&& a, B&& b) {
+  return detail::apply<detail::smaller>(std::forward<A>(a), std::forward<B>(b));
+}
+/// The element of a where the condition's is true, or not zero, and that of b elsewhere.
+template <class Condition, class A, class B>
+  requires detail::operands<Condition, A, B>
+[[nodiscard]] auto where(Condition&& condition, A&& a, B&& b) {
+  return detail::apply<detail::choose>(std::forward<Condition>(condition), std::forward<A>(a), std::forward<B>(b));
+}
+
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto exp(A&& a) {
+  return detail::apply<detail::exponential>(std::forward<A>(a));
+}
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto log(A&& a) {
+  return detail::apply<detail::logarithm>(std::forward<A>(a));
+}
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto sqrt(A&& a) {
+  return detail::apply<detail::square_root>(std::forward<A>(a));
+}
+/// The absolute value; of the least signed integer, itself.
+template <class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto abs(A&& a) {
+  return detail::apply<detail::absolute>(std::forward<A>(a));
+}
+/// The elements as Ts, as static_cast has it.
+template <element T, class A>
+  requires detail::operand_expression<A>
+[[nodiscard]] auto cast(A&& a) {
+  return detail::apply<detail::convert_to<T>>(std::forward<A>(a));
+}
+
+}  // namespace buffers

@@ -1,0 +1,628 @@
+// Reductions: many elements make one.
+//
+//     sum(t)                       all elements: a plain value
+//     sum(t, axes<0>)              an expression of the other dimensions
+//     sum(t, axes<0, -1>, keepdims)  ... in which those dimensions stay, with size 1: fit for t - max(t, axes<-1>, keepdims)
+//
+//   operation   of bool       of integers    of floating point   no elements
+//   sum         std::size_t   the type       the type            0
+//   mean        double        double         the type            not-a-number
+//   max, min    bool          the type       the type            std::invalid_argument
+//   argmax      std::size_t: the place among the elements that are reduced, in row-major order, of the first maximum
+//   all, any    bool: whether all, or any, are not zero          true, false
+//
+// Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number of
+// elements. Integer sums wrap around. Not-a-number is the maximum, and the minimum, of everything that it is in.
+//
+// Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,
+// unless there are others inside. A reduction over some dimensions is evaluated straight into its target; inside of an
+// expression, it is computed first, into memory of the resource that the evaluation uses; r[i] computes one element.
+module;
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <memory_resource>
+#include <type_traits>
+#include <utility>
+export module buffers.tensor:reduction;
+import buffers.core;
+import :dtype;
+import :layout;
+import :index;
+import :loops;
+import :block;
+import :expression;
+import :operations;
+
+namespace buffers::detail {
+
+[[noreturn]] void throw_no_elements(const char* what);
+
+// --- What is done with two elements. `accumulator` is the type that it is done in.
+
+template <class T>
+using wide = std::conditional_t<std::is_floating_point_v<T> && sizeof(T) < sizeof(float), float, T>;
+
+struct sum_of {
+  static constexpr bool needs_elements = false;
+  template <class T>
+  using accumulator = std::conditional_t<std::is_same_v<T, bool>, std::size_t, wide<T>>;
+  template <class T>
+  using result = std::conditional_t<std::is_same_v<T, bool>, std::size_t, T>;
+  template <class R>
+  static constexpr R identity = R{0};
+  template <class R>
+  static R combine(R a, R b) {
+    return static_cast<R>(add::apply(a, b));
+  }
+  template <class R>
+  static R finish(R total, std::size_t) {
+    return total;
+  }
+};
+
+struct mean_of : sum_of {
+  template <class T>
+  using accumulator = wide<real<T>>;
+  template <class T>
+  using result = real<T>;
+  template <class R>
+  static R finish(R total, std::size_t count) {
+    return total / static_cast<R>(count);
+  }
+};
+
+template <class Op>
+struct choice_of {
+  static constexpr bool needs_elements = true;
+  template <class T>
+  using accumulator = T;
+  template <class T>
+  using result = T;
+  template <class R>
+  static R combine(R a, R b) {
+    return Op::apply(a, b);
+  }
+  template <class R>
+  static R finish(R value, std::size_t) {
+    return value;
+  }
+  template <class R>
+  static constexpr R identity = R{};
+};
+
+template <class Op, bool Start>
+struct truth_of {
+  static constexpr bool needs_elements = false;
+  template <class T>
+  using accumulator = bool;
+  template <class T>
+  using result = bool;
+  template <class R>
+  static constexpr R identity = Start;
+  template <class R>
+  static R combine(R a, R b) {
+    return Op::apply(a, b);
+  }
+  template <class R>
+  static R finish(R value, std::size_t) {
+    return value;
+  }
+};
+
+using all_of = truth_of<both, true>;
+using any_of = truth_of<either, false>;
+
+// --- Neighbouring elements
+
+// Several elements at a time, which is what vector instructions do. count > 0.
+template <class Op, class R>
+[[nodiscard, gnu::noinline]] R reduce_some(const R* elements, std::size_t count) {
+  constexpr std::size_t lanes = 128 / sizeof(R) < 32 ? 128 / sizeof(R) : 32;
+  R result = elements[0];
+  std::size_t i = 1;
+  if (count >= 2 * lanes) {
+    R lane[lanes];
+    for (std::size_t k = 0; k < lanes; ++k) lane[k] = elements[k];
+    for (i = lanes; i + lanes <= count; i += lanes)
+      for (std::size_t k = 0; k < lanes; ++k) lane[k] = Op::combine(lane[k], elements[i + k]);
+    for (std::size_t width = lanes / 2; width > 0; width /= 2)
+      for (std::size_t k = 0; k < width; ++k) lane[k] = Op::combine(lane[k], lane[k + width]);
+    result = lane[0];
+  }
+  for (; i < count; ++i) result = Op::combine(result, elements[i]);
+  return result;
+}
+
+// Parts of a whole, combined in pairs, pairs of pairs, and so on.
+template <class Op, class R>
+class pairwise {
+ public:
+  void add(R part) {
+    std::size_t level = 0;
+    for (std::size_t pairs = count_++; (pairs & 1) != 0; pairs >>= 1, ++level) part = Op::combine(levels_[level], part);
+    levels_[level] = part;
+  }
+  void add(const R* elements, std::size_t count) {
+    constexpr std::size_t most = 4096;
+    for (; count > most; elements += most, count -= most) add(reduce_some<Op>(elements, most));
+    if (count > 0) add(reduce_some<Op>(elements, count));
+  }
+  [[nodiscard]] R total() const {
+    if (count_ == 0) return Op::template identity<R>;
+    auto level = static_cast<std::size_t>(std::countr_zero(count_));
+    R result = levels_[level];
+    for (std::size_t pairs = count_ >> (level + 1); pairs != 0; pairs >>= 1)
+      if (++level; (pairs & 1) != 0) result = Op::combine(levels_[level], result);
+    return result;
+  }
+
+ private:
+  std::size_t count_ = 0;
+  R levels_[std::numeric_limits<std::size_t>::digits];
+};
+
+template <class Op, class R>
+[[gnu::noinline]] void combine_rows(R* __restrict to, const R* row, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = Op::combine(to[i], row[i]);
+}
+
+// --- All elements
+
+template <class Op, class Node>
+[[nodiscard]] auto reduce_all(const Node& node, const char* name) {
+  using T = typename Node::value_type;
+  using R = typename Op::template accumulator<T>;
+  const std::size_t count = numel(std::array<std::size_t, Node::rank>(node.shape()));
+  if (Op::needs_elements && count == 0) [[unlikely]]
+    throw_no_elements(name);
+  pairwise<Op, R> parts;
+  visit_chunks<R>(node, [&](const R* elements, std::size_t n) {
+    parts.add(elements, n);
+    return false;
+  });
+  return static_cast<typename Op::template result<T>>(Op::finish(parts.total(), count));
+}
+
+template <class Op, class X>
+[[nodiscard]] auto reduce_expression(X&& x, const char* name) {
+  const auto node = detail::as_node(std::forward<X>(x));
+  return reduce_all<Op>(detail::ready(node, resource_for(nullptr, node)), name);
+}
+
+// Whether some element is `Wanted`.
+template <bool Wanted, class X>
+[[nodiscard]] bool find_truth(X&& x) {
+  const auto node = detail::as_node(std::forward<X>(x));
+  bool found = false;
+  visit_chunks<bool>(detail::ready(node, resource_for(nullptr, node)), [&](const bool* elements, std::size_t count) {
+    return found = std::memchr(elements, Wanted ? 1 : 0, count) != nullptr;
+  });
+  return found;
+}
+
+// The first of the largest elements, or the first that is not a number.
+template <class T>
+class first_maximum {
+ public:
+  void add(const T* elements, std::size_t count) {
+    const T largest = reduce_some<choice_of<larger>>(elements, count);
+    if (seen_ == 0 || (value_ == value_ && !(largest <= value_))) {
+      std::size_t i = 0;
+      while (elements[i] != largest && elements[i] == elements[i]) ++i;
+      value_ = elements[i];
+      place_ = seen_ + i;
+    }
+    seen_ += count;
+  }
+  [[nodiscard]] std::size_t place() const noexcept { return place_; }
+
+ private:
+  T value_{};
+  std::size_t place_ = 0, seen_ = 0;
+};
+
+// --- Some dimensions
+
+template <class A, unsigned Mask, bool Keep>
+inline constexpr std::size_t reduced_rank = Keep ? A::rank : A::rank - static_cast<std::size_t>(std::popcount(Mask));
+
+// What all reductions over some dimensions have in common. The operand is a node.
+template <class A, class Result, unsigned Mask, bool Keep>
+struct reduction_base : expression_base {
+  using self_evaluating = void;
+  using value_type = Result;
+  static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
+  static constexpr std::size_t leaves = A::leaves, slots = 0, largest = sizeof(Result);
+  static constexpr bool materialises = true, may_fail = false, loops = false;
+
+  reduction_base(A&& operand, const char* name, bool needs_elements)
+      : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
+    if (needs_elements && reduced_count() == 0 && this->numel() != 0) [[unlikely]]
+      throw_no_elements(name);
+  }
+
+  [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
+  void list(operand*& next) const noexcept { operand_.list(next); }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return operand_.resource(); }
+  static void check() noexcept {}
+  template <class Self>
+  [[nodiscard]] owned<Result, rank> ready(this const Self& self, std::pmr::memory_resource* resource) {
+    return owned<Result, rank>(evaluated<Result>(self, false, resource));
+  }
+
+ protected:
+  // The entries of the dimensions that stay.
+  template <class T>
+  static std::array<T, rank> reduce(const std::array<T, A::rank>& entries, T reduced) {
+    std::array<T, rank> kept{};
+    for (std::size_t d = 0, k = 0; d < A::rank; ++d)
+      if ((Mask >> d & 1) == 0)
+        kept[k++] = entries[d];
+      else if constexpr (Keep)
+        kept[k++] = reduced;
+    return kept;
+  }
+  // ... with the dimensions that go: in them, `reduced`.
+  template <class T>
+  static std::array<T, A::rank> widen(const T* kept, T reduced) {
+    std::array<T, A::rank> entries{};
+    for (std::size_t d = 0, k = 0; d < A::rank; ++d) {
+      const bool goes = (Mask >> d & 1) != 0;
+      entries[d] = goes ? reduced : kept[k];
+      k += Keep || !goes ? 1 : 0;
+    }
+    return entries;
+  }
+  [[nodiscard]] std::size_t reduced_count() const noexcept {
+    std::size_t count = 1;
+    for (std::size_t d = 0; d < A::rank; ++d)
+      if ((Mask >> d & 1) != 0) count *= operand_.shape()[d];
+    return count;
+  }
+  // f(element) for the elements that make the one at that index, in row-major order.
+  template <class F>
+  void for_each_element(const std::size_t* index, F f) const {
+    std::array<std::size_t, rank> clipped{};
+    for (std::size_t d = 0; d < rank; ++d) clipped[d] = shape_[d] == 1 ? 0 : index[d];
+    std::array<std::size_t, A::rank> at = widen(clipped.data(), std::size_t{0});
+    for (std::size_t left = reduced_count(); left > 0; --left) {
+      f(operand_.element(at.data()));
+      for (std::size_t d = A::rank; d-- > 0;) {
+        if ((Mask >> d & 1) == 0) continue;
+        if (++at[d] < operand_.shape()[d]) break;
+        at[d] = 0;
+      }
+    }
+  }
+
+  A operand_;
+  std::array<std::size_t, rank> shape_;
+};
+
+// The loops of a reduction over the rows of a node that is ready.
+template <class Node, class R, class T>
+struct reduction_pass {
+  static constexpr std::size_t operands = 1 + Node::leaves;
+  static constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(R) ? Node::largest : sizeof(R));
+
+  const Node& node;
+  T* out;
+  nest<operands, Node::rank + 1> loops;  // one more, for an operand without a dimension that goes
+  reduction_plan plan;
+
+  // The target's shape is the node's with 1 where dimensions go.
+  reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
+      : node(n), out(target.data) {
+    operand list[operands];
+    list[0] = target.as_operand();
+    operand* next = list + 1;
+    node.list(next);
+    const std::array<std::size_t, Node::rank> shape = node.shape();
+    plan = arrange_reduction(loops.ref(), shape.data(), Node::rank, mask, list, in_order);
+  }
+
+  [[nodiscard]] std::size_t inner() const noexcept { return loops.rank - 1; }
+  using place = place_in<operands, Node::rank + 1>;
+
+  [[nodiscard]] const R* elements(const place& at, const std::ptrdiff_t* steps, std::size_t first, std::size_t count,
+                                  std::byte* scratch) const {
+    const row_request request{at.offset + 1, steps + 1, first, count, scratch};
+    return row_elements<R, slot_bytes>(node, request, reinterpret_cast<R*>(scratch + Node::slots * slot_bytes));
+  }
+  void find_steps(std::ptrdiff_t* steps) const noexcept {
+    for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner());
+  }
+
+  // For positions [first, last) of the dimensions that stay: feeds a fresh Part with all elements that go into each.
+  template <class Part, class Finish>
+  void along_rows(std::size_t first, std::size_t last, Finish finish) const {
+    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    std::ptrdiff_t steps[operands];
+    find_steps(steps);
+    const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
+    constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
+    const std::size_t pace = in_place && steps[operands - 1] == 1 ? columns : chunk;
+    place at(loops);
+    at.seek(0, plan.kept, first);
+    for (std::size_t position = first; position < last; ++position, at.next(0, plan.kept)) {
+      Part part;
+      for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
+        for (std::size_t i = 0; i < columns; i += pace) {
+          const std::size_t count = columns - i < pace ? columns - i : pace;
+          part.add(elements(at, steps, i, count, scratch), count);
+        }
+      out[at.offset[0]] = static_cast<T>(finish(part));
+    }
+  }
+
+  // For positions [first, last) of the dimensions that stay, and chunks of the innermost one: whole rows are combined.
+  template <class Op>
+  void across_rows(std::size_t first, std::size_t last, std::size_t reduced_count) const {
+    const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
+    const std::size_t chunks = (columns + chunk - 1) / chunk;
+    std::ptrdiff_t steps[operands];
+    find_steps(steps);
+    place at(loops);
+    at.seek(0, plan.kept, first / chunks);
+    for (std::size_t position = first; position < last; ++position) {
+      const std::size_t i = position % chunks * chunk;
+      const std::size_t count = columns - i < chunk ? columns - i : chunk;
+      R totals[chunk];
+      combine_next<Op>(at, steps, i, count, rows, totals);
+      T* const to = out + at.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
+      for (std::size_t j = 0; j < count; ++j)
+        to[static_cast<std::ptrdiff_t>(j) * steps[0]] = static_cast<T>(Op::finish(totals[j], reduced_count));
+      if (position % chunks == chunks - 1) at.next(0, plan.kept);
+    }
+  }
+
+  // The next `rows` rows, combined in pairs of halves.
+  template <class Op>
+  void combine_next(place& at, const std::ptrdiff_t* steps, std::size_t i, std::size_t count, std::size_t rows,
+                    R* totals) const {
+    constexpr std::size_t few = 32;
+    if (rows > few) {
+      const std::size_t half = rows / 2;
+      combine_next<Op>(at, steps, i, count, half, totals);
+      R others[chunk];
+      combine_next<Op>(at, steps, i, count, rows - half, others);
+      combine_rows<Op>(totals, others, count);
+      return;
+    }
+    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner())) {
+      const R* const next = elements(at, steps, i, count, scratch);
+      if (row == 0)
+        std::memcpy(totals, next, count * sizeof(R));
+      else
+        combine_rows<Op>(totals, next, count);
+    }
+  }
+};
+
+// f(first, last) over [0, count), on several threads when there is enough to do.
+template <class F>
+void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F f) {
+  constexpr std::size_t grain = 16 * 1024;
+  if (!parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
+  in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
+              [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
+}
+
+template <class Op, class A, unsigned Mask, bool Keep>
+struct reduction : reduction_base<A, typename Op::template result<typename A::value_type>, Mask, Keep> {
+  using base = reduction_base<A, typename Op::template result<typename A::value_type>, Mask, Keep>;
+  using base::rank;
+  using typename base::value_type;
+  using R = typename Op::template accumulator<typename A::value_type>;
+
+  reduction(A&& operand, const char* name) : base(std::move(operand), name, Op::needs_elements) {}
+
+  [[nodiscard]] value_type element(const std::size_t* index) const {
+    pairwise<Op, R> parts;
+    base::for_each_element(index, [&](auto element) { parts.add(static_cast<R>(element)); });
+    return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
+  }
+
+  template <class T>
+  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* resource) const {
+    const auto node = detail::ready(base::operand_, resource);
+    if constexpr (A::may_fail) node.check();
+    const std::size_t count = base::reduced_count();
+    const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
+                                   base::widen(target.strides.data(), std::ptrdiff_t{0})};
+    if (count == 0) {
+      const scalar<T> nothing(static_cast<T>(Op::finish(Op::template identity<R>, 0)));
+      return detail::evaluate_into(target, nothing, false, parallel, resource);
+    }
+    const reduction_pass<std::remove_const_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
+    const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
+    if (!pass.plan.inner_kept) {
+      run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
+        pass.template along_rows<pairwise<Op, R>>(
+            first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
+      });
+    } else {
+      const std::size_t chunks = (pass.loops.shape[pass.inner()] + chunk - 1) / chunk;
+      run_parts(parallel, positions * chunks, count * chunk, [&](std::size_t first, std::size_t last) {
+        pass.template across_rows<Op>(first, last, count);
+      });
+    }
+  }
+};
+
+template <class A, unsigned Mask, bool Keep>
+struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
+  using base = reduction_base<A, std::size_t, Mask, Keep>;
+  using base::rank;
+  using E = typename A::value_type;
+
+  argmax_reduction(A&& operand, const char* name) : base(std::move(operand), name, true) {}
+
+  [[nodiscard]] std::size_t element(const std::size_t* index) const {
+    first_maximum<E> maximum;
+    base::for_each_element(index, [&](E element) { maximum.add(&element, 1); });
+    return maximum.place();
+  }
+
+  template <class T>
+  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* resource) const {
+    const auto node = detail::ready(base::operand_, resource);
+    if constexpr (A::may_fail) node.check();
+    const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
+                                   base::widen(target.strides.data(), std::ptrdiff_t{0})};
+    const reduction_pass<std::remove_const_t<decltype(node)>, E, T> pass(node, wide, Mask, true);
+    run_parts(parallel, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
+              [&](std::size_t first, std::size_t last) {
+                pass.template along_rows<first_maximum<E>>(
+                    first, last, [](const first_maximum<E>& maximum) { return maximum.place(); });
+              });
+  }
+};
+
+template <class X>
+inline constexpr std::size_t rank_of = std::remove_cvref_t<X>::rank;
+
+template <class X, int... Axis>
+concept reducible = operand_expression<X> && axes_fit<rank_of<X>, Axis...>;
+
+template <class Op, bool Keep, unsigned Mask, class X>
+[[nodiscard]] auto reduce_some_axes(X&& x, const char* name) {
+  auto node = detail::as_node(std::forward<X>(x));
+  return reduction<Op, decltype(node), Mask, Keep>(std::move(node), name);
+}
+
+template <bool Keep, unsigned Mask, class X>
+[[nodiscard]] auto argmax_some_axes(X&& x) {
+  auto node = detail::as_node(std::forward<X>(x));
+  return argmax_reduction<decltype(node), Mask, Keep>(std::move(node), "argmax");
+}
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// The sum of all elements.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto sum(X&& x) {
+  return detail::reduce_expression<detail::sum_of>(std::forward<X>(x), "sum");
+}
+/// ... over some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto sum(X&& x, axes_t<Axis...>) {
+  return detail::reduce_some_axes<detail::sum_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "sum");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto sum(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::reduce_some_axes<detail::sum_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "sum");
+}
+
+/// The mean of all elements.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto mean(X&& x) {
+  return detail::reduce_expression<detail::mean_of>(std::forward<X>(x), "mean");
+}
+/// ... over some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto mean(X&& x, axes_t<Axis...>) {
+  return detail::reduce_some_axes<detail::mean_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "mean");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto mean(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::reduce_some_axes<detail::mean_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "mean");
+}
+
+/// The largest element of all elements; std::invalid_argument when there is none.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto max(X&& x) {
+  return detail::reduce_expression<detail::choice_of<detail::larger>>(std::forward<X>(x), "max");
+}
+/// ... over some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto max(X&& x, axes_t<Axis...>) {
+  return detail::reduce_some_axes<detail::choice_of<detail::larger>, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "max");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto max(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "max");
+}
+
+/// The smallest element of all elements; std::invalid_argument when there is none.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto min(X&& x) {
+  return detail::reduce_expression<detail::choice_of<detail::smaller>>(std::forward<X>(x), "min");
+}
+/// ... over some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto min(X&& x, axes_t<Axis...>) {
+  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "min");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto min(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "min");
+}
+
+/// The place of the first maximum in row-major order; of the first that is not a number, if there is one. Throws
+/// std::invalid_argument when there are no elements.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] std::size_t argmax(X&& x) {
+  const auto reduced = detail::argmax_some_axes<false, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
+  std::size_t place = 0;
+  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, false, detail::resource_for(nullptr, reduced));
+  return place;
+}
+/// ... among the elements of some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto argmax(X&& x, axes_t<Axis...>) {
+  return detail::argmax_some_axes<false, detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x));
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto argmax(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::argmax_some_axes<true, detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x));
+}
+
+/// Whether any element is true, or not zero. Over some dimensions: an expression.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] bool any(X&& x) {
+  return detail::find_truth<true>(std::forward<X>(x));
+}
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto any(X&& x, axes_t<Axis...>) {
+  return detail::reduce_some_axes<detail::any_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "any");
+}
+
+}  // namespace buffers

@@ -1,0 +1,426 @@
+// tensor owns an array of several dimensions in memory from any resource, and calculates with it.
+//
+//     buffers::slab_resource scratch;
+//     buffers::tensor a{{1.0f, 2.0f}, {3.0f, 4.0f}};              // 2 x 2, from the default resource
+//     buffers::tensor b(a * 2.0f + 1.0f, &scratch);              // evaluated once, into memory of the slab
+//     b[0, all] = b[1, all];                                     // slices are views of it
+//     b = a * b;                                                 // into the memory that it has
+//
+//   operation                     cost            what it does
+//   tensor(shape, &resource)      O(numel)        zeros; see zeros, ones, full, empty, arange for more
+//   tensor(expression, &r)        as the loops    evaluates
+//   t = expression                as the loops    evaluates, in place when the number of elements is the same
+//   t[i, j], t.at(i, j)           O(rank)         an element, unchecked and checked
+//   t[range{1, 3}, all]           O(rank)         a tensor_view of a part
+//   t += x, -= *= /=              as the loops
+//   copy(), to_nested()           O(numel)
+//   shape() numel() data()        O(1)
+//
+// It follows the rules of a container of std::pmr: the allocator is given at construction and never changes; a copy uses
+// the default resource unless told otherwise; moving takes the memory along when the resources are equal, and copies the
+// elements when they are not. A tensor that was moved from has no elements, and its extents are 0; with no dimensions,
+// the element lies in the tensor itself, no memory is allocated, and the element is still there after a move.
+// Assignments are all or nothing: when memory runs out, shapes do not fit, or an integer is divided by zero, the tensor is
+// as it was.
+//
+// Threads: any may read; one that writes needs the tensor, or the elements that it writes, to itself.
+module;
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <initializer_list>
+#include <mdspan>
+#include <memory_resource>
+#include <type_traits>
+#include <utility>
+export module buffers.tensor:tensor_class;
+import buffers.core;
+import :dtype;
+import :layout;
+import :index;
+import :loops;
+import :block;
+import :expression;
+import :operations;
+import :slice;
+import :tensor_view;
+
+namespace buffers::detail {
+
+[[noreturn]] void throw_ragged();
+
+template <class T, std::size_t Rank>
+struct braces {
+  using type = std::initializer_list<typename braces<T, Rank - 1>::type>;
+};
+template <class T>
+struct braces<T, 0> {
+  using type = T;
+};
+template <class T, std::size_t Rank>
+using braces_t = typename braces<T, Rank>::type;
+
+// The extents of nested braces; of lists without elements, what follows is 0.
+template <std::size_t D, class T, std::size_t Rank>
+void measure(const braces_t<T, Rank - D>& values, std::array<std::size_t, Rank>& shape) {
+  if constexpr (D < Rank) {
+    shape[D] = values.size();
+    if constexpr (D + 1 < Rank)
+      if (values.size() > 0) detail::measure<D + 1, T, Rank>(*values.begin(), shape);
+  }
+}
+template <std::size_t D, class T, std::size_t Rank>
+void copy_braces(const braces_t<T, Rank - D>& values, const std::array<std::size_t, Rank>& shape, T*& to) {
+  if constexpr (D == Rank) {
+    *to++ = values;
+  } else {
+    if (values.size() != shape[D]) throw_ragged();
+    for (const auto& value : values) detail::copy_braces<D + 1, T, Rank>(value, shape, to);
+  }
+}
+
+// Elements that the one who asks for them writes himself.
+struct uninitialised {};
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+template <element T, std::size_t Rank>
+class tensor {
+ public:
+  using value_type = T;
+  using element_type = T;
+  using allocator_type = std::pmr::polymorphic_allocator<T>;
+  using expression_tag = void;
+  using shape_type = std::array<std::size_t, Rank>;
+  using strides_type = std::array<std::ptrdiff_t, Rank>;
+  /// The number of dimensions.
+  static constexpr std::size_t rank = Rank;
+
+  /// No elements; with no dimensions, one that is zero.
+  inline tensor() noexcept : tensor(allocator_type()) {}
+  inline explicit tensor(const allocator_type& allocator) noexcept : block_(allocator.resource()) {}
+  /// Zeros.
+  inline explicit tensor(const shape_type& shape, const allocator_type& allocator = {})
+      : tensor(detail::uninitialised{}, shape, allocator) {
+    if (numel() != 0) std::memset(data(), 0, numel() * sizeof(T));
+  }
+  /// Nested braces, as many as there are dimensions. std::invalid_argument when lists side by side have different lengths.
+  inline tensor(detail::braces_t<T, Rank> values, const allocator_type& allocator = {})
+      : tensor(detail::uninitialised{}, shape_of(values), allocator) {
+    T* to = data();
+    detail::copy_braces<0, T, Rank>(values, shape(), to);
+  }
+  /// The elements of an expression, a view, or a tensor of other elements.
+  template <class E>
+    requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
+             !std::same_as<std::remove_cvref_t<E>, tensor>)
+  inline tensor(E&& expression, const allocator_type& allocator = {})
+      : block_(evaluate(std::forward<E>(expression).node(), false, allocator.resource())) {}
+
+  inline tensor(const tensor& other) : tensor(other, allocator_type()) {}
+  inline tensor(const tensor& other, const allocator_type& allocator)
+      : tensor(detail::uninitialised{}, other.shape(), allocator) {
+    copy_elements(other);
+  }
+  inline tensor(tensor&& other) noexcept = default;
+  inline tensor(tensor&& other, const allocator_type& allocator) : block_(allocator.resource()) {
+    if (other.get_allocator() == allocator)
+      block_.swap_elements(other.block_);
+    else
+      tensor(other, allocator).swap(*this);
+  }
+  ~tensor() = default;
+
+  inline tensor& operator=(const tensor& other) {
+    if (this == &other) return *this;
+    if (numel() == other.numel()) {
+      block_.reshape(other.shape());
+      copy_elements(other);
+    } else {
+      tensor(other, get_allocator()).swap(*this);
+    }
+    return *this;
+  }
+  inline tensor& operator=(tensor&& other) {
+    if (this != &other) tensor(std::move(other), get_allocator()).swap(*this);
+    return *this;
+  }
+  /// Evaluates an expression. The tensor takes its shape; it keeps its memory when the number of elements stays the same
+  /// and the expression does not need elements after they are overwritten.
+  template <class E>
+    requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
+             !std::same_as<std::remove_cvref_t<E>, tensor>)
+  inline tensor& operator=(E&& expression) {
+    write(std::forward<E>(expression).node(), false);
+    return *this;
+  }
+  /// Writes one value to all elements.
+  template <element U>
+  inline tensor& operator=(U value) {
+    view() = value;
+    return *this;
+  }
+  template <class X>
+    requires detail::operands<const tensor&, X>
+  inline tensor& operator+=(X&& x) {
+    view() += std::forward<X>(x);
+    return *this;
+  }
+  template <class X>
+    requires detail::operands<const tensor&, X>
+  inline tensor& operator-=(X&& x) {
+    view() -= std::forward<X>(x);
+    return *this;
+  }
+  template <class X>
+    requires detail::operands<const tensor&, X>
+  inline tensor& operator*=(X&& x) {
+    view() *= std::forward<X>(x);
+    return *this;
+  }
+  template <class X>
+    requires detail::operands<const tensor&, X>
+  inline tensor& operator/=(X&& x) {
+    view() /= std::forward<X>(x);
+    return *this;
+  }
+
+  /// Exchanges the elements, in O(1) when the resources are equal; else each gets a copy from its own resource.
+  inline void swap(tensor& other) {
+    if (get_allocator() == other.get_allocator()) return block_.swap_elements(other.block_);
+    tensor mine(other, get_allocator()), others(*this, other.get_allocator());
+    block_.swap_elements(mine.block_);
+    other.block_.swap_elements(others.block_);
+  }
+  friend void swap(tensor& a, tensor& b) { a.swap(b); }
+
+  [[nodiscard]] inline allocator_type get_allocator() const noexcept { return block_.resource(); }
+  /// The elements, row by row; null when there are none.
+  [[nodiscard]] inline T* data() noexcept { return block_.data(); }
+  [[nodiscard]] inline const T* data() const noexcept { return block_.data(); }
+  [[nodiscard]] inline const shape_type& shape() const noexcept { return block_.shape(); }
+  /// The distance of neighbours in each dimension, in elements.
+  [[nodiscard]] inline strides_type strides() const noexcept { return row_major(shape()); }
+  /// The distance in elements of data() from the beginning of the memory: none. See tensor_view.
+  [[nodiscard]] static constexpr std::ptrdiff_t offset() noexcept { return 0; }
+  /// The number of elements.
+  [[nodiscard]] inline std::size_t numel() const noexcept { return block_.size(); }
+  [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
+  [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
+  [[nodiscard]] static constexpr bool is_contiguous() noexcept { return true; }
+
+  /// An element. Negative indices count from the end. In the hardened build, an index beside the tensor ends the program.
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard, gnu::always_inline]] inline T& operator[](I... index) & noexcept {
+    return data()[detail::offset_of(shape(), strides(), index...)];
+  }
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard, gnu::always_inline]] inline const T& operator[](I... index) const& noexcept {
+    return data()[detail::offset_of(shape(), strides(), index...)];
+  }
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard]] inline T operator[](I... index) const&& noexcept {
+    return data()[detail::offset_of(shape(), strides(), index...)];
+  }
+  /// A view of a part: an integer takes its dimension away, `all` and ranges keep theirs, and dimensions that are not
+  /// mentioned are whole. std::out_of_range for an integer beside the tensor, std::invalid_argument for a step of 0.
+  template <class... I>
+    requires detail::slices<Rank, I...>
+  [[nodiscard]] inline auto operator[](I... index) & {
+    return view()[index...];
+  }
+  template <class... I>
+    requires detail::slices<Rank, I...>
+  [[nodiscard]] inline auto operator[](I... index) const& {
+    return view()[index...];
+  }
+  template <class... I>
+    requires detail::slices<Rank, I...>
+  auto operator[](I... index) const&& = delete;  // a view of what is gone at the semicolon
+
+  /// An element; std::out_of_range for an index beside the tensor.
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard]] inline T& at(I... index) & {
+    return view().at(index...);
+  }
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard]] inline const T& at(I... index) const& {
+    return view().at(index...);
+  }
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard]] inline T at(I... index) const&& {
+    return view().at(index...);
+  }
+  /// The element of a tensor of no dimensions.
+  inline operator T() const noexcept
+    requires(Rank == 0)
+  {
+    return *data();
+  }
+
+  /// The elements in row-major order.
+  [[nodiscard]] inline T* begin() noexcept { return data(); }
+  [[nodiscard]] inline T* end() noexcept { return data() + numel(); }
+  [[nodiscard]] inline const T* begin() const noexcept { return data(); }
+  [[nodiscard]] inline const T* end() const noexcept { return data() + numel(); }
+
+  /// All of it, as a view.
+  [[nodiscard]] inline tensor_view<T, Rank> view() & noexcept {
+    return detail::view_access::make(data(), shape(), strides(), 0, block_.resource());
+  }
+  [[nodiscard]] inline tensor_view<const T, Rank> view() const& noexcept {
+    return detail::view_access::make(data(), shape(), strides(), 0, block_.resource());
+  }
+  void view() const&& = delete;
+  inline operator tensor_view<T, Rank>() & noexcept { return view(); }
+  inline operator tensor_view<const T, Rank>() const& noexcept { return view(); }
+  operator tensor_view<const T, Rank>() const&& = delete;
+
+  /// All of it, as a std::mdspan.
+  [[nodiscard]] inline std::mdspan<T, std::dextents<std::size_t, Rank>> mdspan() & noexcept {
+    return {data(), std::dextents<std::size_t, Rank>(shape())};
+  }
+  [[nodiscard]] inline std::mdspan<const T, std::dextents<std::size_t, Rank>> mdspan() const& noexcept {
+    return {data(), std::dextents<std::size_t, Rank>(shape())};
+  }
+  void mdspan() const&& = delete;
+  inline operator std::mdspan<T, std::dextents<std::size_t, Rank>>() & noexcept { return mdspan(); }
+  inline operator std::mdspan<const T, std::dextents<std::size_t, Rank>>() const& noexcept { return mdspan(); }
+
+  /// The elements in a tensor of their own, from the default resource unless another is named.
+  [[nodiscard]] inline tensor copy(const allocator_type& allocator = {}) const { return tensor(*this, allocator); }
+  /// The elements in std::vectors of std::vectors; of a tensor of no dimensions, the element.
+  [[nodiscard]] auto to_nested() const { return leaf().to_nested(); }
+
+  /// As an operand: seen when it is an lvalue, moved when it is an rvalue.
+  [[nodiscard]] inline detail::leaf<T, Rank> node() const& noexcept { return leaf(); }
+  [[nodiscard]] inline detail::owned<T, Rank> node() && noexcept { return detail::owned<T, Rank>(std::move(block_)); }
+  void node() const&& = delete;
+
+  /// For the library: elements that are not initialised, and memory that is taken over.
+  inline tensor(detail::uninitialised, const shape_type& shape, const allocator_type& allocator)
+      : block_(shape, allocator.resource()) {}
+  inline explicit tensor(detail::block<T, Rank>&& elements) noexcept : block_(std::move(elements)) {}
+  [[nodiscard]] inline detail::block<T, Rank> release_block() && noexcept { return std::move(block_); }
+
+  template <class Node>
+  inline void write(const Node& node, bool parallel) {
+    const shape_type shape = node.shape();
+    const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
+    const bool fits = buffers::numel(shape) == numel();
+    if constexpr (detail::self_evaluating<Node>) {
+      if (fits && detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
+        node.evaluate_into(here, parallel, block_.resource());
+        return block_.reshape(shape);
+      }
+      auto fresh = detail::evaluated<T>(node, parallel, block_.resource());
+      block_.swap_elements(fresh);
+    } else {
+      const auto now = detail::ready(node, block_.resource());
+      if constexpr (Node::may_fail) now.check();
+      const detail::overlap common = fits ? detail::overlap_with(here.as_operand(), now) : detail::overlap::shifted;
+      if (common != detail::overlap::shifted) {
+        detail::evaluate_into(here, now, common == detail::overlap::same, parallel, block_.resource());
+        return block_.reshape(shape);
+      }
+      auto fresh = detail::evaluated<T>(now, parallel, block_.resource());
+      block_.swap_elements(fresh);
+    }
+  }
+
+ private:
+  static shape_type shape_of(const detail::braces_t<T, Rank>& values) {
+    shape_type shape{};
+    detail::measure<0, T, Rank>(values, shape);
+    return shape;
+  }
+  template <class Node>
+  static detail::block<T, Rank> evaluate(const Node& node, bool parallel, std::pmr::memory_resource* resource) {
+    if constexpr (detail::self_evaluating<Node>)
+      return detail::evaluated<T>(node, parallel, resource);
+    else
+      return detail::evaluated<T>(detail::ready(node, resource), parallel, resource);
+  }
+  void copy_elements(const tensor& other) noexcept {
+    if (other.numel() != 0) std::memcpy(data(), other.data(), other.numel() * sizeof(T));
+  }
+  [[nodiscard]] inline detail::leaf<T, Rank> leaf() const noexcept {
+    return {data(), shape(), strides(), block_.resource()};
+  }
+
+  detail::block<T, Rank> block_;
+};
+
+template <element T>
+tensor(std::initializer_list<T>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 1>;
+template <element T>
+tensor(std::initializer_list<std::initializer_list<T>>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 2>;
+template <element T>
+tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>>,
+       const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 3>;
+template <element T>
+tensor(std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>>,
+       const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 4>;
+template <element T>
+tensor(T, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 0>;
+template <class E>
+  requires detail::operand_expression<E>
+tensor(E&&, const std::pmr::polymorphic_allocator<>& = {})
+    -> tensor<typename std::remove_cvref_t<E>::value_type, std::remove_cvref_t<E>::rank>;
+
+template <element T, std::size_t Rank>
+tensor_view(tensor<T, Rank>&) -> tensor_view<T, Rank>;
+template <element T, std::size_t Rank>
+tensor_view(const tensor<T, Rank>&) -> tensor_view<const T, Rank>;
+
+/// Evaluates an expression once, into a tensor from that resource (or the default one).
+template <class E>
+  requires detail::operand_expression<E>
+[[nodiscard]] auto evaluate(E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+  return tensor<typename std::remove_cvref_t<E>::value_type, std::remove_cvref_t<E>::rank>(std::forward<E>(expression),
+                                                                                          allocator);
+}
+
+/// Says that an evaluation may use all threads of oneTBB. Small ones do not.
+inline constexpr struct parallel_t {
+} parallel{};
+
+/// ... on several threads when there is enough to do.
+template <class E>
+  requires detail::operand_expression<E>
+[[nodiscard]] auto evaluate(parallel_t, E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+  tensor<typename std::remove_cvref_t<E>::value_type, std::remove_cvref_t<E>::rank> result(allocator);
+  result.write(std::forward<E>(expression).node(), true);
+  return result;
+}
+
+/// target = expression, with a policy.
+template <element T, std::size_t Rank, class E>
+  requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank)
+void assign(parallel_t, tensor<T, Rank>& target, E&& expression) {
+  target.write(std::forward<E>(expression).node(), true);
+}
+template <class T, std::size_t Rank, class E>
+  requires(!std::is_const_v<T> && detail::operand_expression<E> && std::remove_cvref_t<E>::rank <= Rank)
+void assign(parallel_t, const tensor_view<T, Rank>& target, E&& expression) {
+  detail::assign(detail::strided<T, Rank>{target.data(), target.shape(), target.strides()},
+                 std::forward<E>(expression).node(), true, target.resource());
+}
+
+/// The elements in a tensor of their own, from the default resource unless another is named.
+template <class T, std::size_t Rank>
+[[nodiscard]] tensor<std::remove_const_t<T>, Rank> copy(const tensor_view<T, Rank>& view,
+                                                        const std::pmr::polymorphic_allocator<>& allocator = {}) {
+  return tensor<std::remove_const_t<T>, Rank>(view, allocator);
+}
+
+}  // namespace buffers

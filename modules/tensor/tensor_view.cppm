@@ -1,0 +1,424 @@
+// tensor_view sees elements that somebody else owns as an array of several dimensions: all of a tensor, a slice of one,
+// or any memory. Strides may be negative (reversed) and zero (repeated).
+//
+//     memory   0  1  2  3  4  5  6  7  8  9 10 11
+//              └──────────┘└──────────┘└─────────┘   t: shape (3, 4), strides (4, 1)
+//                    2           6          10       t[all, 2]: shape (3,), strides (4,), offset 2
+//
+//     buffers::tensor t{{1, 2, 3}, {4, 5, 6}};
+//     t[0, all] = t[1, all] * 10;                    // writes through: {{40, 50, 60}, {4, 5, 6}}
+//     buffers::tensor_view v(mdspan);                // also of a std::span, and back: v.mdspan()
+//
+//   operation               cost            what it does
+//   v[i, j]                 O(rank)         an element; not checked; negative indices count from the end
+//   v.at(i, j)              O(rank)         ... checked
+//   v[range{1, 3}, all]     O(rank)         a view of a part
+//   v = expression          as the loops    writes the elements, broadcasting; correct when both overlap
+//   v += x, -= *= /=        as the loops
+//   begin(), end()          O(1)            the elements in row-major order
+//   copy(), to_nested()     O(numel)
+//
+// A view is like a reference: copying one makes another view of the same elements, assigning to one assigns elements. It
+// is valid as long as what it sees; of a tensor that is a temporary there is none. What an assignment needs for itself
+// (when both sides overlap, or for reductions) comes from the resource of the tensor that is seen, or else of an operand,
+// or else from the default resource.
+//
+// Threads: any may read; those that write need elements of their own.
+module;
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <iterator>
+#include <mdspan>
+#include <memory_resource>
+#include <span>
+#include <type_traits>
+#include <utility>
+export module buffers.tensor:tensor_view;
+import buffers.core;
+import :dtype;
+import :layout;
+import :index;
+import :loops;
+import :block;
+import :expression;
+import :operations;
+import :reduction;
+import :slice;
+
+namespace buffers::detail {
+
+[[noreturn]] void throw_mdspan(const char* why);
+
+struct view_access;
+
+template <class... I>
+constexpr std::size_t sliced_rank(std::size_t rank) {
+  return rank - (static_cast<std::size_t>(std::integral<I>) + ... + 0);
+}
+
+template <std::size_t Rank, class... I>
+concept slices = (index_type<I> && ...) && sizeof...(I) <= Rank &&
+                 (sizeof...(I) < Rank || (slicing_index<I> || ...));
+template <std::size_t Rank, class... I>
+concept indices = (std::integral<I> && ...) && sizeof...(I) == Rank;
+
+// What is written to the elements of a view by an assignment that is not the copy assignment.
+template <class View, class E>
+concept assignable =
+    !std::is_const_v<typename View::element_type> && operand_expression<E> &&
+    !std::same_as<std::remove_cvref_t<E>, View> && std::remove_cvref_t<E>::rank <= View::rank;
+
+// The distance of an element from the first. In the hardened build, an index beside the array ends the program.
+template <std::size_t Rank, std::integral... I>
+[[nodiscard, gnu::always_inline]] inline std::ptrdiff_t offset_of(const std::array<std::size_t, Rank>& shape,
+                                                                  const std::array<std::ptrdiff_t, Rank>& strides,
+                                                                  I... index) noexcept {
+  std::size_t d = 0;
+  std::ptrdiff_t offset = 0;
+  const auto add_dimension = [&](auto i) {
+    const std::ptrdiff_t at = place(i, shape[d]);
+    if constexpr (hardened)
+      if (at < 0 || static_cast<std::size_t>(at) >= shape[d]) violate("an index is beside the tensor");
+    offset += at * strides[d++];
+  };
+  (add_dimension(index), ...);
+  return offset;
+}
+
+template <class T, std::size_t Rank, class Node>
+void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std::pmr::memory_resource* resource);
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+template <class T, std::size_t Rank>
+  requires element<std::remove_const_t<T>>
+class tensor_view {
+ public:
+  using element_type = T;
+  using value_type = std::remove_const_t<T>;
+  using expression_tag = void;
+  using shape_type = std::array<std::size_t, Rank>;
+  using strides_type = std::array<std::ptrdiff_t, Rank>;
+  /// The number of dimensions.
+  static constexpr std::size_t rank = Rank;
+
+  /// `shape` elements from `data` on, `strides` apart. Nothing is checked.
+  inline tensor_view(T* data, const shape_type& shape, const strides_type& strides) noexcept
+      : data_(data), shape_(shape), strides_(strides) {}
+  /// ... that lie row by row without gaps.
+  inline tensor_view(T* data, const shape_type& shape) noexcept : tensor_view(data, shape, row_major(shape)) {}
+  /// A view of mutable elements is one of constant elements too.
+  template <class U>
+    requires(std::is_const_v<T> && std::same_as<const U, T>)
+  inline tensor_view(const tensor_view<U, Rank>& other) noexcept
+      : data_(other.data_), shape_(other.shape_), strides_(other.strides_), offset_(other.offset_), memory_(other.memory_) {}
+  /// The elements of a std::mdspan of any layout with strides.
+  template <class U, class Extents, class Layout>
+    requires(Extents::rank() == Rank && std::convertible_to<U (*)[], T (*)[]> &&
+             requires(const typename Layout::template mapping<Extents>& m) { m.stride(Rank); })
+  inline tensor_view(const std::mdspan<U, Extents, Layout>& view) : data_(view.data_handle()), shape_{}, strides_{} {
+    for (std::size_t d = 0; d < Rank; ++d) {
+      shape_[d] = static_cast<std::size_t>(view.extent(d));
+      if constexpr (Rank > 0) strides_[d] = static_cast<std::ptrdiff_t>(view.stride(d));
+    }
+  }
+  /// The elements of a std::span.
+  template <class U, std::size_t N>
+    requires(Rank == 1 && std::convertible_to<U (*)[], T (*)[]>)
+  inline tensor_view(std::span<U, N> elements) noexcept : data_(elements.data()), shape_{elements.size()}, strides_{1} {}
+
+  tensor_view(const tensor_view&) = default;
+
+  /// Writes the elements of another tensor, view or expression, repeated to this shape where they broadcast.
+  /// std::invalid_argument, naming both shapes, where they do not; then, and when memory or an integer division fails,
+  /// nothing has been written.
+  template <class E>
+    requires detail::assignable<tensor_view, E>
+  inline const tensor_view& operator=(E&& expression) const {
+    write(std::forward<E>(expression).node(), false);
+    return *this;
+  }
+  template <class E>
+    requires detail::assignable<tensor_view, E>
+  inline tensor_view& operator=(E&& expression) {
+    write(std::forward<E>(expression).node(), false);
+    return *this;
+  }
+  inline const tensor_view& operator=(const tensor_view& other) const
+    requires(!std::is_const_v<T>)
+  {
+    write(other.node(), false);
+    return *this;
+  }
+  inline tensor_view& operator=(const tensor_view& other)
+    requires(!std::is_const_v<T>)
+  {
+    write(other.node(), false);
+    return *this;
+  }
+  /// Writes one value to all elements.
+  template <element U>
+    requires(!std::is_const_v<T>)
+  inline const tensor_view& operator=(U value) const {
+    write(detail::scalar<U>(value), false);
+    return *this;
+  }
+  template <class X>
+    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+  inline const tensor_view& operator+=(X&& x) const {
+    write(*this + std::forward<X>(x), false);
+    return *this;
+  }
+  template <class X>
+    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+  inline const tensor_view& operator-=(X&& x) const {
+    write(*this - std::forward<X>(x), false);
+    return *this;
+  }
+  template <class X>
+    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+  inline const tensor_view& operator*=(X&& x) const {
+    write(*this * std::forward<X>(x), false);
+    return *this;
+  }
+  template <class X>
+    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+  inline const tensor_view& operator/=(X&& x) const {
+    write(*this / std::forward<X>(x), false);
+    return *this;
+  }
+
+  /// The element at (0, 0, ...).
+  [[nodiscard]] inline T* data() const noexcept { return data_; }
+  [[nodiscard]] inline const shape_type& shape() const noexcept { return shape_; }
+  /// The distance of neighbours in each dimension, in elements.
+  [[nodiscard]] inline const strides_type& strides() const noexcept { return strides_; }
+  /// The distance in elements of data() from the beginning of the tensor that is seen.
+  [[nodiscard]] inline std::ptrdiff_t offset() const noexcept { return offset_; }
+  /// The number of elements.
+  [[nodiscard]] inline std::size_t numel() const noexcept {
+    std::size_t count = 1;
+    for (const std::size_t extent : shape_) count *= extent;
+    return count;
+  }
+  [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
+  [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
+  /// Whether the elements lie row by row without gaps. Dimensions of size 1 have no say.
+  [[nodiscard]] inline bool is_contiguous() const noexcept { return detail::is_row_major(shape_, strides_); }
+
+  /// An element. Negative indices count from the end. In the hardened build, an index beside the array ends the program.
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard, gnu::always_inline]] inline T& operator[](I... index) const noexcept {
+    return data_[detail::offset_of(shape_, strides_, index...)];
+  }
+  /// A part: an integer takes its dimension away, `all` and ranges keep theirs, and dimensions that are not mentioned are
+  /// whole. std::out_of_range for an integer beside the array, std::invalid_argument for a step of 0.
+  template <class... I>
+    requires detail::slices<Rank, I...>
+  [[nodiscard]] inline auto operator[](I... index) const {
+    constexpr std::size_t sliced = detail::sliced_rank<I...>(Rank);
+    std::array<std::size_t, sliced> shape;
+    std::array<std::ptrdiff_t, sliced> strides;
+    std::ptrdiff_t moved = 0;
+    std::size_t d = 0, kept = 0;
+    const auto take = [&]<class One>(One one) {
+      const detail::picked part = detail::pick(one, shape_[d]);
+      moved += part.first * strides_[d];
+      if constexpr (!std::integral<One>) {
+        shape[kept] = part.count;
+        strides[kept++] = part.step * strides_[d];
+      }
+      ++d;
+    };
+    (take(index), ...);
+    for (; d < Rank; ++d, ++kept) {
+      shape[kept] = shape_[d];
+      strides[kept] = strides_[d];
+    }
+    return tensor_view<T, sliced>(data_ + moved, shape, strides, offset_ + moved, memory_);
+  }
+  /// An element; std::out_of_range for an index beside the array.
+  template <std::integral... I>
+    requires detail::indices<Rank, I...>
+  [[nodiscard]] inline T& at(I... index) const {
+    std::size_t d = 0;
+    std::ptrdiff_t offset = 0;
+    ((offset += static_cast<std::ptrdiff_t>(detail::checked_place(index, shape_[d])) * strides_[d], ++d), ...);
+    return data_[offset];
+  }
+  /// The element of a view of no dimensions.
+  inline operator value_type() const noexcept
+    requires(Rank == 0)
+  {
+    return *data_;
+  }
+
+  /// The elements as a std::mdspan of std::layout_stride; with std::layout_right, of elements that lie row by row.
+  /// Throws std::invalid_argument when the layout cannot say where they are: layout_stride knows no negative strides, and
+  /// no repeated elements.
+  template <class Layout = std::layout_stride>
+  [[nodiscard]] std::mdspan<T, std::dextents<std::size_t, Rank>, Layout> mdspan() const {
+    const std::dextents<std::size_t, Rank> extents(shape_);
+    if constexpr (std::is_same_v<Layout, std::layout_right>) {
+      if (!is_contiguous()) detail::throw_mdspan("the elements do not lie row by row");
+      return {data_, extents};
+    } else {
+      static_assert(std::is_same_v<Layout, std::layout_stride>);
+      strides_type strides = strides_;
+      const bool nothing = empty();
+      for (std::size_t d = 0; d < Rank; ++d) {
+        if (shape_[d] == 1) strides[d] = 1;  // which matters to nobody, but has to be positive
+        if (nothing) strides[d] = row_major_of_some(d);
+        if (strides[d] <= 0) detail::throw_mdspan("std::layout_stride has no strides that are zero or negative");
+      }
+      return {data_, std::layout_stride::mapping<std::dextents<std::size_t, Rank>>(extents, strides)};
+    }
+  }
+  inline operator std::mdspan<T, std::dextents<std::size_t, Rank>, std::layout_stride>() const { return mdspan(); }
+
+  /// The elements in row-major order.
+  class iterator;
+  [[nodiscard]] inline iterator begin() const noexcept { return iterator(*this, 0); }
+  [[nodiscard]] inline iterator end() const noexcept { return iterator(*this, numel()); }
+
+  /// The elements in std::vectors of std::vectors; of a view of no dimensions, the element.
+  [[nodiscard]] auto to_nested() const { return node().to_nested(); }
+
+  /// As an operand.
+  [[nodiscard]] inline detail::leaf<value_type, Rank> node() const noexcept { return {data_, shape_, strides_, memory_}; }
+  /// The resource of the tensor that is seen; null when none is known.
+  [[nodiscard]] inline std::pmr::memory_resource* resource() const noexcept { return memory_; }
+
+ private:
+  template <class U, std::size_t Other>
+    requires element<std::remove_const_t<U>>
+  friend class tensor_view;
+  friend struct detail::view_access;
+
+  inline tensor_view(T* data, const shape_type& shape, const strides_type& strides, std::ptrdiff_t offset,
+                     std::pmr::memory_resource* memory) noexcept
+      : data_(data), shape_(shape), strides_(strides), offset_(offset), memory_(memory) {}
+
+  template <class Node>
+  inline void write(const Node& node, bool parallel) const {
+    detail::assign(detail::strided<T, Rank>{data_, shape_, strides_}, node, parallel, memory_);
+  }
+  // A stride that std::layout_stride takes for an array without elements.
+  [[nodiscard]] std::ptrdiff_t row_major_of_some(std::size_t d) const noexcept {
+    std::ptrdiff_t stride = 1;
+    while (++d < Rank) stride *= shape_[d] == 0 ? 1 : static_cast<std::ptrdiff_t>(shape_[d]);
+    return stride;
+  }
+
+  T* data_;
+  [[no_unique_address]] shape_type shape_;
+  [[no_unique_address]] strides_type strides_;
+  std::ptrdiff_t offset_ = 0;
+  std::pmr::memory_resource* memory_ = nullptr;
+};
+
+template <class T, std::size_t Rank>
+  requires element<std::remove_const_t<T>>
+class tensor_view<T, Rank>::iterator {
+ public:
+  using iterator_concept = std::forward_iterator_tag;
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = std::remove_const_t<T>;
+  using difference_type = std::ptrdiff_t;
+  using pointer = T*;
+  using reference = T&;
+
+  iterator() = default;
+  [[nodiscard]] inline T& operator*() const noexcept { return *at_; }
+  [[nodiscard]] inline T* operator->() const noexcept { return at_; }
+  inline iterator& operator++() noexcept {
+    ++position_;
+    for (std::size_t d = Rank; d-- > 0;) {
+      at_ += strides_[d];
+      if (++index_[d] < shape_[d]) break;
+      at_ -= static_cast<std::ptrdiff_t>(shape_[d]) * strides_[d];
+      index_[d] = 0;
+    }
+    return *this;
+  }
+  inline iterator operator++(int) noexcept {
+    iterator before = *this;
+    ++*this;
+    return before;
+  }
+  [[nodiscard]] friend bool operator==(const iterator& a, const iterator& b) noexcept {
+    return a.position_ == b.position_;
+  }
+
+ private:
+  friend class tensor_view;
+  inline iterator(const tensor_view& view, std::size_t position) noexcept
+      : at_(view.data_), position_(position), shape_(view.shape_), strides_(view.strides_) {}
+
+  T* at_ = nullptr;
+  std::size_t position_ = 0;
+  [[no_unique_address]] std::array<std::size_t, Rank> index_{};
+  [[no_unique_address]] std::array<std::size_t, Rank> shape_{};
+  [[no_unique_address]] std::array<std::ptrdiff_t, Rank> strides_{};
+};
+
+template <class T, class Extents, class Layout>
+tensor_view(const std::mdspan<T, Extents, Layout>&) -> tensor_view<T, Extents::rank()>;
+template <class T, std::size_t N>
+tensor_view(std::span<T, N>) -> tensor_view<T, 1>;
+
+}  // namespace buffers
+
+namespace buffers::detail {
+
+// Views with what only the library says: the tensor that they are of.
+struct view_access {
+  template <class T, std::size_t Rank>
+  [[nodiscard]] static tensor_view<T, Rank> make(T* data, const std::array<std::size_t, Rank>& shape,
+                                                 const std::array<std::ptrdiff_t, Rank>& strides, std::ptrdiff_t offset,
+                                                 std::pmr::memory_resource* memory) noexcept {
+    return {data, shape, strides, offset, memory};
+  }
+};
+
+// Writes a node's elements to a target that it broadcasts to, whatever they have in common.
+template <class T, std::size_t Rank, class Node>
+void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std::pmr::memory_resource* memory) {
+  const std::array<std::size_t, Node::rank> shape = node.shape();
+  (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape);
+  if (numel(target.shape) == 0) return;
+  std::pmr::memory_resource* const resource = resource_for(memory, node);
+  if constexpr (self_evaluating<Node>) {
+    bool straight = overlap_with(target.as_operand(), node) == overlap::none;
+    if constexpr (Node::rank == Rank) straight &= shape == target.shape;
+    if constexpr (Node::rank == Rank)
+      if (straight) return node.evaluate_into(target, parallel, resource);
+    const owned<typename Node::value_type, Node::rank> result(evaluated<typename Node::value_type>(node, parallel, resource));
+    evaluate_into(target, result.view(), false, parallel, resource);
+  } else {
+    const auto now = detail::ready(node, resource);
+    if constexpr (Node::may_fail) now.check();
+    const overlap common = overlap_with(target.as_operand(), now);
+    if constexpr (is_leaf<std::remove_const_t<decltype(now)>> && Node::rank == Rank &&
+                  std::is_same_v<typename Node::value_type, T>)
+      if (common != overlap::none && shape == target.shape && is_row_major(shape, target.strides) &&
+          is_row_major(shape, now.strides)) {
+        std::memmove(target.data, now.data, numel(shape) * sizeof(T));
+        return;
+      }
+    if (common == overlap::shifted) {
+      const block<T, Node::rank> result = evaluated<T>(now, parallel, resource);
+      const leaf<T, Node::rank> elements(result.data(), shape, row_major(shape), resource);
+      evaluate_into(target, elements, false, parallel, resource);
+    } else {
+      evaluate_into(target, now, common == overlap::same, parallel, resource);
+    }
+  }
+}
+
+}  // namespace buffers::detail
