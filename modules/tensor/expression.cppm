@@ -328,7 +328,7 @@ struct elementwise : expression_base {
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
   // An operation with a loop of its own over a result that has no loop computes a chunk first.
   static constexpr bool has_own_loop = [] {
-    if constexpr (operands == 1) return has_loop<Op, value_type> && std::is_same_v<value_type, typename A::value_type>;
+    if constexpr (operands == 1) return has_loop<Op, value_type>;
     else return false;
   }();
   static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
@@ -389,7 +389,7 @@ struct elementwise : expression_base {
     requires has_own_loop
   void write_row(const row_request& request, value_type* out) const {
     const auto operand_row = a.template row<Leaf, Slot + 1, SlotBytes>(request);
-    if constexpr (requires { operand_row.elements; }) {
+    if constexpr (std::is_same_v<decltype(operand_row), const pointer_row<value_type>>) {
       Op::loop(operand_row.elements, out, request.count);
     } else {
       write(operand_row, out, request.count);
@@ -598,6 +598,11 @@ void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overla
     node.evaluate_into(target, parallel, resource);
   } else {
     const elementwise_pass<T, Node, Rank> pass(node, target, overlapping);
+    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, T>)
+      if (!overlapping && !parallel && copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides,
+                                                       pass.loops.strides + pass.loops.pitch, node.data, target.data,
+                                                       sizeof(T)))
+        return;
     if (parallel)
       pass.run_in_parallel();
     else

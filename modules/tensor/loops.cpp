@@ -302,6 +302,35 @@ void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t coun
   }
 }
 
+bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* to_strides,
+                     const std::ptrdiff_t* from_strides, const void* from, void* to,
+                     std::size_t element_bytes) noexcept {
+  const std::size_t inner = rank - 1;
+  if (rank < 2 || element_bytes > 8 || to_strides[inner] != 1 || from_strides[inner] == 1) return false;
+  std::size_t dense = inner;
+  for (std::size_t d = 0; d < inner; ++d)
+    if (from_strides[d] == 1 && shape[d] >= 4) dense = d;
+  if (dense == inner || from_strides[inner] <= 0 || to_strides[dense] <= 0) return false;
+  // one call for each place in the other dimensions
+  std::size_t count = 1;
+  for (std::size_t d = 0; d < inner; ++d) count *= d == dense ? 1 : shape[d];
+  const auto bytes = static_cast<std::ptrdiff_t>(element_bytes);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::ptrdiff_t to_offset = 0, from_offset = 0;
+    for (std::size_t d = inner, rest = i; d-- > 0;) {
+      if (d == dense) continue;
+      const auto at = static_cast<std::ptrdiff_t>(rest % shape[d]);
+      rest /= shape[d];
+      to_offset += at * to_strides[d];
+      from_offset += at * from_strides[d];
+    }
+    kernels::copy_transposed(static_cast<const char*>(from) + from_offset * bytes, shape[inner], shape[dense],
+                             from_strides[inner], static_cast<char*>(to) + to_offset * bytes, to_strides[dense],
+                             element_bytes);
+  }
+  return true;
+}
+
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last)) {
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),

@@ -57,6 +57,11 @@ struct reduction_plan {
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
 
+// A copy in which neighbours in one dimension become neighbours in another; false, with nothing done, when it is not that.
+[[nodiscard]] bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* to_strides,
+                                   const std::ptrdiff_t* from_strides, const void* from, void* to,
+                                   std::size_t element_bytes) noexcept;
+
 // body(context, first, last) for parts of [0, count) that have at least `grain`, on the threads of oneTBB.
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last));

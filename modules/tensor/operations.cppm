@@ -19,6 +19,7 @@ export module buffers.tensor:operations;
 import buffers.core;
 import :dtype;
 import :expression;
+import :kernels;
 
 namespace buffers::detail {
 
@@ -216,11 +217,41 @@ struct absolute {
 struct square_root {
   static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::sqrt(static_cast<real<decltype(a)>>(a))); }
 };
+// Element by element as well as in rows, these are the kernels', so that an element is the same either way.
+template <class T>
+concept has_kernels = std::is_same_v<T, float> || std::is_same_v<T, double>;
+
 struct exponential {
-  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::exp(static_cast<real<decltype(a)>>(a))); }
+  static auto apply(auto a) {
+    using R = real<decltype(a)>;
+    if constexpr (has_kernels<R>) {
+      R x = static_cast<R>(a);
+      kernels::exp(&x, &x, 1);
+      return x;
+    } else {
+      return static_cast<R>(std::exp(static_cast<R>(a)));
+    }
+  }
+  template <has_kernels T>
+  static void loop(const T* from, T* to, std::size_t count) noexcept {
+    kernels::exp(from, to, count);
+  }
 };
 struct logarithm {
-  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::log(static_cast<real<decltype(a)>>(a))); }
+  static auto apply(auto a) {
+    using R = real<decltype(a)>;
+    if constexpr (has_kernels<R>) {
+      R x = static_cast<R>(a);
+      kernels::log(&x, &x, 1);
+      return x;
+    } else {
+      return static_cast<R>(std::log(static_cast<R>(a)));
+    }
+  }
+  template <has_kernels T>
+  static void loop(const T* from, T* to, std::size_t count) noexcept {
+    kernels::log(from, to, count);
+  }
 };
 
 struct choose {

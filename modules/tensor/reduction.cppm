@@ -34,6 +34,7 @@ import :index;
 import :loops;
 import :block;
 import :expression;
+import :kernels;
 import :operations;
 
 namespace buffers::detail {
@@ -60,6 +61,18 @@ struct sum_of {
   template <class R>
   static R finish(R total, std::size_t) {
     return total;
+  }
+  template <has_kernels R>
+  static R total(const R* elements, std::size_t count) noexcept {
+    return kernels::sum(elements, count);
+  }
+  template <has_kernels R>
+  static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+    kernels::sum_rows(elements, rows, columns, stride, out);
+  }
+  template <has_kernels R>
+  static void columns(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+    kernels::sum_columns(elements, rows, columns, stride, out);
   }
 };
 
@@ -146,6 +159,7 @@ class pairwise {
     levels_[level] = part;
   }
   void add(const R* elements, std::size_t count) {
+    if constexpr (requires { Op::total(elements, count); }) return add(Op::total(elements, count));
     constexpr std::size_t most = 4096;
     for (; count > most; elements += most, count -= most) add(reduce_some<Op>(elements, most));
     if (count > 0) add(reduce_some<Op>(elements, count));
@@ -379,6 +393,32 @@ struct reduction_pass {
     }
   }
 
+  // The same two by the kernels, where both sides are plain rows of the same type; false, with nothing done, where not.
+  template <class Op>
+  [[nodiscard]] bool by_kernels(std::size_t reduced_count) const {
+    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
+                  requires { Op::rows(out, 1, 1, 1, out); }) {
+      const std::size_t last_kept = plan.inner_kept ? inner() : plan.kept - 1;
+      if (loops.stride(1, inner()) != 1 || (!plan.inner_kept && plan.kept == 0)) return false;
+      if (loops.stride(0, last_kept) != 1 || loops.rank - plan.kept != (plan.inner_kept ? 2 : 1)) return false;
+      const std::size_t outer = plan.inner_kept ? plan.kept : plan.kept - 1;
+      const std::size_t results = loops.shape[last_kept];
+      place at(loops);
+      for (std::size_t i = loops.steps(0, outer); i > 0; --i, at.next(0, outer)) {
+        const R* const from = node.data + at.offset[1];
+        T* const to = out + at.offset[0];
+        if (plan.inner_kept)
+          Op::columns(from, loops.shape[plan.kept], results, loops.stride(1, plan.kept), to);
+        else
+          Op::rows(from, results, loops.shape[inner()], loops.stride(1, last_kept), to);
+        for (std::size_t j = 0; j < results; ++j) to[j] = Op::finish(to[j], reduced_count);
+      }
+      return true;
+    } else {
+      return false;
+    }
+  }
+
   // The next `rows` rows, combined in pairs of halves.
   template <class Op>
   void combine_next(place& at, const std::ptrdiff_t* steps, std::size_t i, std::size_t count, std::size_t rows,
@@ -440,6 +480,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     }
     const reduction_pass<std::remove_const_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
     const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
+    if (!parallel && pass.template by_kernels<Op>(count)) return;
     if (!pass.plan.inner_kept) {
       run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
         pass.template along_rows<pairwise<Op, R>>(
