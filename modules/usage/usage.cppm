@@ -3,3 +3,6 @@ export module buffers.usage;
 export import buffers.resources;
 export import buffers.tensor;
 export import :meter;
+export import :recording;
+export import :replay;
+export import :trace;

@@ -1,0 +1,86 @@
+module;
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <gsl/pointers>
+#include <memory_resource>
+#include <new>
+#include <string>
+#include <system_error>
+
+#include "trace_writer.h"
+module buffers.usage;
+import buffers.threads;
+
+namespace buffers {
+
+// It lies in pages of its own: the global heap may be what is recorded.
+struct detail::recording_state {
+  static void thread_ended(recording_state&, trace_file::stream& stream) noexcept {
+    trace_file::writer::leave(stream);
+  }
+
+  trace_file::writer writer;
+  std::atomic<bool> is_told = false;  // the error
+  per_thread<trace_file::stream> streams{*this, thread_ended};
+};
+
+namespace {
+
+constexpr const char* what = "buffers: the trace is incomplete";
+
+}  // namespace
+
+recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::memory_resource*> upstream)
+    : upstream_(upstream) {
+  void* const pages = mmap(nullptr, sizeof *state_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  try {
+    state_ = ::new (pages) detail::recording_state;
+  } catch (...) {
+    munmap(pages, sizeof *state_);
+    throw;
+  }
+  if (const int error = state_->writer.open(path.c_str()); error != 0) {
+    state_->~recording_state();
+    munmap(pages, sizeof *state_);
+    throw std::system_error(error, std::generic_category(), std::string("buffers: ") + path.c_str());
+  }
+}
+
+recording_resource::~recording_resource() {
+  const int error = state_->writer.close();
+  if (error != 0 && !state_->is_told.load())
+    std::fprintf(stderr, "%s: %s\n", what, std::generic_category().message(error).c_str());
+  state_->~recording_state();
+  munmap(state_, sizeof *state_);
+}
+
+void recording_resource::record(trace_operation operation, const void* block, std::size_t bytes,
+                                std::size_t alignment) noexcept {
+  const auto op = static_cast<trace_file::operation>(static_cast<unsigned>(operation) + trace_file::allocate);
+  trace_file::stream* stream;
+  try {
+    stream = &state_->streams.local();
+  } catch (...) {
+    state_->writer.lose(ENOMEM);
+    return;
+  }
+  state_->writer.put(*stream, op, block, bytes, alignment);
+}
+
+void recording_resource::flush() {
+  if (const int error = state_->writer.flush(); error != 0) {
+    state_->is_told.store(true);
+    throw std::system_error(error, std::generic_category(), what);
+  }
+}
+
+std::error_code recording_resource::error() const noexcept {
+  const int error = state_->writer.error();
+  if (error != 0) state_->is_told.store(true);
+  return {error, std::generic_category()};
+}
+
+}  // namespace buffers

@@ -1,0 +1,306 @@
+// replay: what was recorded, done again on other resources, in order and on threads, with everything checked.
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory_resource>
+#include <new>
+#include <random>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "usage/temporary.hpp"
+import buffers;
+import buffers.testing;
+
+using buffers::recording_resource;
+using buffers::replay;
+using buffers::replay_contents;
+using buffers::replay_error;
+using buffers::replay_summary;
+using buffers::replayer;
+
+namespace {
+
+constexpr buffers::replay_options verified{.contents = replay_contents::verified};
+constexpr buffers::replay_options free_and_verified{.free_running = true, .contents = replay_contents::verified};
+
+/// Blocks of many sizes and alignments come and go.
+void record_churn(const char* path, int rounds = 5000) {
+  recording_resource rec{path};
+  std::mt19937 random{5};
+  struct block {
+    void* at = nullptr;
+    std::size_t bytes = 0, alignment = 1;
+  };
+  std::vector<block> live(200);
+  for (int i = 0; i < rounds; ++i) {
+    block& b = live[random() % live.size()];
+    if (b.at != nullptr) rec.deallocate(b.at, b.bytes, b.alignment);
+    b.bytes = 1 + random() % (1u << random() % 14);
+    b.alignment = std::size_t{1} << random() % 8;
+    b.at = rec.allocate(b.bytes, b.alignment);
+  }
+  for (block& b : live)
+    if (b.at != nullptr) rec.deallocate(b.at, b.bytes, b.alignment);
+}
+
+/// Threads free what others have allocated.
+void record_threads(const char* path, int threads = 4, int rounds = 3000) {
+  recording_resource rec{path};
+  std::atomic<void*> exchange[64] = {};
+  std::vector<std::thread> running;
+  for (int t = 0; t < threads; ++t)
+    running.emplace_back([&, t] {
+      std::mt19937 random(static_cast<unsigned>(t));
+      for (int i = 0; i < rounds; ++i) {
+        void* const own = rec.allocate(24);
+        if (void* const other = exchange[random() % 64].exchange(rec.allocate(100))) rec.deallocate(other, 100);
+        rec.deallocate(own, 24);
+      }
+    });
+  for (std::thread& t : running) t.join();
+  for (std::atomic<void*>& slot : exchange)
+    if (void* const last = slot) rec.deallocate(last, 100);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(replays)
+
+BOOST_AUTO_TEST_CASE(the_summary_is_exact) {
+  const temporary_file file;
+  {
+    buffers::test_resource up;
+    recording_resource rec{file, &up};
+    void* const a = rec.allocate(100);
+    void* const b = rec.allocate(50, 64);
+    rec.deallocate(a, 100);
+    void* const c = rec.allocate(70);
+    up.set_allocation_limit(0);
+    BOOST_CHECK_THROW((void)rec.allocate(1000), std::bad_alloc);
+    rec.deallocate(b, 50, 64);
+    up.deallocate(c, 70);  // nobody has seen this one
+  }
+  buffers::test_resource again;
+  const replay_summary summary = replay(file, again, verified);
+  BOOST_TEST(summary.events == 6u);
+  BOOST_TEST(summary.allocations == 3u);
+  BOOST_TEST(summary.deallocations == 2u);
+  BOOST_TEST(summary.failed == 1u);
+  BOOST_TEST(summary.unknown == 0u);
+  BOOST_TEST(summary.threads == 1u);
+  BOOST_TEST(summary.peak_bytes == 150u);
+  BOOST_TEST(summary.peak_blocks == 2u);
+  BOOST_TEST(summary.left_bytes == 70u);
+  BOOST_TEST(summary.left_blocks == 1u);
+  BOOST_TEST(!summary.damage.has_value());
+  BOOST_TEST(again.allocations() == 3u);
+  BOOST_TEST(again.live_blocks() == 0u);
+  std::ostringstream text;
+  text << summary;
+  BOOST_TEST(text.str().contains("150 bytes in 2 blocks"), text.str());
+  BOOST_TEST(replayer(file).total_bytes() == 112u + 64u + 80u);
+}
+
+BOOST_AUTO_TEST_CASE(on_every_resource) {
+  const temporary_file file;
+  record_churn(file.c_str());
+  const replayer recorded(file);
+  BOOST_TEST(recorded.summary().left_blocks == 0u);
+  const auto on = [&](auto& resource) {
+    for (const buffers::replay_options& options : {verified, free_and_verified}) {
+      const replay_summary summary = recorded.run(resource, options);
+      BOOST_TEST(summary.allocations == 5000u);
+      BOOST_TEST(summary.deallocations == 5000u);
+      BOOST_TEST(summary.seconds > 0);
+    }
+  };
+  buffers::slab_resource slab;
+  on(slab);
+  buffers::bump_resource bump{2 * recorded.total_bytes() + 200 * 256};
+  on(bump);
+  buffers::pool_resource pool;
+  on(pool);
+  buffers::concurrent_pool_resource concurrent;
+  on(concurrent);
+  buffers::thread_resource<> threads;
+  on(threads);
+  std::pmr::unsynchronized_pool_resource std_pool;
+  on(std_pool);
+  std::pmr::synchronized_pool_resource std_synchronized;
+  on(std_synchronized);
+  on(*std::pmr::new_delete_resource());
+  buffers::test_resource checked;
+  on(checked);
+  BOOST_TEST(checked.live_blocks() == 0u);
+  buffers::page_resource pages;
+  const temporary_file short_file;
+  record_churn(short_file.c_str(), 100);
+  BOOST_TEST(replay(short_file, pages, verified).allocations == 100u);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_held) {
+  const temporary_file file;
+  record_churn(file.c_str());
+  buffers::pool_resource pool;
+  const replay_summary summary = replay(file, pool);
+  BOOST_TEST(summary.peak_held == pool.capacity());
+  BOOST_TEST(summary.fragmentation() >= 1.0);
+  BOOST_TEST(summary.fragmentation() ==
+             static_cast<double>(summary.peak_held) / static_cast<double>(summary.peak_bytes));
+}
+
+BOOST_AUTO_TEST_CASE(resident_memory_is_held_where_nothing_better_is_known) {
+  const temporary_file file;
+  {
+    recording_resource rec{file};
+    for (int i = 0; i < 3; ++i) rec.deallocate(rec.allocate(64 << 20), 64 << 20);
+  }
+  const replay_summary summary = replay(file, *std::pmr::new_delete_resource());
+  BOOST_TEST(summary.peak_bytes == 64u << 20);
+  BOOST_TEST(summary.fragmentation() > 0.9);
+  BOOST_TEST(summary.fragmentation() < 1.5);
+}
+
+BOOST_AUTO_TEST_CASE(threads_in_recorded_order_and_free_running) {
+  const temporary_file file;
+  record_threads(file.c_str());
+  const replayer recorded(file);
+  BOOST_TEST(recorded.summary().unknown == 0u);
+  BOOST_TEST(recorded.summary().threads == 5u);
+  buffers::test_resource checked;
+  recorded.run(checked, verified);
+  BOOST_TEST(checked.live_blocks() == 0u);
+  for (int i = 0; i < 3; ++i) {
+    buffers::concurrent_pool_resource pool;
+    const replay_summary summary = recorded.run(pool, free_and_verified);
+    BOOST_TEST(summary.allocations == 24'000u);
+    BOOST_TEST(pool.used() == 0u);
+    std::atomic<std::uint64_t> progress{0};
+    recorded.run(pool, {.free_running = true, .check_overlap = false, .progress = &progress});
+    BOOST_TEST(progress.load() == 48'000u);
+  }
+}
+
+// What is free-running waits only where a block crosses threads: the second thread's block is freed by the first one,
+// which is slower.
+BOOST_AUTO_TEST_CASE(a_block_that_crosses_threads_is_waited_for) {
+  const temporary_file file;
+  {
+    recording_resource rec{file};
+    for (int i = 0; i < 50; ++i) {
+      void* block = nullptr;
+      std::thread([&] { block = rec.allocate(1000); }).join();
+      rec.deallocate(block, 1000);
+    }
+  }
+  struct slow final : std::pmr::memory_resource {
+    void* do_allocate(std::size_t bytes, std::size_t) override {
+      std::this_thread::yield();
+      void* const block = std::malloc(bytes);
+      ++live;
+      return block;
+    }
+    void do_deallocate(void* block, std::size_t, std::size_t) override {
+      --live;
+      std::free(block);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+    std::atomic<int> live = 0;
+  } resource;
+  const replayer recorded(file);
+  BOOST_TEST(recorded.concurrent_threads() == 2u);  // 51, but never more at the same time
+  BOOST_TEST(recorded.run(resource, free_and_verified).deallocations == 50u);
+  BOOST_TEST(resource.live == 0);
+}
+
+// --- resources that are at fault -------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(blocks_that_overlap_are_found) {
+  const temporary_file file;
+  {
+    recording_resource rec{file};
+    std::pmr::vector<std::pmr::string> some(10, std::pmr::string(100, 'x'), &rec);
+  }
+  struct same_again final : std::pmr::memory_resource {
+    alignas(64) std::byte memory[4096];
+    int calls = 0;
+    void* do_allocate(std::size_t, std::size_t) override { return memory + 64 * (++calls == 3 ? 1 : 16 * calls); }
+    void do_deallocate(void*, std::size_t, std::size_t) override {}
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  } faulty;
+  for (bool free_running : {false, true}) {
+    faulty.calls = 0;
+    try {
+      replay(file, faulty, {.free_running = free_running, .contents = replay_contents::untouched});
+      BOOST_TEST(false);
+    } catch (const replay_error& error) {
+      BOOST_TEST(std::string(error.what()).contains("overlaps"), error.what());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(contents_that_change_are_found) {
+  const temporary_file file;
+  record_churn(file.c_str(), 300);
+  struct forgetful final : std::pmr::memory_resource {
+    std::map<void*, std::size_t> live;
+    int calls = 0;
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      if (++calls == 200) *static_cast<char*>(live.begin()->first) += 1;
+      void* const block = std::pmr::new_delete_resource()->allocate(bytes, alignment);
+      live.emplace(block, bytes);
+      return block;
+    }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+      live.erase(block);
+      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  } faulty;
+  BOOST_CHECK_THROW(replay(file, faulty, verified), replay_error);
+  BOOST_TEST(faulty.live.empty());  // all is given back
+}
+
+BOOST_AUTO_TEST_CASE(a_resource_that_is_full) {
+  const temporary_file file;
+  record_threads(file.c_str(), 3, 500);
+  for (bool free_running : {false, true}) {
+    buffers::test_resource up;
+    up.set_allocation_limit(1000);
+    buffers::synchronized_resource shared{&up};
+    BOOST_CHECK_THROW(replay(file, shared, {.free_running = free_running}), std::bad_alloc);
+    BOOST_TEST(up.live_blocks() == 0u);
+  }
+  buffers::limit_resource budget{50};
+  BOOST_CHECK_THROW(replay(file, budget), buffers::exhausted);
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_trace_is_replayed_up_to_there) {
+  const temporary_file file;
+  record_churn(file.c_str());
+  std::filesystem::resize_file(file.c_str(), std::filesystem::file_size(file.c_str()) / 2);
+  buffers::pool_resource pool;
+  const replay_summary summary = replay(file, pool, verified);
+  BOOST_REQUIRE(summary.damage.has_value());
+  BOOST_TEST(summary.damage->record() == summary.events);
+  BOOST_TEST(summary.events > 3000u);
+  BOOST_TEST(summary.left_blocks > 0u);
+  BOOST_TEST(pool.used() == 0u);
+  BOOST_CHECK_THROW(replay("/no/such/trace", pool), std::system_error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
