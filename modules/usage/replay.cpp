@@ -33,6 +33,8 @@ module;
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "live_blocks.h"
 module buffers.usage;
 import buffers.core;
 import buffers.resources;
@@ -231,42 +233,11 @@ class follower {
 
   void follow(const trace_event& e) {
     ++known_.events;
+    known_.failed += e.operation == trace_operation::failed ? 1 : 0;
     const std::uint32_t thread = index_of(e.thread);
-    std::optional<step>& moves = threads_[thread].moves;
-    switch (e.operation) {
-      case trace_operation::allocate:
-        ++known_.allocations;
-        if (const auto there = live_.find(e.address); there != live_.end()) {  // its end was not recorded
-          ++known_.unknown;
-          go(thread, there->second);
-          live_.erase(there);
-        }
-        come(thread, e);
-        if (moves) go(thread, *std::exchange(moves, std::nullopt));
-        break;
-      case trace_operation::deallocate:
-      case trace_operation::move:
-        if (const auto there = live_.find(e.address); there == live_.end()) {  // it came before the recording began
-          ++known_.unknown;
-        } else {
-          ++known_.deallocations;
-          if (e.operation == trace_operation::deallocate) {
-            go(thread, there->second);
-          } else {
-            moves = there->second;
-            threads_[thread].moves_from = e.address;
-          }
-          live_.erase(there);
-        }
-        break;
-      case trace_operation::failed:
-        ++known_.failed;
-        if (moves) {  // it stays where it is
-          --known_.deallocations;
-          live_[threads_[thread].moves_from] = *std::exchange(moves, std::nullopt);
-        }
-        break;
-    }
+    const bool fits = live_.follow(
+        e, [&](const trace_event& came) { return come(thread, came); }, [&](const step& came) { go(thread, came); });
+    if (!fits) ++known_.unknown;
   }
 
   /// The steps that give back what is left.
@@ -278,9 +249,7 @@ class follower {
       s.goes = 1;
       steps_.push_back(s);
     };
-    for (const thread& of : threads_)
-      if (of.moves) leave(*of.moves);
-    for (const auto& [address, there] : live_) leave(there);
+    live_.for_each([&](std::uintptr_t, const step& came) { leave(came); });
   }
 
   /// Gives each thread a lane, and each step its thread's; threads that follow one another share one. Returns how many.
@@ -315,8 +284,6 @@ class follower {
   struct thread {
     std::size_t first = SIZE_MAX, last = 0;  // steps
     std::uint32_t lane = 0;
-    std::optional<step> moves{};  // is freed after the next block has come
-    std::uintptr_t moves_from = 0;
   };
 
   std::uint32_t index_of(std::uint32_t number) {
@@ -330,7 +297,8 @@ class follower {
     thread_of_step_.push_back(thread);
     steps_.push_back(s);
   }
-  void come(std::uint32_t thread, const trace_event& e) {
+  step come(std::uint32_t thread, const trace_event& e) {
+    ++known_.allocations;
     const std::uint64_t bytes = std::clamp<std::uint64_t>(e.bytes, 1, step::most_bytes);
     std::uint32_t slot = slots;
     if (unused_.size() != 0)
@@ -339,7 +307,6 @@ class follower {
       throw std::bad_alloc();
     const step s{bytes, static_cast<std::uint64_t>(std::countr_zero(e.alignment)), 0, 0, slot,
                  static_cast<std::uint32_t>(e.number)};
-    live_[e.address] = s;
     total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
     live_bytes_ += bytes;
     known_.peak_blocks = std::max(known_.peak_blocks, ++live_blocks_);
@@ -348,8 +315,10 @@ class follower {
       peak_step = steps_.size();
     }
     add(thread, s);
+    return s;
   }
   void go(std::uint32_t thread, step s) {
+    ++known_.deallocations;
     s.goes = 1;
     add(thread, s);
     unused_.push_back(s.slot);
@@ -362,7 +331,7 @@ class follower {
   page_vector<std::uint32_t> unused_, thread_of_step_;
   page_resource pages_;
   pool_resource pool_{{}, &pages_};
-  std::pmr::unordered_map<std::uintptr_t, step> live_{&pool_};
+  detail::live_blocks<step> live_{&pool_};
   std::pmr::unordered_map<std::uint32_t, std::uint32_t> index_{&pool_};
   std::pmr::deque<thread> threads_{&pool_};
   std::size_t live_bytes_ = 0, live_blocks_ = 0;

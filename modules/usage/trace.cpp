@@ -251,6 +251,10 @@ void trace_reader::state::end_with(const std::string& why) {
 
 bool trace_reader::state::next(trace_event& event) {
   if (has_ended) return false;
+  if (progress.finished != 0 && expected >= progress.records && damaged_at == 0) {
+    has_ended = true;  // what a thread may have added while the recording was ended
+    return false;
+  }
   if (ahead == nullptr) {
     while (!chunks.empty() && chunks.back().first <= expected) {
       const std::uint64_t at = chunks.back().at;
@@ -278,7 +282,6 @@ bool trace_reader::state::next(trace_event& event) {
                std::to_string(progress.records) + " are missing");
     end_with(progress.finished != 0 ? "it is missing" : "it was not written before the program was killed");
   }
-  if (progress.finished != 0 && expected >= progress.records) end_with("there are more than the header says");
   event = ahead->event;
   event.nanoseconds = nanoseconds(event.nanoseconds);
   ++expected;

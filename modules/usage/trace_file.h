@@ -136,7 +136,8 @@ inline size_t decode(const unsigned char* at, size_t available, operation& op, u
   memcpy(&word, at, sizeof word);
   size_t length = sizeof word;
   int shift = 8;
-  for (uint64_t* const value : {&f.number, &f.ticks, &f.address, &f.bytes}) {
+  uint64_t* const values[] = {&f.number, &f.ticks, &f.address, &f.bytes};
+  for (uint64_t* const value : values) {
     const size_t code = word >> shift & 7;
     const size_t bytes = code + (code == 7);
     if (available - length < bytes) return 0;

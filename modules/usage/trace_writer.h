@@ -44,13 +44,14 @@ struct stream {
   size_t written = 0;              // ... of them in the file
   int64_t chunk_at = 0;            // where in the file; 0: it has no chunk
   uint64_t number = 0, ticks = 0, address = 0;  // of the record before
-  uint32_t thread = 0;             // whose records these are; 0: to be asked for
+  uint32_t thread = 0;             // whose records these are; 0: to be said
+  uint32_t resumes = 0;            // ... by a thread that has this number already
   stream* next = nullptr;          // of the writer's list
-  stream* next_free = nullptr;     // for whoever keeps streams
   unsigned char bytes[chunk_bytes];
 };
 
-/// One trace. Threads: any, each with a stream of its own; open() and close() while no other thread is here.
+/// One trace. Threads: any, each with a stream of its own; open() and close() while no other thread is here. errno stays
+/// as it is but for these two.
 class writer {
  public:
   writer() = default;
@@ -59,7 +60,9 @@ class writer {
 
   /// Makes the file, or empties it. Returns 0, or why it cannot be written: an errno.
   int open(const char* path) noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr && state_->is_open; }
+  [[nodiscard]] bool is_open() const noexcept {
+    return state_ != nullptr && state_->is_open.load(std::memory_order_relaxed);
+  }
 
   /// Adds a record. An error ends the recording, and is kept.
   void put(stream& s, operation op, const void* block, size_t bytes, size_t alignment) noexcept {
@@ -87,7 +90,9 @@ class writer {
 
   /// Writes what the streams hold into the file. Returns 0 or the first error.
   int flush() noexcept;
-  /// ... and ends the recording. The streams may go after that.
+  /// ... and ends the recording; threads that are in put() do no harm.
+  int finish() noexcept;
+  /// ... and forgets the streams.
   int close() noexcept;
   /// Why there are no further records in the file; 0 while all are.
   [[nodiscard]] int error() const noexcept { return state_ != nullptr ? state_->error.load() : 0; }
@@ -101,7 +106,7 @@ class writer {
  private:
   // In pages that a forked child finds zeroed.
   struct state {
-    bool is_open;
+    std::atomic<bool> is_open;
     std::atomic<uint64_t> records;
     uint64_t first_ticks, first_nanoseconds;
     std::atomic<int> error;
@@ -122,6 +127,13 @@ class writer {
 
    private:
     pthread_mutex_t* mutex_;
+  };
+  struct kept_errno {
+    kept_errno() = default;
+    kept_errno(const kept_errno&) = delete;
+    kept_errno& operator=(const kept_errno&) = delete;
+    ~kept_errno() { errno = error; }
+    int error = errno;
   };
   /// The file, open as long as this lives.
   class opened {
@@ -170,6 +182,7 @@ class writer {
 };
 
 inline int writer::open(const char* path) noexcept {
+  close();
   const int file = ::open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0) return errno;
   struct stat about;
@@ -216,7 +229,7 @@ inline int writer::open(const char* path) noexcept {
   memcpy(header + progress_at, &none, sizeof none);
   if (const int error = write_all(file, header, sizeof header, 0); error != 0) return failed(error);
   ::close(file);
-  state_->is_open = true;
+  state_->is_open.store(true);
   return 0;
 }
 
@@ -246,6 +259,7 @@ inline int writer::write_progress(const opened& file, uint64_t records, bool fin
 
 // Puts the stream's thread in front of what it has to say next, into another chunk where this one is full.
 inline bool writer::make_room(stream& s) noexcept {
+  const kept_errno kept;
   const locked guard(*state_);
   if (state_->error.load() != 0) {  // the number tells how many are missing
     state_->records.fetch_add(1, std::memory_order_relaxed);
@@ -268,7 +282,8 @@ inline bool writer::make_room(stream& s) noexcept {
     s.chunk_at = state_->next_chunk;
     state_->next_chunk += chunk_bytes;
   }
-  if (s.thread == 0) s.thread = ++state_->threads;
+  if (s.thread == 0) s.thread = s.resumes != 0 ? s.resumes : ++state_->threads;
+  s.resumes = 0;
   const uint64_t next = state_->records.load(std::memory_order_relaxed);
   s.number = next - 1;
   s.ticks = ticks_now() - state_->first_ticks;
@@ -292,19 +307,22 @@ inline int writer::write_all_streams(bool finished) noexcept {
 
 inline int writer::flush() noexcept {
   if (!is_open()) return error();
+  const kept_errno kept;
   const locked guard(*state_);
   return write_all_streams(false);
 }
 
+inline int writer::finish() noexcept {
+  if (!is_open()) return error();
+  const kept_errno kept;
+  const locked guard(*state_);
+  state_->is_open.store(false);
+  return write_all_streams(true);
+}
+
 inline int writer::close() noexcept {
-  if (state_ == nullptr) return 0;
-  int error = 0;
-  if (state_->is_open) {
-    const locked guard(*state_);
-    error = write_all_streams(true);
-    state_->is_open = false;
-  }
-  munmap(state_, sizeof(state));
+  const int error = finish();
+  if (state_ != nullptr) munmap(state_, sizeof(state));
   state_ = nullptr;
   return error;
 }

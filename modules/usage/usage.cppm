@@ -3,6 +3,7 @@ export module buffers.usage;
 export import buffers.resources;
 export import buffers.tensor;
 export import :meter;
+export import :pictures;
 export import :recording;
 export import :replay;
 export import :trace;

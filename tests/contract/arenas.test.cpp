@@ -1,9 +1,13 @@
 // What arenas promise beyond the contract of every resource.
+#include <unistd.h>
+
 #include <array>
+#include <atomic>
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>

@@ -1,10 +1,14 @@
 // The standard containers on every resource, with each allocation from upstream failing in its turn.
+#include <unistd.h>
+
+#include <atomic>
 #include <boost/core/demangle.hpp>
 #include <boost/mpl/list.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <list>

@@ -1,8 +1,9 @@
 // The kinds of resources: every resource of the library in every way of making one, with room for at least `bytes`
 // bytes.
 // To be included after `import buffers;` and `import buffers.testing;`, and after <boost/mpl/list.hpp>, <cstddef>,
-// <cstdint>, <cstdlib>, <memory>, <memory_resource>, <ostream> and <span>.
+// <cstdint>, <cstdio>, <cstdlib>, <atomic>, <memory>, <memory_resource>, <ostream>, <span> and <unistd.h>.
 #pragma once
+#include "support/temporary.hpp"
 
 /// Memory that is neither from the heap's operator new nor from a memory resource.
 struct storage {
@@ -151,6 +152,15 @@ struct metered {
   Base base;
   buffers::meter_resource resource;
   buffers::meter_scope named;
+};
+template <class Base>
+struct recorded {
+  static constexpr bool is_fixed = Base::is_fixed;
+  recorded(std::size_t bytes, std::pmr::memory_resource* upstream)
+      : base(bytes, upstream), resource(file, &base.resource) {}
+  temporary_file file;
+  Base base;
+  buffers::recording_resource resource;
 };
 /// Tries each request a second time.
 template <class Base>

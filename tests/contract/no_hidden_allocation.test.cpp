@@ -1,10 +1,14 @@
 // Nothing is allocated behind the user's back: the global heap, the default resource and upstream are watched at once.
+#include <unistd.h>
+
+#include <atomic>
 #include <boost/core/demangle.hpp>
 #include <boost/mpl/list.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <memory_resource>

@@ -1,10 +1,14 @@
 // Random programs on every arena, each step compared with a model: no two live blocks overlap, contents are kept,
 // counters fit, and what must fail fails and changes nothing.
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>

@@ -1,0 +1,37 @@
+// What the parts of buffers-trace share.
+// To be included after <cstdio>, <format>, <print>, <span>, <string>, <string_view>, <utility> and <vector>.
+#pragma once
+
+namespace buffers_trace {
+
+/// Exit codes; `record` ends with that of the program.
+inline constexpr int success = 0, failure = 1, wrong_usage = 2, not_executable = 126, not_found = 127;
+
+/// One line on stderr.
+template <class... Args>
+void complain(std::format_string<Args...> format, Args&&... args) {
+  std::println(stderr, "buffers-trace: {}", std::format(format, std::forward<Args>(args)...));
+}
+
+/// "45.3 MiB".
+std::string bytes_text(double bytes);
+/// "1 234 567".
+std::string grouped(unsigned long long number);
+/// The command line that was recorded.
+std::string text_of(std::span<const char> command);
+
+struct record_command {
+  std::string file;  // by default, the program's name and .trace
+  bool children = false;
+  std::vector<char*> program;  // and its arguments, and null
+};
+int record(const record_command& wanted);
+
+struct replay_command {
+  std::string trace;
+  bool free_running = false, verify = false;
+  std::vector<std::string> only;
+};
+int replay_on_all(const replay_command& wanted);
+
+}  // namespace buffers_trace

@@ -1,0 +1,135 @@
+// draw_trace: what a small trace looks like, in each form.
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/property_tree/json_parser.hpp>
+#include <boost/property_tree/ptree.hpp>
+#include <boost/property_tree/xml_parser.hpp>
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory_resource>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/temporary.hpp"
+import buffers;
+
+using buffers::picture_colour;
+using buffers::picture_format;
+using buffers::picture_kind;
+using buffers::picture_options;
+
+namespace {
+
+/// 1000 blocks of 1 KiB, at most all live, and one of 3 MiB on another thread.
+void record_hill(const char* path) {
+  buffers::slab_resource slab;
+  buffers::recording_resource rec{path, &slab};
+  std::vector<void*> blocks;
+  for (int i = 0; i < 1000; ++i) blocks.push_back(rec.allocate(1024));
+  std::thread([&] { rec.deallocate(rec.allocate(3 << 20), 3 << 20); }).join();
+  for (void* block : blocks) rec.deallocate(block, 1024);
+}
+
+std::string draw(const char* path, const picture_options& options) {
+  std::ostringstream os;
+  BOOST_TEST(!buffers::draw_trace(os, path, options).has_value());
+  return os.str();
+}
+
+boost::property_tree::ptree parsed_as_xml(const std::string& text) {
+  boost::property_tree::ptree tree;
+  std::istringstream is(text);
+  read_xml(is, tree);
+  return tree;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(pictures)
+
+BOOST_AUTO_TEST_CASE(timeline_as_text) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  const std::string text = draw(file.c_str(), {.format = picture_format::text, .title = "a hill"});
+  BOOST_TEST(text.starts_with("a hill\n2 002 events of 2 threads in "), text);
+  BOOST_TEST(text.contains("; at most 4.0 MiB live, in 1 001 blocks\n"), text);
+  BOOST_TEST(text.contains("   4.0 MiB │"), text);
+  BOOST_TEST(text.contains("█"), text);
+}
+
+BOOST_AUTO_TEST_CASE(map_as_text) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  const std::string text = draw(file.c_str(), {.format = picture_format::text, .kind = picture_kind::map});
+  BOOST_TEST(text.contains("4.0 MiB in 1 001 blocks; a cell is "), text);
+  BOOST_TEST(text.contains("████████████████"), text);
+}
+
+BOOST_AUTO_TEST_CASE(svg) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  for (const picture_kind kind : {picture_kind::timeline, picture_kind::map})
+    for (const picture_colour colour : {picture_colour::size, picture_colour::thread}) {
+      const std::string text = draw(file.c_str(), {.kind = kind, .colour = colour, .title = "<&>"});
+      const auto tree = parsed_as_xml(text);
+      BOOST_TEST(tree.get<std::string>("svg.title") == "<&>");
+      BOOST_TEST(tree.get<std::string>("svg.<xmlattr>.viewBox").starts_with("0 0 "));
+      BOOST_TEST(text.contains(colour == picture_colour::size ? "up to 1 KiB" : "thread 2"), text);
+      BOOST_TEST(!text.contains(colour == picture_colour::size ? "up to 64 KiB" : "thread 3"), text);  // there are none
+      BOOST_TEST(!text.contains("nan"));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(json) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  boost::property_tree::ptree tree;
+  std::istringstream is(draw(file.c_str(), {.format = picture_format::json}));
+  read_json(is, tree);
+  std::uint64_t most = 0;
+  std::size_t begins = 0, ends = 0;
+  for (const auto& [_, event] : tree.get_child("traceEvents")) {
+    const auto kind = event.get<std::string>("ph");
+    begins += kind == "b" ? 1 : 0;
+    ends += kind == "e" ? 1 : 0;
+    if (kind != "C") continue;
+    std::uint64_t sum = 0;
+    for (const auto& [name, bytes] : event.get_child("args")) sum += bytes.get_value<std::uint64_t>();
+    most = std::max(most, sum);
+  }
+  BOOST_TEST(most == (3u << 20) + 1000 * 1024u);
+  BOOST_TEST(begins == 1001u);
+  BOOST_TEST(ends == 1001u);
+}
+
+BOOST_AUTO_TEST_CASE(traces_with_nothing_in_them) {
+  const temporary_file file;
+  { buffers::recording_resource rec{file}; }
+  for (const picture_format format : {picture_format::text, picture_format::svg, picture_format::json})
+    for (const picture_kind kind : {picture_kind::timeline, picture_kind::map}) {
+      const std::string text = draw(file.c_str(), {.format = format, .kind = kind});
+      BOOST_TEST(!text.empty());
+      BOOST_TEST(!text.contains("nan"), text);
+      BOOST_TEST(!text.contains("inf"), text);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_trace_is_drawn_up_to_there) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  std::filesystem::resize_file(file.c_str(), 8000);
+  std::ostringstream os;
+  const auto damage = buffers::draw_trace(os, file);
+  BOOST_REQUIRE(damage.has_value());
+  BOOST_TEST(damage->record() > 100u);
+  BOOST_TEST(os.str().ends_with("</svg>\n"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
