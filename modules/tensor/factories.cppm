@@ -48,8 +48,8 @@ struct default_engine {
 // What std::uniform_random_bit_generator asks for, without <random>.
 template <class G>
 concept random_engine = std::invocable<G&> && requires {
-  { G::min() } -> std::unsigned_integral;
-  { G::max() } -> std::unsigned_integral;
+  { std::remove_reference_t<G>::min() } -> std::unsigned_integral;
+  { std::remove_reference_t<G>::max() } -> std::unsigned_integral;
 };
 
 template <random_engine G>
