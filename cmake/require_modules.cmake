@@ -1,6 +1,8 @@
 # Says in one sentence why this CMake run cannot build C++ modules with <mdspan>, in buffers_cannot_build, and stops
-# there unless the includer wants to say it in its own way (buffers_ASK).
+# there unless the includer wants to say it in its own way (buffers_ASK). buffers_standard_library is then libc++,
+# libstdc++ or another one.
 set(buffers_cannot_build "")
+set(buffers_standard_library "")
 if(NOT CMAKE_GENERATOR MATCHES "^Ninja")
   set(buffers_cannot_build "only the Ninja generators build it: cmake -G Ninja, not ${CMAKE_GENERATOR}")
 elseif(NOT (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 20
@@ -12,10 +14,17 @@ else()
   set(CMAKE_REQUIRED_FLAGS "${_buffers_flags} -std=c++23")
   check_cxx_source_compiles("#include <mdspan>\nint main() { return std::mdspan<int, std::dextents<int, 1>>().rank() != 1; }"
                             BUFFERS_HAVE_MDSPAN)
-  set(CMAKE_REQUIRED_FLAGS "${_buffers_flags}")
-  if(NOT BUFFERS_HAVE_MDSPAN)
+  if(BUFFERS_HAVE_MDSPAN)
+    check_cxx_source_compiles("#include <version>\nint main() { return _LIBCPP_VERSION == 0; }" BUFFERS_WITH_LIBCXX)
+    if(BUFFERS_WITH_LIBCXX)
+      set(buffers_standard_library "libc++")
+    else()
+      set(buffers_standard_library "libstdc++")
+    endif()
+  else()
     set(buffers_cannot_build "it needs a standard library with <mdspan>: libc++ 18 (-stdlib=libc++) or libstdc++ 16, or newer")
   endif()
+  set(CMAKE_REQUIRED_FLAGS "${_buffers_flags}")
 endif()
 if(buffers_cannot_build AND NOT buffers_ASK)
   message(FATAL_ERROR "buffers is a C++ module: ${buffers_cannot_build}.")

@@ -12,3 +12,6 @@ if(BUFFERS_MARCH)
 endif()
 set(CMAKE_C_FLAGS_INIT "${_buffers_flags}")
 set(CMAKE_CXX_FLAGS_INIT "-stdlib=libc++${_buffers_flags}")
+if(VCPKG_TARGET_TRIPLET) # loaded by vcpkg, which has flags of its own
+  include("${CMAKE_TOOLCHAIN_FILE}/../../toolchains/linux.cmake")
+endif()

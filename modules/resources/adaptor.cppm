@@ -1,11 +1,11 @@
 // What the resources that pass requests on to another have in common: which requests they answer themselves, and
 // counting for several threads.
 module;
-#include <atomic>
 #include <bit>
 #include <cstddef>
 export module buffers.resources:adaptor;
 import buffers.core;
+import buffers.std;
 import :arena;
 
 namespace buffers::detail {

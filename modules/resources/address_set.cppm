@@ -7,9 +7,9 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <memory_resource>
 export module buffers.resources:address_set;
 import buffers.core;
+import buffers.std;
 import :arena;
 
 namespace buffers::detail {

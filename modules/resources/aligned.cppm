@@ -17,10 +17,9 @@
 module;
 #include <bit>
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
 export module buffers.resources:aligned;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

@@ -11,12 +11,11 @@
 // Threads: as the resource.
 module;
 #include <cstddef>
-#include <memory>
-#include <memory_resource>
 #include <type_traits>
 #include <utility>
 export module buffers.resources:allocator;
 import buffers.core;
+import buffers.std;
 
 export namespace buffers {
 

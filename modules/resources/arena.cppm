@@ -13,9 +13,9 @@ module;
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 export module buffers.resources:arena;
 import buffers.core;
+import buffers.std;
 
 namespace buffers::detail {
 

@@ -15,9 +15,9 @@ module;
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory_resource>
 export module buffers.resources:block_store;
 import buffers.core;
+import buffers.std;
 import :arena;
 import :size_classes;
 

@@ -22,11 +22,9 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <gsl/pointers>
-#include <memory_resource>
-#include <span>
 export module buffers.resources:bump;
 import buffers.core;
+import buffers.std;
 import :arena;
 
 export namespace buffers {

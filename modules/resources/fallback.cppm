@@ -18,11 +18,10 @@
 //     assert(memory.second_blocks() == 1);
 module;
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
 #include <new>
 export module buffers.resources:fallback;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 import :address_set;
 

@@ -20,10 +20,9 @@
 //     }
 module;
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
 export module buffers.resources:limit;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

@@ -19,11 +19,10 @@
 //     buffers::bump_resource buffer{64 << 20, &pages};
 //     std::pmr::vector<double> samples(1'000'000, 0.0, &buffer);  // no page faults here
 module;
-#include <atomic>
 #include <cstddef>
-#include <memory_resource>
 export module buffers.resources:page;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

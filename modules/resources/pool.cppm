@@ -21,15 +21,12 @@
 //     std::pmr::map<std::pmr::string, int> counts{&pool};
 //     for (std::string_view word : words) ++counts[std::pmr::string{word, &pool}];
 module;
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <gsl/pointers>
-#include <memory_resource>
-#include <span>
 export module buffers.resources:pool;
 import buffers.core;
+import buffers.std;
 import :arena;
 import :block_store;
 import :size_classes;

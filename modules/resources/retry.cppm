@@ -18,12 +18,11 @@
 module;
 #include <concepts>
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
 #include <new>
 #include <utility>
 export module buffers.resources:retry;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

@@ -14,23 +14,13 @@
 //
 // Scopes of one resource are nested; those of different resources are independent. Threads: as the resource.
 module;
-#include <array>
 #include <concepts>
 #include <cstddef>
-#include <expected>
-#include <iterator>
-#include <mdspan>
-#include <memory_resource>
-#include <optional>
-#include <ranges>
-#include <span>
-#include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 export module buffers.resources:scope;
 import buffers.core;
+import buffers.std;
 import :allocator;
 
 namespace buffers::detail {

@@ -17,11 +17,9 @@
 //     other.join();
 module;
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
-#include <mutex>
 export module buffers.resources:synchronized;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

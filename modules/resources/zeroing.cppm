@@ -18,10 +18,9 @@
 //     buffers::slab_resource scratch{{}, &wiped};  // whole slabs are wiped, with all that lay in them
 module;
 #include <cstddef>
-#include <gsl/pointers>
-#include <memory_resource>
 export module buffers.resources:zeroing;
 import buffers.core;
+import buffers.std;
 import :adaptor;
 
 export namespace buffers {

@@ -24,11 +24,9 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <gsl/pointers>
-#include <memory_resource>
-#include <mutex>
 export module buffers.threads:concurrent_pool;
 import buffers.resources;
+import buffers.std;
 import :per_thread;
 
 export namespace buffers {

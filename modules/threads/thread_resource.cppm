@@ -23,16 +23,13 @@
 //       ...
 //     });
 module;
-#include <atomic>
 #include <concepts>
 #include <cstddef>
-#include <memory>
-#include <memory_resource>
-#include <span>
 #include <type_traits>
 #include <utility>
 export module buffers.threads:thread_resource;
 import buffers.resources;
+import buffers.std;
 import :per_thread;
 
 namespace buffers::detail {
@@ -149,7 +146,7 @@ class factory {
     requires(!std::same_as<std::remove_cvref_t<F>, factory> && std::is_invocable_r_v<std::unique_ptr<R>, F&>)
   factory(F&& f) : callable_(std::make_shared<callable_of<std::decay_t<F>>>(std::forward<F>(f))) {}
 
-  explicit operator bool() const noexcept { return callable_ != nullptr; }
+  explicit operator bool() const noexcept { return static_cast<bool>(callable_); }
   std::unique_ptr<R> operator()() const { return callable_->call(); }
 };
 

@@ -1,28 +1,76 @@
 #!/bin/sh
-# run.sh BUILD CMAKE-OPTION...: installs BUILD into a folder, moves that, builds the project beside this script against it
-# in Debug and Release, and runs what it built.
+# run.sh BUILD WAY [CMAKE-OPTION...]: builds the project beside this script against the library and runs its programs.
+#
+#   installed    the package installed from BUILD, in a folder that was moved afterwards
+#   built        the package that lies in BUILD itself
+#   subdirectory the sources, as shared libraries, by add_subdirectory; then the package that this project installs
+#   refused      no programs: generators, compilers and libraries that cannot work are refused with a sentence
 set -eu
 build=$1
-shift
+way=$2
+shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cmake --install "$build" --prefix "$work/installed" > /dev/null
-mv "$work/installed" "$work/moved"
-if grep -rn "$build" "$work/moved" --include='*.cmake'; then
-  echo "the package names the folder that it was built in" >&2
-  exit 1
-fi
-for configuration in Release Debug; do
-  cmake -S "$here" -B "$work/$configuration" -G Ninja -DCMAKE_BUILD_TYPE=$configuration -Dbuffers_DIR="$work/moved/lib/cmake/buffers" "$@"
-  cmake --build "$work/$configuration"
-  "$work/$configuration/consumer"
-  "$work/$configuration/consumer_of_one_room"
-  "$work/$configuration/consumer_of_testing"
-done
-# Another generator is refused with a sentence.
-if cmake -S "$here" -B "$work/make" -G "Unix Makefiles" -Dbuffers_DIR="$work/moved/lib/cmake/buffers" "$@" > "$work/log" 2>&1; then
-  echo "a generator that cannot build modules was accepted" >&2
-  exit 1
-fi
-tr -s '\n ' ' ' < "$work/log" | grep -q "only the Ninja generators build it: cmake -G Ninja, not Unix Makefiles"
+
+# install BUILD: leaves a package in $package, and nothing in the folder that it was installed to.
+install() {
+  cmake --install "$1" --prefix "$work/installed" > /dev/null
+  mv "$work/installed" "$work/moved"
+  package=$work/moved/lib/cmake/buffers
+  if grep -rn -e "$1" -e "$here" -e "$work" "$work/moved" --include='*.cmake'; then
+    echo "the package names a folder that it was built in" >&2
+    exit 1
+  fi
+}
+
+# run FOLDER CMAKE-OPTION...
+run() {
+  folder=$work/$1
+  shift
+  cmake -S "$here" -B "$folder" -G Ninja "$@"
+  cmake --build "$folder"
+  ctest --test-dir "$folder" --output-on-failure --no-tests=error
+}
+
+# refused SENTENCE CMAKE-OPTION...: the project is not configured, and says why.
+refused() {
+  sentence=$1
+  shift
+  rm -rf "$work/refused"
+  if cmake -S "$here" -B "$work/refused" -Dbuffers_DIR="$package" "$@" > "$work/log" 2>&1; then
+    echo "accepted, though: $sentence" >&2
+    exit 1
+  fi
+  tr -s '\n ' ' ' < "$work/log" | grep -q "$sentence" || { cat "$work/log" >&2; exit 1; }
+  echo "refused: $sentence"
+}
+
+case $way in
+  installed)
+    install "$build"
+    run installed -Dbuffers_DIR="$package" "$@"
+    ;;
+  built) run built -Dbuffers_DIR="$build" "$@" ;;
+  subdirectory)
+    run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON "$@"
+    install "$work/subdirectory"
+    run shared -Dbuffers_DIR="$package" "$@"
+    ;;
+  refused)
+    install "$build"
+    refused 'requested version "0.2"' -G Ninja -DWANTED_VERSION=0.2 "$@" # before 1.0 a minor version may break
+    refused "only the Ninja generators build it: cmake -G Ninja, not Unix Makefiles" -G "Unix Makefiles" "$@"
+    old=$(g++ -dumpfullversion 2> /dev/null || echo 99)
+    if [ "${old%%.*}" -lt 16 ]; then
+      refused "it needs Clang 20 or GCC 16, or newer, not GNU $old" -G Ninja -DCMAKE_CXX_COMPILER=g++
+      # Clang takes the library of the system's GCC, unless told otherwise.
+      if command -v clang++-22 > /dev/null; then
+        refused "it needs a standard library with <mdspan>" -G Ninja -DCMAKE_CXX_COMPILER=clang++-22
+      fi
+    fi
+    # As if the package were another library's.
+    sed -i 's/STREQUAL "lib[a-z+]*"/STREQUAL "libother"/; s/was built with lib[a-z+]*/was built with libother/' "$package/buffersConfig.cmake"
+    refused "this package was built with libother, and a program with lib[a-z+]* cannot use it" -G Ninja "$@"
+    ;;
+esac

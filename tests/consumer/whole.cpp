@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstring>
 #include <mdspan>
 #include <memory_resource>
 #include <new>
@@ -12,12 +13,15 @@ int main() {
   a[9, 19] = 5;
   const auto sum =
       buffers::no_escape([&](auto& buffer) { return buffers::alloc<int>(buffer, 100).size() + ids.size(); });
+  bool caught = false;
   try {
     (void)buffers::bump_resource{64}.allocate(65);
-    return 1;
   } catch (const buffers::exhausted& e) {  // thrown in the library, caught by its type here
-    std::printf("%s; %zu; %d.%d.%d\n", e.what(), sum, buffers::version.major, buffers::version.minor,
-                buffers::version.patch);
+    caught = e.requested() == 65 && std::strstr(e.what(), "65 bytes requested");
   }
-  return sum == 103 && a[9, 19] == 5 ? 0 : 1;
+  char version[32];
+  std::snprintf(version, sizeof version, "%d.%d.%d", buffers::version.major, buffers::version.minor,
+                buffers::version.patch);
+  std::printf("C++ %ld, buffers %s\n", __cplusplus, version);
+  return sum == 103 && a[9, 19] == 5 && caught && std::strcmp(version, EXPECTED_VERSION) == 0 ? 0 : 1;
 }
