@@ -89,7 +89,7 @@ endfunction()
 include("${CURRENT_PORT_DIR}/portfile.cmake")
 
 # What vcpkg looks at after a build.
-expect(SOURCE_PATH PATH_EQUAL SOURCE)
+expect(SOURCE_PATH STREQUAL SOURCE)
 file(GLOB_RECURSE installed RELATIVE "${CURRENT_PACKAGES_DIR}" "${CURRENT_PACKAGES_DIR}/*")
 foreach(file
         include/buffers/buffers.cppm include/buffers/core/core.cppm lib/libbuffers.a lib/libbuffers_testing.a

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Makes docs/reference.md from the `///` comments of the sources.
+
+    docs/make_reference.py            writes it
+    docs/make_reference.py --check    fails when it is not what the sources say
+    docs/make_reference.py --names    prints the exported names, one a line
+"""
+import pathlib
+import re
+import sys
+import textwrap
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference.md"
+MODULES = ["core", "resources", "threads", "tensor", "usage", "testing"]
+
+
+def end_of(text, at):
+    """The place behind the bracket that closes the one at `at`; strings, characters and comments hold no brackets."""
+    depth = 0
+    while at < len(text):
+        if text.startswith("//", at):
+            at = text.index("\n", at)
+        elif text[at] in "\"'" and not (text[at] == "'" and text[at - 1].isalnum()):
+            quote, at = text[at], at + 1
+            while text[at] != quote:
+                at += 2 if text[at] == "\\" else 1
+        elif text[at] in "{([":
+            depth += 1
+        elif text[at] in "})]":
+            depth -= 1
+            if depth == 0:
+                return at + 1
+        at += 1
+    raise ValueError("a bracket is not closed")
+
+
+CLASS = re.compile(r"^(?:template\s*<.*>\s*)?(?:requires\b.*)?(?:class|struct|union)\s+(?:\[\[\w+\]\]\s*)?[\w<>:, ]*", re.S)
+
+
+def is_type(head):
+    without_arguments = re.sub(r"template\s*<.*?>\s*(?=class|struct|requires|\[)", "", head, flags=re.S)
+    return re.match(r"(?:requires\b.*?)?(?:class|struct|union|enum class|enum)\b", without_arguments, re.S) is not None
+
+
+def declarations(text, is_public=True):
+    """(comment, declaration, body) of what is declared in the text; the body is a type's, else None."""
+    at, comment, gap = 0, [], False
+    while at < len(text):
+        line_end = text.find("\n", at)
+        line_end = len(text) if line_end < 0 else line_end
+        line = text[at:line_end].strip()
+        if not line:
+            gap, at = True, line_end + 1
+            if comment and not text[at:].lstrip().startswith("///"):
+                comment = []
+            continue
+        if line.startswith("///"):
+            comment.append(line[3:].strip())
+            at = line_end + 1
+            continue
+        if line.startswith("//") or line.startswith("#"):
+            at = line_end + 1
+            continue
+        label = re.match(r"\s*(public|private|protected):", text[at:])
+        if label:
+            is_public = label.group(1) == "public"
+            at += label.end()
+            continue
+        # A declaration: up to its semicolon or its body.
+        start = at
+        while text[at] not in ";{":
+            if text.startswith("//", at):
+                at = text.index("\n", at)
+            elif text[at] in "([":
+                at = end_of(text, at)
+            else:
+                at += 1
+        head = re.sub(r"\s*//[^\n]*", "", text[start:at]).strip()
+        body = None
+        if text[at] == "{":
+            after = end_of(text, at)
+            if is_type(head):
+                body = text[at + 1:after - 1]
+                at = text.index(";", after) + 1
+            elif re.search(r"\bconcept\b|\brequires\s*(\([^)]*\))?$|=\s*requires|=[^()]*$", head):  # an expression goes on
+                at = after
+                while text[at] != ";":
+                    at = end_of(text, at) if text[at] in "{([" else at + 1
+                at += 1
+            else:
+                at = after
+                while re.match(r"\s*[,{]", text[at:]):  # the list of members that a constructor initialises
+                    at = end_of(text, text.index("{", at))
+                rest = re.match(r"\s*;", text[at:])
+                at += rest.end() if rest else 0
+        else:
+            at += 1
+        if is_public:
+            yield comment, head, body, gap
+        comment, gap = [], False
+        rest = re.match(r"[ \t]*//[^\n]*", text[at:])
+        at += rest.end() if rest else 0
+
+
+def is_shown(head):
+    return not re.search(r"= delete$|^static_assert|^friend|^~|^using .*mark\b|_scope\(|^import|^template<>", head)
+
+
+def tidy(head):
+    head = re.sub(r"\[\[[^\]]*\]\]\s*|, private detail::[\w:]+", "", head)
+    head = re.sub(r"\b(inline|explicit constexpr|constexpr) (?=\S)", "", head) if "(" in head else head.replace("inline constexpr", "constexpr")
+    head = re.sub(r"\)\s*(const)?\s*:\s.*$", lambda m: ")" + (" const" if m.group(1) else ""), head, flags=re.S)
+    return re.sub(r"\s+", " ", head).strip()
+
+
+def name_of(head):
+    head = re.sub(r"\[\[[^\]]*\]\]\s*", "", head)
+    if head.startswith("template"):
+        depth, at = 0, head.index("<")
+        for at in range(at, len(head)):
+            depth += {"<": 1, ">": -1}.get(head[at], 0)
+            if depth == 0:
+                break
+        head = head[at + 1:].strip()
+    head = re.sub(r"^requires\b[^\n]*\n", "", head)
+    for pattern in (r"(?:class|struct|union|concept|enum class|enum)\s+(\w+)", r"using\s+(\w+)\s*=", r"\b(operator\s*[^\s(]+)\s*\(",
+                    r"(?!decltype\b|noexcept\b|requires\b|operator\b)\b(\w+)\s*\((?!auto\))", r"(\w+)(?:<[^=]*>)?\s*(?:=|$)"):
+        found = re.search(pattern, head)
+        if found:
+            return found.group(1)
+    return None
+
+
+def exported(text):
+    """The insides of the file's `export namespace buffers { ... }`, one after the other."""
+    for found in re.finditer(r"^export namespace buffers \{", text, re.M):
+        yield text[found.end():end_of(text, found.end() - 1) - 1]
+
+
+def opening(text):
+    """The comment that a file begins with."""
+    lines = re.match(r"(?://[^\n]*\n)*", text).group(0).splitlines()
+    return [line[3:] if line.startswith("// ") else line[2:] for line in lines]
+
+
+def as_markdown(lines):
+    """Prose stays prose; pictures, tables and code, which are indented, become blocks."""
+    out, block = [], []
+    for line in lines + [None]:
+        if line is not None and (line.startswith("  ") or (block and not line)):
+            block.append(line)
+            continue
+        for part in "\n".join(block).strip("\n").split("\n\n") if block else []:
+            out += ["```text", *textwrap.dedent(part).split("\n"), "```", ""]
+        block = []
+        out.append(line or "")
+    return out
+
+
+def members(body, is_class):
+    for comment, head, _, _ in declarations(body, is_public=not is_class):
+        if is_shown(head):
+            yield f"- `{tidy(head)}`" + (f"  \n  {' '.join(comment)}" if comment else "")
+
+
+def partition(path):
+    text = path.read_text()
+    out = []
+    for part in exported(text):
+        for comment, head, body, gap in declarations(part):
+            if not is_shown(head) or (not comment and (gap or "= true" in head or re.search(r"\w<.*> =", head))):
+                continue
+            if body is not None and name_of(head):
+                out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head), "```", "", " ".join(comment), ""]
+                if not head.lstrip().startswith("enum"):
+                    out += members(body, is_class=re.search(r"\bclass\s+(\[\[\w+\]\]\s+)?\w+", re.sub(r"template\s*<.*?>", "", head)) is not None)
+            elif comment:
+                out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head), "```", "", " ".join(comment)]
+            else:  # another overload of the one above
+                out.insert(len(out) - 3, tidy(head))
+    return text, out
+
+
+def sources():
+    for module in MODULES:
+        folder = ROOT / "modules" / module
+        if folder.is_dir():
+            yield module, sorted(folder.glob("*.cppm"))
+
+
+def reference():
+    out = ["# Reference", "", "Made from the comments in `modules/` by `docs/make_reference.py`. All names are in namespace `buffers`;",
+           "`import buffers;` brings all modules but `buffers.testing`.", ""]
+    for module, files in sources():
+        out += [f"## buffers.{module}", ""]
+        for path in files:
+            text, entries = partition(path)
+            if entries:
+                out += [f"### {path.stem}", "", *as_markdown(opening(text)), *entries, ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).rstrip("\n") + "\n"
+
+
+def names():
+    found = set()
+    for _, files in sources():
+        for path in files:
+            for part in exported(path.read_text()):
+                found |= {name_of(head) for _, head, _, _ in declarations(part) if is_shown(head)}
+    return sorted(found - {None, "detail", "requires"})
+
+
+if sys.argv[1:] == ["--names"]:
+    print("\n".join(names()))
+elif sys.argv[1:] == ["--check"]:
+    if REFERENCE.read_text() != reference():
+        sys.exit("docs/reference.md is not what the sources say: run docs/make_reference.py")
+else:
+    REFERENCE.write_text(reference())
