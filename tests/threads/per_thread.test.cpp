@@ -264,7 +264,8 @@ BOOST_AUTO_TEST_CASE(a_slot_that_cannot_be_made) {
   BOOST_TEST(threw);
   BOOST_TEST(object.ended == 0);
   object.fails = false;
-  BOOST_TEST(&object.slots.local() == object.slots.find());
+  const auto* const mine = &object.slots.local();
+  BOOST_TEST(mine == object.slots.find());
 }
 
 BOOST_AUTO_TEST_CASE(slots_are_aligned_and_destroyed) {
