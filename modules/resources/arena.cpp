@@ -161,15 +161,11 @@ void checkpoint_order::require_no_scope() const {
   if (open != 0) throw_scope_is_open();
 }
 
-void serial_history::throw_older_than_a_reset() {
-  throw order_error("buffers: this checkpoint is older than a reset");
-}
+void serial_history::throw_older_than_a_reset() { throw order_error("buffers: this checkpoint is older than a reset"); }
 void serial_history::throw_restored_past() {
   throw order_error("buffers: an older checkpoint has been restored since this one was made");
 }
-void throw_scope_is_younger() {
-  throw order_error("buffers: a scope that began after this checkpoint is still open");
-}
+void throw_scope_is_younger() { throw order_error("buffers: a scope that began after this checkpoint is still open"); }
 void throw_scope_is_open() { throw order_error("buffers: a scope of this resource is still open"); }
 void throw_reshaped_until_reset() {
   throw order_error("buffers: allocate: the buffer is reshaped until its next reset");

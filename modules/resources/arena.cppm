@@ -168,11 +168,14 @@ export struct serial_history {
 export [[noreturn]] void throw_scope_is_younger();
 export [[noreturn]] void throw_scope_is_open();
 
+/// Before the serial numbers, so that what every scope touches lies together.
+struct open_scope_link {
+  std::uintptr_t open = 0;  // address of the innermost open scope's mark, and bit 0: it was disturbed
+};
+
 /// Which checkpoints may still be restored. Each one, and each event after which going back is more than moving the end
 /// of a region, gets a serial number, unique among all resources of the program.
-struct checkpoint_order : serial_history {
-  std::uintptr_t open = 0;  // address of the innermost open scope's mark, and bit 0: it was disturbed
-
+struct checkpoint_order : open_scope_link, serial_history {
   inline checkpoint_order() noexcept : serial_history(first_serial()) {}
 
   /// A new serial number. `at` is the current slab: it must not have changed yet.

@@ -4,8 +4,7 @@
 //     buffers::slab_resource scratch;
 //     auto a = buffers::alloc<double>(scratch, 10, 20);                          // 10 x 20, row by row
 //     auto b = buffers::alloc<float>(scratch, buffers::alignment{64}, 100);      // aligned for vector loads
-//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as Fortran and
-//                                                                                //   BLAS
+//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as in Fortran
 //     buffers::drop(scratch, a, c);                                              // in any order
 //
 //   operation            cost            what it does
@@ -65,8 +64,8 @@ constexpr void require_element() {
   static_assert(!std::is_const_v<T> && !std::is_reference_v<T>);
 }
 
-// A resource that makes its views itself, from the type and the shape: one that stands in for another and has no memory,
-// or that writes down what it is asked for. It has all of view_of_new, view_of_reshaped and drop_views.
+// A resource that makes its views itself, from the type and the shape: one that stands in for another and has no
+// memory, or that writes down what it is asked for. It has all of view_of_new, view_of_reshaped and drop_views.
 template <class R>
 concept making_views = requires(R& resource, std::size_t bytes, std::extents<std::size_t, 1> extents) {
   resource.template view_of_new<int, std::layout_right>(bytes, bytes, extents);

@@ -23,10 +23,10 @@
 //     buffers::bump_resource fixed{std::span{storage}};
 //
 // f is compiled for the dry_run as it is for the real buffer, and every branch and loop runs as it would. Its views can
-// be read and written by index; all their elements are one and the same, which begins as zeros, so that what f allocates
-// must not depend on what it calculated. Their pointers (data_handle(), and the span of alloc_bytes) lead nowhere: to
-// follow one ends the program, or is an error of the compiler. `is_dry_run` tells f to leave such work out, or work that
-// takes the compiler too many steps.
+// be read and written by index; all their elements are one and the same, which begins as zeros, so that what f
+// allocates must not depend on what it calculated. Their pointers (data_handle(), and the span of alloc_bytes) lead
+// nowhere: to follow one ends the program, or is an error of the compiler. `is_dry_run` tells f to leave such work out,
+// or work that takes the compiler too many steps.
 //
 // It cannot be a std::pmr::memory_resource and work at compile time, so std::pmr containers do not allocate from it.
 // What they need is seen at run time: by the peak() of the buffer that they allocate from, or a meter_resource.
@@ -141,8 +141,8 @@ class dry_run {
  public:
   /// For a buffer whose memory begins at a multiple of `base_alignment`, which is a power of two: 64 is that of
   /// `bump_resource(bytes)`. A block with a stricter alignment counts with the padding that the worst such place needs:
-  /// peak() suffices everywhere and is not too much there, as long as nothing from before an open scope or a checkpoint is
-  /// given back and then gone back to, and no block grows in place.
+  /// peak() suffices everywhere and is not too much there, as long as nothing from before an open scope or a checkpoint
+  /// is given back and then gone back to, and no block grows in place.
   constexpr explicit dry_run(alignment base = {bump_resource::base_alignment}) : base_(base.bytes) {
     detail::require_alignment(base.bytes);
     guesses_.push_back({0, 0, lowest - 1, base_ > detail::granule ? base_ : detail::granule});
@@ -168,8 +168,8 @@ class dry_run {
     fall_to(first - 1);
     reclaim();
   }
-  /// Makes the newest block longer; false, and nothing done, when it is not the newest, or is older than an open scope or
-  /// the last checkpoint.
+  /// Makes the newest block longer; false, and nothing done, when it is not the newest, or is older than an open scope
+  /// or the last checkpoint.
   [[nodiscard]] constexpr bool try_expand(const void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
     const std::uintptr_t first = address_of(block);
     if (first <= grows_after_ || first <= floor() || !detail::is_newest(first, old_bytes, top_)) return false;
@@ -467,13 +467,13 @@ class dry_run {
 
 static_assert(checkpointable<dry_run>);
 
-/// Whether what a function is given as a buffer has no memory, for what it can only do with memory, or need not do to be
-/// counted: `if constexpr (!is_dry_run<decltype(buffer)>) dgemm(...)`.
+/// Whether what a function is given as a buffer has no memory, for what it can only do with memory, or need not do to
+/// be counted: `if constexpr (!is_dry_run<decltype(buffer)>) dgemm(...)`.
 template <class Buffer>
 inline constexpr bool is_dry_run = std::is_same_v<std::remove_cvref_t<Buffer>, dry_run>;
 
-/// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less does
-/// not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to
+/// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less
+/// does not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to
 /// bump_resource::base_alignment (64), and a slab_resource with this first_slab has room for it in one slab.
 /// Throws what f throws.
 template <class F, class... Args>

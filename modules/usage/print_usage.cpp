@@ -20,7 +20,9 @@ namespace {
 constexpr std::size_t none = SIZE_MAX;
 constexpr std::size_t longest_round = 1024;  // of a loop, in calls
 
-enum class call { allocate, view, reshape, deallocate, drop, resize, checkpoint, restore, open, close, reset, reset_peak };
+enum class call {
+  allocate, view, reshape, deallocate, drop, resize, checkpoint, restore, open, close, reset, reset_peak
+};
 
 struct reference {
   std::size_t made;  // by the event of that number
@@ -81,11 +83,8 @@ void call_log::allocated_view(std::size_t buffer, const void* at, const element_
 
 void call_log::reshaped(std::size_t buffer, const element_type& type, std::size_t offset,
                         std::span<const std::size_t> dims) {
-  state_->events.push_back({.what = call::reshape,
-                            .buffer = buffer,
-                            .bytes = offset,
-                            .type = type,
-                            .dims = {dims.begin(), dims.end()}});
+  state_->events.push_back(
+      {.what = call::reshape, .buffer = buffer, .bytes = offset, .type = type, .dims = {dims.begin(), dims.end()}});
 }
 
 void call_log::deallocated(std::size_t buffer, const void* at, std::size_t bytes) {

@@ -249,7 +249,8 @@ class recorder final : public std::pmr::memory_resource {
     const dims_of<Extents> dims(extents);
     const auto view = [&]<std::size_t... D>(std::index_sequence<D...>) {
       return reshape_buffer_at<T, Layout>(of_, before / sizeof(T), dims.each[D]...);
-    }(std::make_index_sequence<Extents::rank()>());
+    }
+    (std::make_index_sequence<Extents::rank()>());
     log_.reshaped(number_, element_of<T>(), before / sizeof(T), dims.all());
     return view;
   }
@@ -336,15 +337,15 @@ inline constexpr bool is_dry_run<R> = true;
 
 export namespace buffers {
 
-/// Calls `f(buffers...)` and prints, as C++ that compiles, how many bytes each buffer needs: what a bump_resource of its
-/// own would need, and the buffer's own peak(), which may differ where blocks lie in several slabs. Then a function,
-/// bytes_needed(), that works the same numbers out of the shapes: the calls that f made, rounds of a loop folded into
-/// one. For several buffers it returns a struct of them.
+/// Calls `f(buffers...)` and prints, as C++ that compiles, how many bytes each buffer needs: what a bump_resource of
+/// its own would need, and the buffer's own peak(), which may differ where blocks lie in several slabs. Then a
+/// function, bytes_needed(), that works the same numbers out of the shapes: the calls that f made, rounds of a loop
+/// folded into one. For several buffers it returns a struct of them.
 ///
-/// f is called with something that stands in front of each buffer, has its functions, and is a std::pmr::memory_resource.
-/// An f that does not take that, such as one that takes a slab_resource&, is called with the buffers themselves: then only
-/// their peaks are known. The peak() of each buffer begins anew.
-/// Throws what f throws, and prints nothing then.
+/// f is called with something that stands in front of each buffer, has its functions, and is a
+/// std::pmr::memory_resource. An f that does not take that, such as one that takes a slab_resource&, is called with the
+/// buffers themselves: then only their peaks are known. The peak() of each buffer begins anew. Throws what f throws,
+/// and prints nothing then.
 template <class F, byte_source... Buffers>
   requires(sizeof...(Buffers) > 0 &&
            (std::invocable<F&, detail::recorder<Buffers>&...> || std::invocable<F&, Buffers&...>))
@@ -359,7 +360,8 @@ void print_usage(std::ostream& os, F&& f, Buffers&... buffers) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       const auto run = [&](auto&&... recorders) { static_cast<void>(f(recorders...)); };
       run(detail::recorder<Buffers>(buffers, log, I)...);
-    }(std::index_sequence_for<Buffers...>());
+    }
+    (std::index_sequence_for<Buffers...>());
     note_peaks();
     log.print(os, usage);
   } else {

@@ -1,5 +1,5 @@
-// print_programs FILE: runs programs under print_usage and writes what it prints, with the numbers that have to come out,
-// into a program of its own: the next test compiles and runs that.
+// print_programs FILE: runs programs under print_usage and writes what it prints, with the numbers that have to come
+// out, into a program of its own: the next test compiles and runs that.
 #include <algorithm>
 #include <cstddef>
 #include <fstream>

@@ -5,8 +5,8 @@
 /// A random program over any buffer, always the same for one seed.
 class random_program {
  public:
-  /// Blocks are aligned to up to 2^strictest. A tame one gives nothing back that is older than a scope or a checkpoint, and
-  /// resizes no block.
+  /// Blocks are aligned to up to 2^strictest. A tame one gives nothing back that is older than a scope or a checkpoint,
+  /// and resizes no block.
   random_program(unsigned seed, std::size_t strictest, bool tame = false)
       : seed_(seed), strictest_(strictest), tame_(tame) {}
 
@@ -113,8 +113,7 @@ class random_program {
     }
     void in_a_scope(int depth) {
       if (depth == 4) return;
-      const std::size_t before = number, outer = moments.size(), opened_before = opened_at,
-                        scope_before = scope_number;
+      const std::size_t before = number, outer = moments.size(), opened_before = opened_at, scope_before = scope_number;
       opened_at = outer;
       scope_number = number;
       {
