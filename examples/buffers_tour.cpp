@@ -5,7 +5,9 @@
 //
 // Exit code: 0; 1 when a result is not as it has to be.
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <iostream>
 #include <mdspan>
 #include <memory>
 #include <print>
@@ -218,40 +220,35 @@ void complete_example() {
 
 // --- How large a buffer has to be ------------------------------------------------------------------------------------
 
-// A[i,j,k] = sum over l of B[i,j,l] * C[l,k]. Returns the sum of A.
+// A[i,j,k] = sum over l of B[i,j,l] * C[l,k]. Returns the sum of A. Each kind of buffer, and a dry_run, can be passed.
 template <class Buffer>
 double contraction(Buffer& buf, bool small) {
   const auto a = buffers::alloc<double>(buf, 10, 10, small ? 20 : 30);
   const auto b = buffers::alloc<double>(buf, 10, 10, 10);
   const auto c = buffers::alloc<double>(buf, 10, small ? 20 : 30);
-  fill_randomly(b);
-  fill_randomly(c);
-  const auto an = buffers::neuralyze(a);
   double sum = 0;
-  for (std::size_t i = 0; i < an.extent(0); ++i)
-    for (std::size_t j = 0; j < an.extent(1); ++j)
-      for (std::size_t k = 0; k < an.extent(2); ++k) {
-        an[i, j, k] = 0;
-        for (std::size_t l = 0; l < b.extent(2); ++l) an[i, j, k] += b[i, j, l] * c[l, k];
-        sum += an[i, j, k];
-      }
+  if constexpr (!buffers::is_dry_run<Buffer>) {  // what is only counted need not be calculated
+    fill_randomly(b);
+    fill_randomly(c);
+    const auto an = buffers::neuralyze(a);
+    for (std::size_t i = 0; i < an.extent(0); ++i)
+      for (std::size_t j = 0; j < an.extent(1); ++j)
+        for (std::size_t k = 0; k < an.extent(2); ++k) {
+          an[i, j, k] = 0;
+          for (std::size_t l = 0; l < b.extent(2); ++l) an[i, j, k] += b[i, j, l] * c[l, k];
+          sum += an[i, j, k];
+        }
+  }
   buffers::drop(buf, b, c);
   check(buf.used() == a.size() * sizeof(double));
   buf.reset();
   return sum;
 }
 
-// The bytes that the contraction needs: a buffer that grows has seen them.
-std::size_t bytes_for_contraction(bool small) {
-  buffers::slab_resource buf{{.first_slab = of_doubles(100'000)}};
-  contraction(buf, small);
-  return buf.peak();
-}
-
 void how_large() {
   tour::heading("How large a buffer has to be");
   for (const bool small : {true, false}) {
-    const std::size_t bytes = bytes_for_contraction(small);
+    const std::size_t bytes = buffers::peak_bytes([&](auto& buf) { return contraction(buf, small); });
     std::println("the {} contraction needs {} bytes, {} elements", small ? "small" : "large", bytes,
                  bytes / sizeof(double));
     check(bytes == of_doubles(small ? 3200 : 4300));
@@ -262,28 +259,36 @@ void how_large() {
     buffers::bump_resource too_small{bytes - 1};
     check(tour::throws<buffers::exhausted>([&] { contraction(too_small, small); }));
   }
+  // The function that says so, from a run: here it is printed, to be looked at or kept.
+  buffers::slab_resource buf;
+  buffers::print_usage(std::cout, [](auto& b) { return contraction(b, true); }, buf);
+  check(buf.peak() == of_doubles(3200));
 }
 
-template <class Buffer1, class Buffer2>
-void on_two_buffers(Buffer1& buf1, Buffer2& buf2) {
+constexpr auto on_two_buffers = [](auto& buf1, auto& buf2) {
   const auto a = buffers::alloc<double>(buf1, 10, 10, 20);
   const auto b = buffers::alloc<double>(buf2, 20, 5);
-  fill_randomly(a);
-  fill_randomly(b);
+  a[9, 9, 19] = b[19, 4] = 1;  // on a dry_run as well: by index, not by pointer
   buffers::drop(buf1, a);
   buffers::drop(buf2, b);
   buf1.reset();
   buf2.reset();
-}
+};
 
 void how_large_are_two() {
   tour::heading("How large two buffers have to be");
-  buffers::slab_resource buf1{{.first_slab = of_doubles(100'000)}}, buf2{{.first_slab = of_doubles(50'000)}};
-  on_two_buffers(buf1, buf2);
-  std::println("{} and {} elements", buf1.peak() / sizeof(double), buf2.peak() / sizeof(double));
+  buffers::slab_resource buf1, buf2;
+  buffers::print_usage(std::cout, on_two_buffers, buf1, buf2);
   check(buf1.peak() == of_doubles(2000) && buf2.peak() == of_doubles(100));
 
-  buffers::bump_resource exact1{buf1.peak()}, exact2{buf2.peak()};
+  // Or without running it on anything real, by the compiler.
+  constexpr auto bytes = [] {
+    buffers::dry_run dry1, dry2;
+    on_two_buffers(dry1, dry2);
+    return std::array{dry1.peak(), dry2.peak()};
+  }();
+  static_assert(bytes[0] == of_doubles(2000) && bytes[1] == of_doubles(100));
+  buffers::bump_resource exact1{bytes[0]}, exact2{bytes[1]};
   on_two_buffers(exact1, exact2);
 }
 

@@ -152,33 +152,28 @@ std::uintptr_t checkpoint_order::floor(const void* slab, const void* current) co
 }
 
 void checkpoint_order::require_valid(std::uint64_t serial) const {
-  if (serial > newest || serial < oldest) throw order_error("buffers: this checkpoint is older than a reset");
-  if (open != 0 && (!is_disturbed(open) || serial <= mark_of(open)->serial))
-    throw order_error("buffers: a scope that began after this checkpoint is still open");
-  for (const range& dead : dead_)
-    if (serial > dead.after && serial <= dead.through)
-      throw order_error("buffers: an older checkpoint has been restored since this one was made");
+  require_since_reset(serial);
+  if (open != 0 && (!is_disturbed(open) || serial <= mark_of(open)->serial)) throw_scope_is_younger();
+  require_alive(serial);
 }
 
 void checkpoint_order::require_no_scope() const {
-  if (open != 0) throw order_error("buffers: a scope of this resource is still open");
+  if (open != 0) throw_scope_is_open();
 }
 
-void checkpoint_order::went_back_to(std::uint64_t serial) noexcept {
-  if (serial == newest) return;
-  range dying{serial, newest};
-  for (range& dead : dead_)
-    if (dead.through >= serial) {  // within the new range, or just before it
-      dying.after = dead.after < dying.after ? dead.after : dying.after;
-      dead = {};
-    }
-  dead_[next_dead_++ % 4] = dying;
+void serial_history::throw_older_than_a_reset() { throw order_error("buffers: this checkpoint is older than a reset"); }
+void serial_history::throw_restored_past() {
+  throw order_error("buffers: an older checkpoint has been restored since this one was made");
 }
-
-void checkpoint_order::reset() noexcept {
-  oldest = newest + 1;
-  for (range& dead : dead_) dead = {};
+void throw_scope_is_younger() { throw order_error("buffers: a scope that began after this checkpoint is still open"); }
+void throw_scope_is_open() { throw order_error("buffers: a scope of this resource is still open"); }
+void throw_reshaped_until_reset() {
+  throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
 }
+void throw_reshape_of_a_used_buffer() {
+  throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+}
+void throw_others_checkpoint() { throw order_error("buffers: this checkpoint belongs to another resource"); }
 
 void throw_not_live() {
   throw std::invalid_argument("buffers: drop: a view is not from this buffer, or was dropped before");

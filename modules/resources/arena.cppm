@@ -20,7 +20,7 @@ import buffers.std;
 namespace buffers::detail {
 
 /// Every block starts at a multiple of this many bytes.
-inline constexpr std::size_t granule = 16;
+export inline constexpr std::size_t granule = 16;
 
 /// A block that was dropped while younger ones live, kept in that block's own memory, or the padding before an aligned
 /// block. `bytes` are whole granules.
@@ -34,7 +34,12 @@ export [[nodiscard]] inline std::uintptr_t address(const void* pointer) noexcept
 }
 
 /// Rounds the address of a byte up to the last byte of its granule.
-[[nodiscard]] inline std::uintptr_t granule_end(std::uintptr_t byte) noexcept { return byte | (granule - 1); }
+export [[nodiscard]] constexpr std::uintptr_t granule_end(std::uintptr_t byte) noexcept { return byte | (granule - 1); }
+
+/// Whether a block that starts at `first` is the one that ends at `top`: both end in the same granule.
+export [[nodiscard]] constexpr bool is_newest(std::uintptr_t first, std::size_t bytes, std::uintptr_t top) noexcept {
+  return ((bytes - 1) ^ (top - first)) < granule;
+}
 
 /// A run of memory and how far it is handed out.
 struct region {
@@ -70,7 +75,7 @@ struct region {
   [[nodiscard]] inline bool contains(const void* byte) const noexcept { return address(byte) - base - 1 < last - base; }
   /// Whether these bytes are the newest block.
   [[nodiscard]] inline bool is_newest(const void* block, std::size_t bytes) const noexcept {
-    return ((bytes - 1) ^ (top - address(block))) < granule;  // both end in the same granule
+    return detail::is_newest(address(block), bytes, top);
   }
 
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
@@ -116,13 +121,62 @@ struct scope_mark {
   void* at;  // the slab
 };
 
-/// Which checkpoints may still be restored. Each one, and each event after which going back is more than moving the end
-/// of a region, gets a serial number, unique among all resources of the program. Going back to a checkpoint kills those
-/// that are younger; the last four such histories are remembered exactly.
-struct checkpoint_order {
-  std::uint64_t newest = first_serial();
+/// Which serial numbers, of those given out so far, may still be gone back to. Going back to one kills those that are
+/// younger; the last four such histories are remembered exactly.
+export struct serial_history {
+  std::uint64_t newest;
   std::uint64_t oldest = newest + 1;  // nothing from before the last reset
-  std::uintptr_t open = 0;            // address of the innermost open scope's mark, and bit 0: it was disturbed
+
+  constexpr explicit serial_history(std::uint64_t before_all) noexcept : newest(before_all) {}
+
+  /// Throws order_error for one from before the last reset.
+  constexpr void require_since_reset(std::uint64_t serial) const {
+    if (serial > newest || serial < oldest) throw_older_than_a_reset();
+  }
+  /// Throws order_error for one that died when an older one was gone back to.
+  constexpr void require_alive(std::uint64_t serial) const {
+    for (const range& dead : dead_)
+      if (serial > dead.after && serial <= dead.through) throw_restored_past();
+  }
+  /// The ones after this are dead from now on.
+  constexpr void went_back_to(std::uint64_t serial) noexcept {
+    if (serial == newest) return;
+    range dying{serial, newest};
+    for (range& dead : dead_)
+      if (dead.through >= serial) {  // within the new range, or just before it
+        dying.after = dead.after < dying.after ? dead.after : dying.after;
+        dead = {};
+      }
+    dead_[next_dead_++ % 4] = dying;
+  }
+  constexpr void reset() noexcept {
+    oldest = newest + 1;
+    for (range& dead : dead_) dead = {};
+  }
+
+ private:
+  [[noreturn]] static void throw_older_than_a_reset();
+  [[noreturn]] static void throw_restored_past();
+
+  struct range {
+    std::uint64_t after, through;
+  };
+  range dead_[4] = {};
+  unsigned next_dead_ = 0;
+};
+
+export [[noreturn]] void throw_scope_is_younger();
+export [[noreturn]] void throw_scope_is_open();
+
+/// Before the serial numbers, so that what every scope touches lies together.
+struct open_scope_link {
+  std::uintptr_t open = 0;  // address of the innermost open scope's mark, and bit 0: it was disturbed
+};
+
+/// Which checkpoints may still be restored. Each one, and each event after which going back is more than moving the end
+/// of a region, gets a serial number, unique among all resources of the program.
+struct checkpoint_order : open_scope_link, serial_history {
+  inline checkpoint_order() noexcept : serial_history(first_serial()) {}
 
   /// A new serial number. `at` is the current slab: it must not have changed yet.
   [[nodiscard]] inline std::uint64_t issue(void* at) noexcept {
@@ -153,19 +207,10 @@ struct checkpoint_order {
   void require_valid(std::uint64_t serial) const;
   /// Throws order_error while a scope is open.
   void require_no_scope() const;
-  /// The checkpoints after this one are dead from now on.
-  void went_back_to(std::uint64_t serial) noexcept;
-  void reset() noexcept;
 
  private:
   static std::uint64_t first_serial() noexcept;
   void disturb(void* at) noexcept;
-
-  struct range {
-    std::uint64_t after, through;
-  };
-  range dead_[4] = {};
-  unsigned next_dead_ = 0;
 };
 
 /// The peak of `used()`, worked out only when something is given back: in between, `used()` only grows.
@@ -200,8 +245,11 @@ export [[nodiscard]] inline void* no_bytes(std::size_t alignment) noexcept {
   return reinterpret_cast<void*>(alignment > granule ? alignment : granule);
 }
 
-/// Throws invalid_argument when two of the blocks overlap or one is not live.
-[[noreturn]] void throw_not_live();
+export [[noreturn]] void throw_not_live();
+export [[noreturn]] void throw_reshaped_until_reset();
+export [[noreturn]] void throw_reshape_of_a_used_buffer();
+export [[noreturn]] void throw_others_checkpoint();
+/// Throws invalid_argument when two of the blocks overlap.
 void require_disjoint(std::span<const std::span<std::byte>> blocks);
 
 }  // namespace buffers::detail

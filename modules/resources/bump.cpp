@@ -14,8 +14,6 @@ namespace {
 // Owned memory is asked for in whole granules, so that every block has room for a `hole`.
 std::size_t owned_bytes(std::size_t capacity) { return detail::round_up(capacity, detail::granule); }
 
-constexpr std::size_t owned_alignment = 64;
-
 }  // namespace
 
 bump_resource::bump_resource(std::size_t bytes, gsl::not_null<std::pmr::memory_resource*> upstream)
@@ -39,7 +37,7 @@ bump_resource::~bump_resource() {
 
 void bump_resource::acquire() {
   if (capacity_ == 0) return;
-  memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), owned_alignment));
+  memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), base_alignment));
   now_ = detail::region(detail::address(memory_), capacity_, 0);
   static_cast<void>(order_.issue(nullptr));  // a scope that began without memory ends the slow way
   detail::poison_in_program(memory_, owned_bytes(capacity_));
@@ -53,7 +51,7 @@ void bump_resource::give_memory_back() noexcept {
   }
   meter_.settle(now_, 0);  // it counts in addresses
   detail::unpoison_in_program(memory_, owned_bytes(capacity_));
-  upstream_->deallocate(memory_, owned_bytes(capacity_), owned_alignment);
+  upstream_->deallocate(memory_, owned_bytes(capacity_), base_alignment);
   memory_ = nullptr;
   now_ = {};
   grows_after_ = 0;
@@ -66,7 +64,7 @@ std::size_t bump_resource::available() const noexcept {
 
 void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
-  if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
+  if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
   if (memory_ == nullptr && bytes <= capacity_) acquire();  // after release()
   if (void* block = now_.take_aligned(bytes, alignment)) {
@@ -77,7 +75,7 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 }
 
 void bump_resource::restore(const checkpoint_type& cp) {
-  if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
+  if (cp.owner != this) detail::throw_others_checkpoint();
   order_.require_valid(cp.serial);
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
@@ -148,8 +146,7 @@ void bump_resource::drop(std::span<const std::span<std::byte>> blocks) {
 }
 
 std::byte* bump_resource::reshape(std::size_t bytes) {
-  if (reshaped_ == 0 && used() != 0)
-    throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+  if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
   if (bytes > capacity_) throw exhausted(bytes, capacity_, capacity_);
   if (memory_ == nullptr) acquire();
   if (bytes > now_.last - now_.base) throw exhausted(bytes, now_.last - now_.base, capacity_);

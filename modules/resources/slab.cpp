@@ -56,7 +56,7 @@ slab_resource::~slab_resource() {
 
 void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
-  if (reshaped_ != 0) throw order_error("buffers: allocate: the buffer is reshaped until its next reset");
+  if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
   if (void* const block = now_.take_aligned(bytes, alignment)) {
     static_cast<void>(order_.issue(current_));  // there may be a hole now
@@ -276,7 +276,7 @@ bool slab_resource::holds(const checkpoint_type& cp) const noexcept {
 }
 
 void slab_resource::restore(const checkpoint_type& cp) {
-  if (cp.owner != this) throw order_error("buffers: this checkpoint belongs to another resource");
+  if (cp.owner != this) detail::throw_others_checkpoint();
   order_.require_valid(cp.serial);
   if (!holds(cp)) throw order_error("buffers: the memory of this checkpoint has been given back");
   if (cp.serial < reshaped_) leave_reshape();
@@ -465,8 +465,7 @@ void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
 }
 
 std::byte* slab_resource::reshape(std::size_t bytes) {
-  if (reshaped_ == 0 && used() != 0)
-    throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
+  if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
   if (wanted_ != 0 && bytes <= wanted_) gather();
   if (current_ == nullptr || now_.last - now_.base < bytes) {
     slab* next = kept_slab(bytes);

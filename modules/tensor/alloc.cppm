@@ -4,8 +4,8 @@
 //     buffers::slab_resource scratch;
 //     auto a = buffers::alloc<double>(scratch, 10, 20);                          // 10 x 20, row by row
 //     auto b = buffers::alloc<float>(scratch, buffers::alignment{64}, 100);      // aligned for vector loads
-//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as Fortran and
-//     BLAS buffers::drop(scratch, a, c);                                              // in any order
+//     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as in Fortran
+//     buffers::drop(scratch, a, c);                                              // in any order
 //
 //   operation            cost            what it does
 //   alloc, alloc_bytes   as allocate     a view over fresh memory
@@ -64,11 +64,22 @@ constexpr void require_element() {
   static_assert(!std::is_const_v<T> && !std::is_reference_v<T>);
 }
 
+// A resource that makes its views itself, from the type and the shape: one that stands in for another and has no
+// memory, or that writes down what it is asked for. It has all of view_of_new, view_of_reshaped and drop_views.
+template <class R>
+concept making_views = requires(R& resource, std::size_t bytes, std::extents<std::size_t, 1> extents) {
+  resource.template view_of_new<int, std::layout_right>(bytes, bytes, extents);
+};
+
 template <class T, class Layout, byte_source R, class Extents>
-[[nodiscard, gnu::always_inline]] inline auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
+[[nodiscard, gnu::always_inline]] constexpr auto alloc_extents(R& resource, std::size_t align, const Extents& extents) {
   require_element<T>();
-  void* const memory = resource.allocate(size_of<T>(extents), align);
-  return std::mdspan<T, Extents, Layout>(static_cast<T*>(memory), extents);
+  if constexpr (making_views<R>) {
+    return resource.template view_of_new<T, Layout>(size_of<T>(extents), align, extents);
+  } else {
+    void* const memory = resource.allocate(size_of<T>(extents), align);
+    return std::mdspan<T, Extents, Layout>(static_cast<T*>(memory), extents);
+  }
 }
 
 template <std::integral... I>
@@ -85,40 +96,42 @@ export namespace buffers {
 /// Throws: invalid_argument for a negative dim; bad_array_new_length when the shape has more bytes than there are; what
 /// the resource throws.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
-[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, I... dims) {
+[[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, I... dims) {
   return detail::alloc_extents<T, Layout>(resource, alignof(T), detail::extents_of(dims...));
 }
 /// ... aligned to at least `align.bytes` bytes.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
-[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, I... dims) {
+[[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, alignment align, I... dims) {
   detail::require_alignment(align.bytes);
   return detail::alloc_extents<T, Layout>(resource, align.bytes > alignof(T) ? align.bytes : alignof(T),
                                           detail::extents_of(dims...));
 }
 /// ... of a shape that is, in part or in whole, known to the compiler.
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
-[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, const E& extents) {
+[[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, const E& extents) {
   return detail::alloc_extents<T, Layout>(resource, alignof(T), extents);
 }
 template <class T, class Layout = std::layout_right, byte_source R, detail::extents_type E>
-[[nodiscard, gnu::always_inline]] inline auto alloc(R& resource, alignment align, const E& extents) {
+[[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, alignment align, const E& extents) {
   detail::require_alignment(align.bytes);
   return detail::alloc_extents<T, Layout>(resource, align.bytes > alignof(T) ? align.bytes : alignof(T), extents);
 }
 
 /// `bytes` fresh bytes, aligned for every fundamental type.
 template <byte_source R>
-[[nodiscard]] std::span<std::byte> alloc_bytes(R& resource, std::size_t bytes) {
-  return {static_cast<std::byte*>(resource.allocate(bytes, alignof(std::max_align_t))), bytes};
+[[nodiscard]] constexpr std::span<std::byte> alloc_bytes(R& resource, std::size_t bytes) {
+  const auto view = detail::alloc_extents<std::byte, std::layout_right>(resource, alignof(std::max_align_t),
+                                                                        std::dextents<std::size_t, 1>(bytes));
+  return {view.data_handle(), bytes};
 }
 
 }  // namespace buffers
 
 namespace buffers::detail {
 
-template <class T, class Extents, class Layout>
-  requires(!std::is_const_v<T>)
-[[nodiscard]] std::span<std::byte> bytes_of(const std::mdspan<T, Extents, Layout>& view) {
+template <class T, class Extents, class Layout, class Accessor>
+  requires(!std::is_const_v<T> && std::same_as<typename Accessor::data_handle_type, T*>)
+[[nodiscard]] std::span<std::byte> bytes_of(const std::mdspan<T, Extents, Layout, Accessor>& view) {
   return std::as_writable_bytes(std::span(view.data_handle(), view.mapping().required_span_size()));
 }
 template <class T, std::size_t N>
@@ -136,16 +149,21 @@ template <class R>
 concept dropping = requires(R& resource, std::span<const std::span<std::byte>> blocks) { resource.drop(blocks); };
 
 template <class R>
-concept reshapable = requires(R& resource, std::size_t bytes) {
+concept reshapable = making_views<R> || requires(R& resource, std::size_t bytes) {
   { resource.reshape(bytes) } -> std::convertible_to<std::byte*>;
 };
 
 template <class T, class Layout, class R, class Extents>
-[[nodiscard]] auto reshape_extents(R& resource, std::size_t offset, const Extents& extents) {
+[[nodiscard]] constexpr auto reshape_extents(R& resource, std::size_t offset, const Extents& extents) {
   require_element<T>();
   const std::size_t before = multiply(offset, sizeof(T));
-  std::byte* const memory = resource.reshape(add_bytes(before, size_of<T>(extents)));
-  return std::mdspan<T, Extents, Layout>(reinterpret_cast<T*>(memory + before), extents);
+  const std::size_t bytes = add_bytes(before, size_of<T>(extents));
+  if constexpr (making_views<R>) {
+    return resource.template view_of_reshaped<T, Layout>(before, bytes, extents);
+  } else {
+    std::byte* const memory = resource.reshape(bytes);
+    return std::mdspan<T, Extents, Layout>(reinterpret_cast<T*>(memory + before), extents);
+  }
 }
 
 }  // namespace buffers::detail
@@ -157,11 +175,14 @@ export namespace buffers {
 /// ignored. For a resource without `drop`, the views are deallocated from the highest address down.
 /// Throws invalid_argument, and drops nothing, when a view is not from this buffer or was dropped before.
 template <byte_source R, detail::byte_view... Views>
-void drop(R& resource, const Views&... views) {
-  std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
-  if constexpr (detail::dropping<R>) {
+constexpr void drop(R& resource, const Views&... views) {
+  if constexpr (detail::making_views<R>) {
+    resource.drop_views(views...);
+  } else if constexpr (detail::dropping<R>) {
+    const std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
     resource.drop(blocks);
   } else {
+    std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
     for (std::size_t left = blocks.size(); left > 0; --left) {
       std::size_t highest = 0;
       for (std::size_t i = 1; i < left; ++i)
@@ -177,12 +198,12 @@ void drop(R& resource, const Views&... views) {
 /// in other shapes. Until the buffer is reset, nothing can be allocated from it. Throws: order_error when the buffer
 /// has allocations; exhausted when it is fixed and too small; what alloc throws.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
-[[nodiscard]] auto reshape_buffer(R& resource, I... dims) {
+[[nodiscard]] constexpr auto reshape_buffer(R& resource, I... dims) {
   return detail::reshape_extents<T, Layout>(resource, 0, detail::extents_of(dims...));
 }
 /// ... from that element on.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
-[[nodiscard]] auto reshape_buffer_at(R& resource, std::integral auto offset_elements, I... dims) {
+[[nodiscard]] constexpr auto reshape_buffer_at(R& resource, std::integral auto offset_elements, I... dims) {
   return detail::reshape_extents<T, Layout>(resource, detail::to_size(offset_elements), detail::extents_of(dims...));
 }
 

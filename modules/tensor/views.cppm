@@ -24,9 +24,12 @@ template <class T, class Extents, class Layout, class Accessor>
 /// with other views of it: for passing to C, or for an array that is to be treated as if it were alone. Throws
 /// invalid_argument when the view is not contiguous.
 template <class T, class Extents, class Layout, class Accessor>
-[[nodiscard]] inline std::mdspan<T, Extents, Layout, Accessor> neuralyze(
+[[nodiscard]] constexpr std::mdspan<T, Extents, Layout, Accessor> neuralyze(
     const std::mdspan<T, Extents, Layout, Accessor>& view) {
   if (!is_contiguous(view)) throw std::invalid_argument("buffers: neuralyze: the view is not contiguous");
+  if consteval {
+    return view;
+  }
   return {detail::launder_origin(view.data_handle()), view.mapping(), view.accessor()};
 }
 

@@ -76,6 +76,7 @@ void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
   ++allocations_;
   ++live_blocks_;
   live_bytes_ += bytes;
+  total_bytes_ += bytes;
   peak_bytes_ = std::max(peak_bytes_, live_bytes_);
   return block;
 }

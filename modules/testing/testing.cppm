@@ -9,15 +9,33 @@
 //   allocate              O(1)   notes size, alignment and number, fills with 0xa5
 //   deallocate            O(1)   checks pointer, size, alignment and fences, and counts what is wrong
 //   set_allocation_limit  O(1)   after n more allocations, the next one throws std::bad_alloc
+//   default_resource_guard  O(1) another default resource, up to the closing brace
 //   exception_test_loop   n runs for code that allocates n times
 //
 // Threads: one at a time.
 //
-//     BOOST_AUTO_TEST_CASE(my_list_leaks_nothing) {
+// It works with any test framework, or none. The three tests that a type with an allocator should have:
+//
+//     void gives_everything_back() {
+//       buffers::test_resource memory;
+//       {
+//         my_list list{&memory};
+//         list.push_back("a string that is too long for the small-string optimisation");
+//       }
+//       assert(memory.is_clean() && memory.allocations() > 0);   // else: memory.first_mistake()
+//     }
+//     void survives_every_failure() {                            // leaks nothing when any of its allocations fails
 //       buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
 //         my_list list{&memory};
 //         list.push_back("a string that is too long for the small-string optimisation");
 //       });
+//     }
+//     void allocates_from_its_own_resource_only() {
+//       buffers::test_resource own, by_default;
+//       buffers::default_resource_guard guard{&by_default};
+//       my_list list{&own};
+//       my_list copy{list, &own};
+//       assert(by_default.allocations() == 0);
 //     }
 module;
 #include <cstddef>
@@ -48,6 +66,8 @@ class test_resource final : public std::pmr::memory_resource {
   [[nodiscard]] std::size_t live_bytes() const noexcept { return live_bytes_; }
   /// The greatest live_bytes().
   [[nodiscard]] std::size_t peak_bytes() const noexcept { return peak_bytes_; }
+  /// All bytes ever allocated.
+  [[nodiscard]] std::size_t total_bytes() const noexcept { return total_bytes_; }
   /// Calls that allocated, were refused by the limit, and deallocated.
   [[nodiscard]] std::size_t allocations() const noexcept { return allocations_; }
   [[nodiscard]] std::size_t refusals() const noexcept { return refusals_; }
@@ -74,10 +94,24 @@ class test_resource final : public std::pmr::memory_resource {
 
   header* live_ = nullptr;
   std::int64_t limit_ = -1;
-  std::size_t live_blocks_ = 0, live_bytes_ = 0, peak_bytes_ = 0;
+  std::size_t live_blocks_ = 0, live_bytes_ = 0, peak_bytes_ = 0, total_bytes_ = 0;
   std::size_t allocations_ = 0, refusals_ = 0, deallocations_ = 0;
   std::size_t last_bytes_ = 0, last_alignment_ = 0, mistakes_ = 0;
   std::string first_mistake_;
+};
+
+/// Makes a resource the default one (std::pmr::get_default_resource()), and the one before it again when it is destroyed.
+/// Threads: the default is the whole program's.
+class [[nodiscard]] default_resource_guard {
+ public:
+  explicit default_resource_guard(std::pmr::memory_resource* resource) noexcept
+      : before_(std::pmr::set_default_resource(resource)) {}
+  default_resource_guard(const default_resource_guard&) = delete;
+  default_resource_guard& operator=(const default_resource_guard&) = delete;
+  ~default_resource_guard() { std::pmr::set_default_resource(before_); }
+
+ private:
+  std::pmr::memory_resource* before_;
 };
 
 /// Runs `code(resource)` on a fresh test_resource with an allocation limit of 0, 1, 2, ... until it returns without

@@ -116,7 +116,8 @@ void write_sizes(std::ostream& os, const std::array<std::size_t, 64>& sizes) {
     row.left("", 2);
     // Never too short to be seen.
     if (sizes[i] != 0)
-      row.bar(1 + static_cast<std::size_t>(static_cast<double>(sizes[i]) / static_cast<double>(most) * (bar_width - 1)));
+      row.bar(1 +
+              static_cast<std::size_t>(static_cast<double>(sizes[i]) / static_cast<double>(most) * (bar_width - 1)));
   }
 }
 

@@ -1,10 +1,12 @@
 // meter_resource counts what goes through it, in bytes and calls: now, at most, in all, refused, lost to padding; in
 // total and for named parts of the program.
 //
-//     all        ├──────────────────────────────────────────────────┤  push and pop, or a meter_scope, name what
-//       load       ├───────────────┤                                    happens in between; what is allocated there
-//         parse        ├──────┤                                         counts for each of the names around it
-//       solve                         ├──────────────────┤
+//     all      ├──────────────────────────────────────────────┤
+//       load     ├───────────────┤
+//         parse        ├──────┤
+//       solve                       ├──────────────────┤
+//
+// push and pop, or a meter_scope, give a name to what happens in between: it counts for that name and for all around it.
 //
 //   operation              cost                     what it does
 //   allocate, deallocate   a mutex and upstream     counts, once for each open name
@@ -54,25 +56,24 @@ struct meter_stats {
   meter_tally total;
   /// Asked for and refused by upstream.
   meter_tally failed;
-  /// The bytes that the live blocks take beyond their own. When upstream is a buffer (with checkpoints and used()), what
-  /// its used() grew by and live did not, seen at the last call; less than nothing when the buffer went back past blocks
-  /// that were not deallocated. Otherwise, what is missing from each live block to a multiple of its alignment, which no
-  /// other such block can use.
+  /// The bytes that the live blocks take beyond their own. When upstream is a buffer (with checkpoints and used()),
+  /// what its used() grew by and live did not, seen at the last call; less than nothing when the buffer went back past
+  /// blocks that were not deallocated. Otherwise, what is missing from each live block to a multiple of its alignment,
+  /// which no other such block can use.
   std::ptrdiff_t padding = 0;
   /// How often the name was pushed; 1 for the whole.
   std::size_t entries = 0;
   bool operator==(const meter_stats&) const = default;
 };
 
-/// Counts what is asked of another resource. Every count is exact when upstream fails, whatever it throws. A request for
-/// no bytes is answered here and not counted.
+/// Counts what is asked of another resource. Every count is exact when upstream fails, whatever it throws. A request
+/// for no bytes is answered here and not counted.
 class meter_resource final : public std::pmr::memory_resource {
  public:
-  /// In front of upstream, which must outlive this. The memory for the names that are pushed is from `notes`, which must
-  /// outlive this as well; a meter without names allocates nothing.
-  explicit meter_resource(
-      gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource(),
-      gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
+  /// In front of upstream, which must outlive this. The memory for the names that are pushed is from `notes`, which
+  /// must outlive this as well; a meter without names allocates nothing.
+  explicit meter_resource(gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource(),
+                          gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(upstream, notes, nullptr) {}
   /// ... which is a buffer, whose padding can be seen.
   template <checkpointable R>
@@ -126,9 +127,8 @@ class meter_resource final : public std::pmr::memory_resource {
   /// How many blocks of each size were allocated: element i counts those of 2^i to 2^(i+1)-1 bytes.
   [[nodiscard]] std::array<std::size_t, 64> histogram() const noexcept;
 
-  /// Begins a part of the program: what follows counts for `name` and for the names around it. The same name in the same
-  /// place goes on with the counts of the last time.
-  /// Throws what `notes` throws, with nothing changed.
+  /// Begins a part of the program: what follows counts for `name` and for the names around it. The same name in the
+  /// same place goes on with the counts of the last time. Throws what `notes` throws, with nothing changed.
   inline void push(std::string_view name) { static_cast<void>(begin(name)); }
   /// Ends the part begun last, and returns what was counted in it, since its push.
   /// Throws order_error when none is open.

@@ -71,12 +71,6 @@ struct counting_upstream : std::pmr::memory_resource {
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
-struct replaced_default_resource {
-  explicit replaced_default_resource(std::pmr::memory_resource* by) : before(std::pmr::set_default_resource(by)) {}
-  ~replaced_default_resource() { std::pmr::set_default_resource(before); }
-  std::pmr::memory_resource* before;
-};
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(no_hidden_allocation)
@@ -94,7 +88,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(in_a_whole_life_of_an_arena, K, arenas) {
   std::size_t failures = 0;
   const std::size_t before = global_allocations;
   {
-    replaced_default_resource replaced(&by_default);
+    buffers::default_resource_guard replaced(&by_default);
     typename K::kind of(64 * 1024, &own);
     auto& resource = of.resource;
     auto& face = K::face(of);
@@ -135,7 +129,7 @@ BOOST_DATA_TEST_CASE(in_a_whole_life, boost::unit_test::data::make(table()), e) 
   std::size_t failures = 0;
   const std::size_t before = global_allocations;
   {
-    replaced_default_resource replaced(&by_default);
+    buffers::default_resource_guard replaced(&by_default);
     const auto of = e.make(64 * 1024, &own);
     const auto allocate = [&](std::size_t bytes, std::size_t alignment) {
       return e.through_base ? of->base().allocate(bytes, alignment) : of->allocate(bytes, alignment);

@@ -109,7 +109,8 @@ inline std::vector<entry> table() {
       slab_on<pool_by_default>, pool_on<limited<upstream_itself>>, pool_on<aligned<upstream_itself>>,
       limited<concurrent_pool_by_default>, concurrent_pool_on<limited<upstream_itself>>,  //
       metered<upstream_itself>, metered<bump_over_upstream>, metered<slab_of_small_slabs>, metered<pool_by_default>,
-      metered<concurrent_pool_by_default>, slab_on<metered<aligned<upstream_itself>>>, pool_on<metered<upstream_itself>>,
+      metered<concurrent_pool_by_default>, slab_on<metered<aligned<upstream_itself>>>,
+      pool_on<metered<upstream_itself>>,
       recorded<upstream_itself>, recorded<bump_over_upstream>, recorded<slab_of_small_slabs>, recorded<pool_by_default>,
       recorded<concurrent_pool_by_default>, slab_on<recorded<aligned<upstream_itself>>>,
       metered<recorded<synchronized_<slab_of_small_slabs>>>,  //

@@ -108,6 +108,24 @@ BOOST_AUTO_TEST_CASE(identity) {
   BOOST_TEST(!a.is_equal(b));
 }
 
+BOOST_AUTO_TEST_CASE(all_bytes_ever) {
+  test_resource memory;
+  memory.deallocate(memory.allocate(100), 100);
+  memory.deallocate(memory.allocate(20), 20);
+  BOOST_TEST(memory.total_bytes() == 120u);
+  BOOST_TEST(memory.peak_bytes() == 100u);
+}
+
+BOOST_AUTO_TEST_CASE(another_default_resource_up_to_the_brace) {
+  std::pmr::memory_resource* const before = std::pmr::get_default_resource();
+  {
+    test_resource memory;
+    buffers::default_resource_guard guard{&memory};
+    BOOST_TEST(std::pmr::get_default_resource() == &memory);
+  }
+  BOOST_TEST(std::pmr::get_default_resource() == before);
+}
+
 BOOST_AUTO_TEST_CASE(the_loop_ends_when_nothing_fails_any_more) {
   std::size_t calls = 0;
   BOOST_TEST(exception_test_loop([&](std::pmr::memory_resource& memory) {

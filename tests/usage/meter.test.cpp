@@ -51,12 +51,6 @@ std::string report_of(const meter_resource& meter) {
   return os.str();
 }
 
-struct replaced_default_resource {
-  explicit replaced_default_resource(std::pmr::memory_resource* by) : before(std::pmr::set_default_resource(by)) {}
-  ~replaced_default_resource() { std::pmr::set_default_resource(before); }
-  std::pmr::memory_resource* before;
-};
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(meter)
@@ -241,7 +235,7 @@ BOOST_AUTO_TEST_CASE(a_guard_pops_what_was_left_open_within_it) {
 BOOST_AUTO_TEST_CASE(allocates_only_for_names_and_only_from_its_notes) {
   test_resource upstream, notes, by_default;
   {
-    replaced_default_resource replaced(&by_default);
+    buffers::default_resource_guard replaced(&by_default);
     meter_resource m{&upstream, &notes};
     void* const a = m.allocate(100);
     BOOST_TEST(notes.allocations() == 0u);

@@ -1,0 +1,160 @@
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <mdspan>
+#include <memory_resource>
+#include <new>
+#include <sstream>
+#include <string>
+#include <vector>
+import buffers;
+import buffers.testing;
+
+using buffers::alloc;
+using buffers::bump_resource;
+using buffers::drop;
+using buffers::dry_run;
+using buffers::print_usage;
+using buffers::slab_resource;
+
+namespace {
+
+template <class F, class... Buffers>
+std::string printed(const F& f, Buffers&... buffers) {
+  std::ostringstream os;
+  print_usage(os, f, buffers...);
+  return os.str();
+}
+
+std::size_t count(const std::string& text, const std::string& what) {
+  std::size_t found = 0;
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(usage)
+
+BOOST_AUTO_TEST_CASE(T11_prints_the_peak_and_the_program) {
+  const auto f = [](auto& buffer) {
+    const auto a = alloc<double>(buffer, 10, 10, 20);
+    const auto b = alloc<double>(buffer, 10, 10, 10);
+    const auto c = alloc<double>(buffer, 10, 20);
+    a[0, 0, 0] = b[0, 0, 0] = c[0, 0] = 1;
+    drop(buffer, b, c);
+    buffer.reset();
+  };
+  const std::string expected = R"(// The bytes that the buffer needs, as seen by buffers::print_usage:
+//   buffer           25600   (a bump_resource: peak 25600)
+constexpr auto bytes_needed() {
+  buffers::dry_run buffer;
+  static_cast<void>(buffers::alloc<double>(buffer, 10, 10, 20));
+  const auto view1 = buffers::alloc<double>(buffer, 10, 10, 10);
+  const auto view2 = buffers::alloc<double>(buffer, 10, 20);
+  buffers::drop(buffer, view1, view2);
+  buffer.reset();
+  return buffer.peak();
+}
+)";
+  bump_resource buffer;
+  BOOST_TEST(printed(f, buffer) == expected);
+  dry_run dry;  // sized without being run
+  BOOST_TEST(printed(f, dry).contains("//   buffer           25600   (a dry_run: peak 25600)"));
+}
+
+BOOST_AUTO_TEST_CASE(T12_two_buffers) {
+  slab_resource first, second;
+  const std::string text = printed(
+      [](auto& buf1, auto& buf2) {
+        const auto a = alloc<double>(buf1, 10, 10, 20);
+        const auto b = alloc<double>(buf2, 20, 5);
+        drop(buf1, a);
+        drop(buf2, b);
+      },
+      first, second);
+  BOOST_TEST(text.contains("//   buffer1          16000   (a slab_resource: peak 16000)\n"));
+  BOOST_TEST(text.contains("//   buffer2            800   (a slab_resource: peak 800)\n"));
+  BOOST_TEST(text.contains("  return bytes{buffer1.peak(), buffer2.peak()};\n"));
+}
+
+BOOST_AUTO_TEST_CASE(rounds_of_a_loop_are_one) {
+  slab_resource buffer;
+  const std::string text = printed(
+      [](auto& b) {
+        const auto kept = alloc<int>(b, 100);
+        for (int i = 0; i < 50; ++i) {
+          buffers::scope inner{b};
+          for (int j = 0; j < 3; ++j) (void)alloc<float>(b, 7);
+        }
+        for (int i = 0; i < 3; ++i) (void)alloc<float>(b, i);  // these differ
+        drop(b, kept);
+      },
+      buffer);
+  BOOST_TEST(text.contains(R"(  for (int round = 0; round < 50; ++round) {
+    {
+      buffers::scope scope1{buffer};
+      for (int round = 0; round < 3; ++round) {
+        static_cast<void>(buffers::alloc<float>(buffer, 7));
+      }
+    }
+  }
+)"));
+  BOOST_TEST(count(text, "buffers::alloc<float>") == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_asked_through_memory_resource_is_seen) {
+  slab_resource buffer;
+  const std::string text = printed(
+      [](std::pmr::memory_resource& b) {
+        std::pmr::vector<int> numbers(100, &b);
+        numbers.resize(1000);
+      },
+      buffer);
+  BOOST_TEST(text.contains("const auto block1 = buffer.allocate(400, 4);"));
+  BOOST_TEST(text.contains("buffer.deallocate(block1, 400);"));
+  BOOST_TEST(text.contains("//   buffer            4400   (a slab_resource: peak 4400)"));
+}
+
+BOOST_AUTO_TEST_CASE(a_function_of_one_kind_of_buffer_has_its_peaks) {
+  slab_resource first;
+  bump_resource second{1000};
+  (void)first.allocate(5000);
+  first.reset();
+  const std::string text = printed(
+      [](slab_resource& a, bump_resource& b) {
+        (void)a.allocate(100);
+        (void)b.allocate(7);
+      },
+      first, second);
+  BOOST_TEST(text.contains("//   buffer1            100   (a slab_resource: peak 100)"));
+  BOOST_TEST(text.contains("constexpr decltype(sizeof(0)) buffer2 = 7;"));
+  BOOST_TEST(text.contains("return bytes{buffer1, buffer2};"));
+}
+
+BOOST_AUTO_TEST_CASE(a_buffer_in_use_says_so) {
+  slab_resource buffer;
+  (void)buffer.allocate(100);
+  const std::string text = printed([](auto& b) { (void)alloc<char>(b, 10); }, buffer);
+  BOOST_TEST(text.contains("//   buffer              10   (a slab_resource: peak 122, with 100 in use before)"));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_printed_when_the_function_throws) {
+  std::ostringstream os;
+  bump_resource buffer{100};
+  BOOST_CHECK_THROW(print_usage(os, [](auto& b) { (void)alloc<char>(b, 101); }, buffer), buffers::exhausted);
+  BOOST_TEST(os.str().empty());
+}
+
+BOOST_AUTO_TEST_CASE(results_and_own_resources_of_the_library) {
+  buffers::test_resource upstream;
+  buffers::pool_resource pool{{}, &upstream};
+  const std::string text = printed(
+      [](auto& b) {
+        std::pmr::vector<int> numbers(100, &b);
+        return numbers.size();
+      },
+      pool);
+  BOOST_TEST(text.contains("//   buffer             400   (another resource: peak 400)"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
