@@ -28,6 +28,9 @@ class choices {
   std::size_t below(std::size_t n) { return up_to(n - 1); }
   bool one_in(std::size_t n) { return below(n) == 0; }
 
+  /// All bytes that are left.
+  std::span<const std::uint8_t> rest() { return std::exchange(bytes_, {}); }
+
   template <class Range>
   void shuffle(Range& range) {
     for (std::size_t i = range.size(); i > 1; --i) std::swap(range[i - 1], range[below(i)]);
