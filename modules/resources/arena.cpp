@@ -36,7 +36,7 @@ void* region::take_aligned(std::size_t bytes, std::size_t alignment) noexcept {
     holes = hole_at(end + 1);
   }
   top = before + bytes;
-  if constexpr (hardened) forget_freed(before + 1);
+  if constexpr (hardened) note_taken(before + 1);
   unpoison_in_program(reinterpret_cast<void*>(before + 1), bytes);
   return reinterpret_cast<void*>(before + 1);
 }
@@ -95,17 +95,30 @@ void region::forget_holes() noexcept {
     write(holes, {read(holes).below, granule_end(top) - (address(holes) - 1)});
 }
 
-void region::forget_freed(std::uintptr_t first) noexcept {
+void region::note_taken(std::uintptr_t first) noexcept {
+  note_newest(first);
   if (last - first >= 7) write_word(first, 0);
 }
 
-bool region::note_freed(std::span<const std::byte> block) noexcept {
+// The sizes of blocks are not kept, so this is what is known of them: the newest one ends at top, a younger one begins
+// behind an older one, and AddressSanitizer knows which bytes were handed out.
+bool region::has_size_of_a_block(std::span<const std::byte> block) const noexcept {
+  [[maybe_unused]] const std::uintptr_t first = address(block.data()), end = first + block.size() - 1;
+#if BUFFERS_HARDENED
+  if (newest <= top && (first == newest ? end != top : first < newest && end >= newest)) return false;
+#endif
+  const bool ends_in_granule = granule_end(end) != end && end != last;
+  return !is_poisoned(&block.back()) && (!is_sanitized() || !ends_in_granule || is_poisoned(&block.back() + 1));
+}
+
+const char* region::note_freed(std::span<const std::byte> block) noexcept {
   const std::uintptr_t first = address(block.data());
-  if (!is_live(block) || is_poisoned(block.data())) return false;
-  if (last - first < 7) return true;  // the last granule of the memory, cut too short for a sign
-  if (read_word(first) == freed_sign(first)) return false;
-  write_word(first, freed_sign(first));
-  return true;
+  const bool is_new = last - first < 7 || read_word(first) != freed_sign(first);  // a last granule may be too short
+  if (!is_live(block) || granule_end(first - 1) != first - 1 || is_poisoned(block.data()) || !is_new)
+    return "deallocate: the block is not from this resource, or was given back before";
+  if (!has_size_of_a_block(block)) return "deallocate: the size is not the one that the block was allocated with";
+  if (last - first >= 7) write_word(first, freed_sign(first));
+  return nullptr;
 }
 
 std::uint64_t checkpoint_order::first_serial() noexcept {

@@ -48,6 +48,9 @@ struct region {
   std::uintptr_t base = granule - 1;
   std::uintptr_t zero = granule - 1;  // top - zero bytes are in use, those of the regions before included
   hole* holes = nullptr;              // from the highest address down
+#if BUFFERS_HARDENED
+  std::uintptr_t newest = 0;  // where the block begins that was taken last: while that is live, it ends at top
+#endif
 
   region() = default;
   /// Over the given memory, which starts at a multiple of the granule, with `before` bytes in use elsewhere.
@@ -65,7 +68,7 @@ struct region {
       return nullptr;
     top = before + bytes;
     unpoison(reinterpret_cast<void*>(before + 1), bytes);
-    if constexpr (hardened) forget_freed(before + 1);
+    if constexpr (hardened) note_taken(before + 1);
     return reinterpret_cast<void*>(before + 1);
   }
   /// The same for any power of two.
@@ -82,6 +85,7 @@ struct region {
     if (!is_newest(block, old_bytes) || new_bytes < old_bytes || new_bytes - 1 > last - address(block)) return false;
     top = address(block) + new_bytes - 1;
     unpoison(block, new_bytes);
+    note_newest(address(block));
     return true;
   }
 
@@ -102,13 +106,20 @@ struct region {
   /// Forgets the holes above top.
   void forget_holes() noexcept;
 
-  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already.
-  void forget_freed(std::uintptr_t first) noexcept;
-  [[nodiscard]] bool note_freed(std::span<const std::byte> block) noexcept;
+  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already. Null when
+  /// this may be given back, else what is wrong with it.
+  inline void note_newest([[maybe_unused]] std::uintptr_t first) noexcept {
+#if BUFFERS_HARDENED
+    newest = first;
+#endif
+  }
+  void note_taken(std::uintptr_t first) noexcept;
+  [[nodiscard]] const char* note_freed(std::span<const std::byte> block) noexcept;
 
  private:
   /// The granule that the end of the memory cuts short has no room for a `hole`: its drop is remembered here.
   bool short_granule_dropped = false;
+  [[nodiscard]] bool has_size_of_a_block(std::span<const std::byte> block) const noexcept;
   [[nodiscard]] bool is_short_granule(std::uintptr_t first) const noexcept { return first + sizeof(hole) - 1 > last; }
 };
 

@@ -100,8 +100,8 @@ void bump_resource::go_back_to(std::uintptr_t top) noexcept {
 
 void bump_resource::note_freed(const void* block, std::size_t bytes) noexcept {
   if (block == nullptr || bytes == 0) return;
-  if (!now_.note_freed({static_cast<const std::byte*>(block), bytes}))
-    detail::violate("deallocate: the block is not from this bump_resource, or was given back before");
+  if (const char* const mistake = now_.note_freed({static_cast<const std::byte*>(block), bytes}))
+    detail::violate(mistake);
 }
 
 void bump_resource::leave_reshape() noexcept {

@@ -110,7 +110,7 @@ slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
   made->away = detail::region(detail::address(made + 1), payload, 0);
   made->upstream_bytes = total;
   capacity_ += payload;
-  detail::poison_in_program(made + 1, payload);
+  detail::poison_in_program(made->fence(), made->fence_bytes() + payload);
   return made;
 }
 
@@ -363,7 +363,7 @@ void slab_resource::give_upstream(slab* s) noexcept {
   unlink(s);
   capacity_ -= s->payload();
   ++trims_;
-  detail::unpoison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+  detail::unpoison_in_program(s->fence(), s->fence_bytes() + s->payload());
   upstream_->deallocate(s, s->upstream_bytes, slab_alignment);
 }
 
@@ -459,9 +459,14 @@ void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
 void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
   if (block == nullptr || bytes == 0) return;
   const std::span memory{static_cast<const std::byte*>(block), bytes};
-  slab* const at = find_slab(block);
-  if (at != nullptr ? !region_of(at).note_freed(memory) : *find_oversize(block) == nullptr)
-    detail::violate("deallocate: the block is not from this slab_resource, or was given back before");
+  const char* mistake = nullptr;
+  if (slab* const at = find_slab(block))
+    mistake = region_of(at).note_freed(memory);
+  else if (const oversize* const found = *find_oversize(block); found == nullptr)
+    mistake = "deallocate: the block is not from this resource, or was given back before";
+  else if (found->used != bytes)
+    mistake = "deallocate: the size is not the one that the block was allocated with";
+  if (mistake != nullptr) detail::violate(mistake);
 }
 
 std::byte* slab_resource::reshape(std::size_t bytes) {

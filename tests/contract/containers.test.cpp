@@ -11,16 +11,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <forward_list>
 #include <list>
 #include <map>
 #include <memory>
 #include <memory_resource>
 #include <ostream>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 import buffers;
@@ -118,6 +121,35 @@ BOOST_DATA_TEST_CASE(deque, resources, e) {
     }
     BOOST_REQUIRE(numbers.back() == 499);
     BOOST_REQUIRE(numbers.size() == 875u);
+  });
+}
+
+BOOST_DATA_TEST_CASE(the_other_node_containers, resources, e) {
+  runs(e, [](std::pmr::memory_resource* memory) {
+    std::pmr::forward_list<int> list(memory);
+    std::pmr::set<int> set(memory);
+    std::pmr::multiset<int> bag(memory);
+    std::pmr::multimap<int, std::pmr::string> words(memory);
+    std::pmr::unordered_set<int> hashed(memory);
+    std::pmr::unordered_multiset<int> hashed_bag(memory);
+    std::pmr::unordered_multimap<int, int> hashed_pairs(memory);
+    for (int i = 0; i < 12; ++i) {
+      list.push_front(i);
+      set.insert(i % 6);
+      bag.insert(i % 6);
+      words.emplace(i % 3, text);
+      hashed.insert(i % 6);
+      hashed_bag.insert(i % 6);
+      hashed_pairs.emplace(i % 6, i);
+    }
+    list.reverse();
+    words.erase(0);
+    hashed_pairs.erase(5);
+    BOOST_REQUIRE(list.front() == 0);
+    BOOST_REQUIRE(set.size() + bag.size() == 18u);
+    BOOST_REQUIRE(words.size() == 8u);
+    BOOST_REQUIRE(words.begin()->second == text.c_str());
+    BOOST_REQUIRE(hashed.size() + hashed_bag.size() + hashed_pairs.size() == 28u);
   });
 }
 

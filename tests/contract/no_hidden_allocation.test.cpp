@@ -1,6 +1,7 @@
 // Nothing is allocated behind the user's back: the global heap, the default resource and upstream are watched at once.
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <boost/core/demangle.hpp>
 #include <boost/mpl/list.hpp>
@@ -15,7 +16,9 @@
 #include <new>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -26,9 +29,11 @@ import buffers.testing;
 namespace {
 
 std::size_t global_allocations = 0;
+bool the_heap_refuses = false;
 
 void* from_the_heap(std::size_t bytes, std::size_t alignment) {
   ++global_allocations;
+  if (the_heap_refuses) throw std::bad_alloc();
   void* const block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (block == nullptr) throw std::bad_alloc();
   return block;
@@ -53,22 +58,77 @@ void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std:
 
 namespace {
 
-/// An upstream that does not use operator new.
+/// An upstream that does not use operator new, and fails when it is told to.
 struct counting_upstream : std::pmr::memory_resource {
-  std::size_t live = 0;
+  std::size_t live = 0, bytes_live = 0;
+  std::size_t allowed = SIZE_MAX;  // allocations, before the one that fails
 
  private:
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    if (allowed == 0 || bytes > PTRDIFF_MAX) throw std::bad_alloc();
+    if (allowed != SIZE_MAX) --allowed;
     void* const block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
     if (block == nullptr) throw std::bad_alloc();
     ++live;
+    bytes_live += bytes;
     return block;
   }
-  void do_deallocate(void* block, std::size_t, std::size_t) override {
+  void do_deallocate(void* block, std::size_t bytes, std::size_t) override {
     --live;
+    bytes_live -= bytes;
     std::free(block);
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+struct replaced_default_resource {
+  explicit replaced_default_resource(std::pmr::memory_resource* by) : before(std::pmr::set_default_resource(by)) {}
+  ~replaced_default_resource() { std::pmr::set_default_resource(before); }
+  std::pmr::memory_resource* before;
+};
+
+/// Does something with a resource again and again, with the first, the second, ... allocation upstream failing, until
+/// it works. Every failure has to leave `state_of()` as it was; the default resource and the heap are asked for
+/// nothing, and would refuse.
+class injection {
+ public:
+  explicit injection(counting_upstream& own) : own_(own), replaced_(&by_default_) {
+    by_default_.set_allocation_limit(0);
+  }
+
+  void operator()(auto&& state_of, auto&& operation) {
+    for (std::size_t allowed = 0;; ++allowed) {
+      const auto before = state_of();
+      const std::size_t heap_before = global_allocations;
+      own_.allowed = allowed;
+      the_heap_refuses = true;
+      bool failed = false;
+      try {
+        operation();
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+      the_heap_refuses = false;
+      own_.allowed = SIZE_MAX;
+      hidden_ += global_allocations - heap_before;
+      if (!failed) return;
+      ++failures_;
+      changed_ += state_of() != before;
+    }
+  }
+
+  void check() const {
+    BOOST_TEST(changed_ == 0u);
+    BOOST_TEST(hidden_ == 0u);
+    BOOST_TEST(by_default_.allocations() + by_default_.refusals() == 0u);
+  }
+  std::size_t failures() const { return failures_; }
+
+ private:
+  counting_upstream& own_;
+  buffers::test_resource by_default_;
+  replaced_default_resource replaced_;
+  std::size_t failures_ = 0, changed_ = 0, hidden_ = 0;
 };
 
 }  // namespace
@@ -78,7 +138,7 @@ BOOST_AUTO_TEST_SUITE(no_hidden_allocation)
 BOOST_AUTO_TEST_CASE(the_global_heap_is_watched) {
   const std::size_t before = global_allocations;
   ::operator delete(::operator new(10));
-  ::operator delete(::operator new(10, std::align_val_t{64}), std::align_val_t{64});
+  ::operator delete (::operator new (10, std::align_val_t{64}), std::align_val_t{64});
   BOOST_TEST(global_allocations == before + 2);
 }
 
@@ -142,9 +202,7 @@ BOOST_DATA_TEST_CASE(in_a_whole_life, boost::unit_test::data::make(table()), e) 
     for (int round = 0; round < 3; ++round) {
       for (std::size_t bytes = 1; bytes < 3000; bytes = bytes * 2 + 1) live[count++] = {allocate(bytes, 32), bytes};
       live[count++] = {allocate(20'000, 64), 20'000};
-      {
-        std::pmr::vector<int> numbers(100, 7, &of->base());
-      }
+      { std::pmr::vector<int> numbers(100, 7, &of->base()); }
       try {
         (void)allocate(SIZE_MAX / 4, 8);
       } catch (const std::bad_alloc&) {
@@ -160,6 +218,115 @@ BOOST_DATA_TEST_CASE(in_a_whole_life, boost::unit_test::data::make(table()), e) 
   BOOST_TEST(hidden == 1u);  // the subject of the test itself
   BOOST_TEST(failures == 3u);
   BOOST_TEST(by_default.allocations() == 0u);
+  BOOST_TEST(own.live == 0u);
+}
+
+// Every operation that may go upstream, with each of its allocations failing in its turn.
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(each_operation_of_an_arena_fails_cleanly, K, arenas) {
+  counting_upstream own;
+  {
+    injection inject(own);
+    typename K::kind of(64 * 1024, &own);
+    auto& resource = of.resource;
+    auto& face = K::face(of);
+    const auto state_of = [&] {
+      return std::array{resource.used(), resource.peak(), resource.capacity(), own.live, own.bytes_live};
+    };
+    for (int round = 0; round < 2; ++round) {
+      for (std::size_t bytes : {1uz, 100uz, 1000uz, 20'000uz})
+        for (std::size_t alignment : {1uz, 64uz, 4096uz})
+          inject(state_of, [&] { (void)face.allocate(bytes, alignment); });
+      resource.reset();
+      inject(state_of, [&] { (void)face.allocate(100); });  // one slab for all of the last round
+      inject(state_of, [&] { (void)buffers::alloc<double>(resource, 10, 100); });
+      inject(state_of, [&] { (void)buffers::alloc<char>(resource, buffers::alignment{1024}, 5000); });
+      inject(state_of, [&] {
+        const auto cp = resource.checkpoint();
+        try {
+          buffers::scope inner{resource};
+          (void)face.allocate(20'000);
+        } catch (...) {
+          resource.restore(cp);
+          throw;
+        }
+        resource.restore(cp);
+      });
+      inject(state_of, [&] { buffers::no_escape(resource, [&](auto& buffer) { (void)buffer.allocate(10'000); }); });
+      inject(state_of, [&] {
+        const std::pmr::vector<int> numbers(1000, 7, &resource);
+        if (numbers[999] != 7) throw std::logic_error("contents");
+      });
+      resource.reset();
+      inject(state_of, [&] { (void)buffers::reshape_buffer<double>(resource, 100, 10); });
+      inject(state_of, [&] { (void)buffers::reshape_buffer<double>(resource, 60, 100); });
+      inject(state_of, [&] { resource.reset(); });
+      inject(state_of, [&] { (void)resource.trim(0); });
+      inject(state_of, [&] { (void)face.allocate(1); });
+      inject(state_of, [&] { resource.release(); });
+      inject(state_of, [&] { (void)face.allocate(1); });
+    }
+    inject.check();
+    constexpr bool has_all = std::is_same_v<typename K::kind, bump_over_storage> ||
+                             std::is_same_v<typename K::kind, slab_fixed_over_storage>;
+    BOOST_TEST((inject.failures() == 0) == has_all);
+  }
+  BOOST_TEST(own.live == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(each_operation_of_a_pool_fails_cleanly) {
+  counting_upstream own;
+  {
+    injection inject(own);
+    buffers::pool_resource pool{{.largest_chunk = 64 * 1024, .spare = 0}, &own};
+    // What is free may have moved, or gone upstream, for the sake of a request that then failed.
+    const auto state_of = [&] {
+      const buffers::pool_stats stats = pool.stats();
+      return std::array{pool.used(), pool.peak(), stats.live, stats.hits, stats.misses, stats.oversize};
+    };
+    std::span<std::byte> blocks[400];
+    std::size_t count = 0;
+    for (int round = 0; round < 2; ++round) {
+      for (std::size_t bytes : {1uz, 100uz, 1000uz, 20'000uz, 300'000uz, 3'000'000uz, 200uz << 20})
+        for (std::size_t alignment : {1uz, 64uz, 4096uz, 8192uz}) {
+          inject(state_of, [&] { (void)pool.allocate(bytes, alignment); });
+          inject(state_of, [&] { blocks[count] = pool.get(bytes, alignment); });
+          ++count;
+          inject(state_of, [&] { (void)pool.try_get(0, alignment); });
+        }
+      for (int i = 0; i < 100; ++i) inject(state_of, [&] { (void)pool.allocate(3000); });
+      while (count != 0) inject(state_of, [&] { pool.put(blocks[--count]); });
+      inject(state_of, [&] { (void)pool.trim(0); });
+      inject(state_of, [&] { round == 0 ? pool.clear() : pool.release(); });
+    }
+    inject.check();
+    BOOST_TEST(inject.failures() > 100u);
+  }
+  BOOST_TEST(own.live == 0u);
+}
+
+BOOST_DATA_TEST_CASE(each_request_fails_cleanly, boost::unit_test::data::make(table()), e) {
+  counting_upstream own;
+  {
+    const auto of = e.make(std::size_t{1} << 20, &own);
+    struct request {
+      std::size_t bytes, alignment;
+      void* block;
+    } requests[] = {{1, 1, nullptr},     {100, 16, nullptr},   {100, 64, nullptr},    {1000, 8, nullptr},
+                    {5000, 16, nullptr}, {100, 4096, nullptr}, {100, 8192, nullptr},  {20'000, 16, nullptr},
+                    {30, 16, nullptr},   {64, 64, nullptr},    {70'000, 64, nullptr}, {2000, 16, nullptr}};
+    injection inject(own);
+    // Not all counters: what is free in a pool may have gone upstream for the sake of a request that then failed.
+    const auto state_of = [&] { return own.live + own.bytes_live; };
+    for (int round = 0; round < 2; ++round) {
+      for (request& r : requests)
+        inject(state_of, [&] {
+          r.block = e.through_base ? of->base().allocate(r.bytes, r.alignment) : of->allocate(r.bytes, r.alignment);
+        });
+      for (const request& r : requests) inject(state_of, [&] { of->deallocate(r.block, r.bytes, r.alignment); });
+    }
+    inject.check();
+  }
   BOOST_TEST(own.live == 0u);
 }
 

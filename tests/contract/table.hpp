@@ -1,7 +1,6 @@
 // The table of the contract: every kind of resource, called as what it is and through std::pmr::memory_resource. A
 // resource joins with one struct in kinds.hpp and its name in the list below.
-// To be included as kinds.hpp is, and after <boost/core/demangle.hpp>, <boost/test/data/test_case.hpp>, <typeinfo> and
-// <vector>.
+// To be included as kinds.hpp is, and after <boost/core/demangle.hpp>, <string>, <typeinfo> and <vector>.
 #pragma once
 #include "contract/kinds.hpp"
 

@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(block_with_memory_of_its_own_freed_twice) {
     buffer.deallocate(block, 1 << 20);
     buffer.deallocate(block, 1 << 20);
   });
-  BOOST_TEST(dead.aborted("deallocate: the block is not from this slab_resource"), dead);
+  BOOST_TEST(dead.aborted("deallocate: the block is not from this resource"), dead);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(scopes_closed_out_of_order, R, resources) {

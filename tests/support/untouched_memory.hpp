@@ -9,7 +9,8 @@
 #include <memory_resource>
 #include <new>
 
-/// A memory resource straight over mmap. Counts what it gives, has a budget, and notes deallocations that do not fit.
+/// A memory resource straight over mmap. Blocks lie at odd multiples of their alignment. Counts what it gives, has a
+/// budget, fails when it is told to, and notes deallocations that do not fit.
 class untouched_memory final : public std::pmr::memory_resource {
  public:
   untouched_memory() = default;
@@ -21,6 +22,9 @@ class untouched_memory final : public std::pmr::memory_resource {
 
   /// From now on, requests that would make more than this live throw std::bad_alloc.
   void set_budget(std::size_t bytes) { budget_ = bytes; }
+
+  /// From now on, `allocations` succeed and all after them throw std::bad_alloc. SIZE_MAX: no limit.
+  void fail_after(std::size_t allocations) { allowed_ = allocations; }
 
   std::size_t live_blocks() const { return live_.size(); }
   std::size_t live_bytes() const { return live_bytes_; }
@@ -37,15 +41,17 @@ class untouched_memory final : public std::pmr::memory_resource {
 
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
     ++calls_;
-    if (bytes > budget_ || live_bytes_ > budget_ - bytes || alignment > (std::size_t{1} << 40)) {
+    if (allowed_ == 0 || bytes > budget_ || live_bytes_ > budget_ - bytes || alignment > (std::size_t{1} << 40)) {
       ++refusals_;
       throw std::bad_alloc();
     }
-    const std::size_t mapped = bytes + alignment;
+    if (allowed_ != SIZE_MAX) --allowed_;
+    const std::size_t mapped = bytes + 2 * alignment;
     void* const start =
         mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) throw std::bad_alloc();
-    const std::uintptr_t at = (reinterpret_cast<std::uintptr_t>(start) + alignment - 1) / alignment * alignment;
+    std::uintptr_t at = (reinterpret_cast<std::uintptr_t>(start) + alignment - 1) / alignment * alignment;
+    if (at / alignment % 2 == 0) at += alignment;
     live_[reinterpret_cast<void*>(at)] = {start, mapped, bytes, alignment};
     live_bytes_ += bytes;
     return reinterpret_cast<void*>(at);
@@ -66,5 +72,6 @@ class untouched_memory final : public std::pmr::memory_resource {
 
   std::map<void*, mapping> live_;
   std::size_t live_bytes_ = 0, calls_ = 0, refusals_ = 0, mistakes_ = 0;
+  std::size_t allowed_ = SIZE_MAX;
   std::size_t budget_ = std::numeric_limits<std::size_t>::max() / 4;
 };

@@ -1,0 +1,40 @@
+// Programs on slab_resource.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/mpl/list.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <memory_resource>
+#include <new>
+#include <ostream>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "fuzz/target.hpp"
+import buffers;
+import buffers.testing;
+#include "programs/arena.hpp"
+
+std::size_t play(choices& from) {
+  switch (from.up_to(5)) {
+    case 0:
+      return arena_program<as_itself<slab_by_default>>(from).run(SIZE_MAX);
+    case 1:
+      return arena_program<as_itself<slab_over_storage>>(from).run(SIZE_MAX);
+    case 2:
+      return arena_program<as_itself<slab_of_one_slab>>(from).run(SIZE_MAX);
+    case 3:
+      return arena_program<as_itself<slab_fixed_over_storage>>(from).run(SIZE_MAX);
+    case 4:
+      return arena_program<as_memory_resource<slab_of_small_slabs>>(from).run(SIZE_MAX);
+    default:
+      return arena_program<as_itself<slab_of_small_slabs>>(from).run(SIZE_MAX);
+  }
+}
