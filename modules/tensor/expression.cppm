@@ -620,12 +620,13 @@ void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node,
     evaluate_into(target, detail::ready(node, resource), false, parallel, resource);
 }
 
-// A node's elements in memory of the resource.
+// A node's elements in memory of the resource. What else it needs is allocated later and given back before, as a bump or
+// slab resource likes it.
 template <class T, class Node>
 [[nodiscard]] block<T, Node::rank> evaluated(const Node& node, bool parallel, std::pmr::memory_resource* resource) {
   block<T, Node::rank> result(node.shape(), resource);
-  evaluate_into(strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, false, parallel,
-                resource);
+  prepare_and_evaluate_into(
+      strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, parallel, resource);
   return result;
 }
 

@@ -100,12 +100,12 @@ template <std::size_t From, std::size_t To>
   requires(From <= To)
 [[nodiscard]] constexpr std::array<std::ptrdiff_t, To> broadcast_strides(
     const std::array<std::size_t, From>& shape, const std::array<std::ptrdiff_t, From>& strides,
-    const std::array<std::size_t, To>& to) {
+    const std::array<std::size_t, To>& to, const char* what = "expand") {
   std::array<std::ptrdiff_t, To> result{};
   for (std::size_t d = 0; d < From; ++d) {
     const std::size_t wanted = to[To - From + d];
     if (shape[d] != wanted && shape[d] != 1) [[unlikely]]
-      detail::throw_shapes("expand", shape, to, "do not broadcast");
+      detail::throw_shapes(what, shape, to, "do not broadcast");
     result[To - From + d] = shape[d] == wanted && wanted != 1 ? strides[d] : 0;
   }
   return result;

@@ -250,6 +250,12 @@ template <class X, std::size_t N>
   return buffers::expand(x, detail::shape_of(shape));
 }
 
+template <class X>
+  requires(detail::viewable<X> && std::remove_cvref_t<X>::rank == 0)
+[[nodiscard]] auto expand(X&& x, const std::array<std::size_t, 0>&) {
+  return detail::view_of(x);
+}
+
 /// The dimensions in another order: dimension d of the result is dimension order[d]. std::invalid_argument when that is
 /// not every dimension once.
 template <class X, std::size_t N>

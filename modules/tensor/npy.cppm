@@ -13,6 +13,7 @@
 //
 // Threads: as of the tensor; two threads may load the same file.
 module;
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,10 @@ module;
 #include <type_traits>
 export module buffers.tensor:npy;
 import buffers.core;
+import :dtype;
+import :factories;
+import :tensor_class;
+import :tensor_view;
 
 export namespace buffers::detail {
 
@@ -89,3 +94,52 @@ class file_name {
 };
 
 }  // namespace buffers::detail
+
+namespace buffers::detail {
+
+template <class T>
+concept npy_element = element<T> && dtype_of<T>
+!= "bfloat16" && sizeof(T) <= 8;
+
+template <npy_element T>
+inline constexpr char npy_kind = std::is_same_v<T, bool>  ? 'b'
+                                 : !std::is_integral_v<T> ? 'f'
+                                 : std::is_signed_v<T>    ? 'i'
+                                                          : 'u';
+
+}  // namespace buffers::detail
+
+export namespace buffers {
+
+/// The array of a NumPy file, whose elements must be Ts and whose dimensions must be `Rank`; its elements lie row by
+/// row. Throws: std::system_error when the file cannot be opened or read; std::runtime_error, saying why, when it is
+/// not such a file; what the resource throws. Nothing is allocated before it is certain that the file has all elements.
+template <detail::npy_element T, std::size_t Rank>
+[[nodiscard]] tensor<T, Rank> load_npy(detail::file_name path,
+                                       const std::pmr::polymorphic_allocator<>& allocator = {}) {
+  const detail::npy_reader reader(path.c_str());
+  reader.require(detail::npy_kind<T>, sizeof(T), Rank, dtype_of<T>);
+  std::array<std::size_t, Rank> shape{};
+  for (std::size_t d = 0; d < Rank; ++d) shape[d] = reader.header().shape[d];
+  tensor<T, Rank> result = empty<T>(shape, allocator);
+  reader.read(result.data());
+  return result;
+}
+
+/// Writes a view's elements as numpy.save does: the file appears, or takes the place of an older one, when it is
+/// complete; when anything goes wrong the older one stays. A view of columns is written column by column, and any other
+/// row by row. Throws std::system_error when that is not possible.
+template <class T, std::size_t Rank>
+requires detail::npy_element<std::remove_const_t<T>>
+void save_npy(detail::file_name path, const tensor_view<T, Rank>& view) {
+  detail::write_npy(path.c_str(), detail::npy_kind<std::remove_const_t<T>>, sizeof(T), view.data(), Rank,
+                    view.shape().data(), view.strides().data());
+}
+/// ... a tensor's elements.
+template <detail::npy_element T, std::size_t Rank>
+void save_npy(detail::file_name path, const tensor<T, Rank>& t) {
+  const auto strides = t.strides();
+  detail::write_npy(path.c_str(), detail::npy_kind<T>, sizeof(T), t.data(), Rank, t.shape().data(), strides.data());
+}
+
+}  // namespace buffers

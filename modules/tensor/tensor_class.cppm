@@ -118,7 +118,7 @@ class tensor {
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
   inline tensor(E&& expression, const allocator_type& allocator = {})
-      : block_(evaluate(std::forward<E>(expression).node(), false, allocator.resource())) {}
+      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), false, allocator.resource())) {}
 
   inline tensor(const tensor& other) : tensor(other, allocator_type()) {}
   inline tensor(const tensor& other, const allocator_type& allocator)
@@ -316,25 +316,24 @@ class tensor {
   inline void write(const Node& node, bool parallel) {
     const shape_type shape = node.shape();
     const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
-    const bool fits = buffers::numel(shape) == numel();
-    if constexpr (detail::self_evaluating<Node>) {
-      if (fits && detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
-        node.evaluate_into(here, parallel, block_.resource());
-        return block_.reshape(shape);
+    if (buffers::numel(shape) == numel()) {
+      if constexpr (detail::self_evaluating<Node>) {
+        if (detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
+          node.evaluate_into(here, parallel, block_.resource());
+          return block_.reshape(shape);
+        }
+      } else {
+        const auto now = detail::ready(node, block_.resource());
+        if constexpr (Node::may_fail) now.check();
+        const detail::overlap common = detail::overlap_with(here.as_operand(), now);
+        if (common != detail::overlap::shifted) {
+          detail::evaluate_into(here, now, common == detail::overlap::same, parallel, block_.resource());
+          return block_.reshape(shape);
+        }
       }
-      auto fresh = detail::evaluated<T>(node, parallel, block_.resource());
-      block_.swap_elements(fresh);
-    } else {
-      const auto now = detail::ready(node, block_.resource());
-      if constexpr (Node::may_fail) now.check();
-      const detail::overlap common = fits ? detail::overlap_with(here.as_operand(), now) : detail::overlap::shifted;
-      if (common != detail::overlap::shifted) {
-        detail::evaluate_into(here, now, common == detail::overlap::same, parallel, block_.resource());
-        return block_.reshape(shape);
-      }
-      auto fresh = detail::evaluated<T>(now, parallel, block_.resource());
-      block_.swap_elements(fresh);
     }
+    auto fresh = detail::evaluated<T>(node, parallel, block_.resource());
+    block_.swap_elements(fresh);
   }
 
  private:
@@ -342,13 +341,6 @@ class tensor {
     shape_type shape{};
     detail::measure<0, T, Rank>(values, shape);
     return shape;
-  }
-  template <class Node>
-  static detail::block<T, Rank> evaluate(const Node& node, bool parallel, std::pmr::memory_resource* resource) {
-    if constexpr (detail::self_evaluating<Node>)
-      return detail::evaluated<T>(node, parallel, resource);
-    else
-      return detail::evaluated<T>(detail::ready(node, resource), parallel, resource);
   }
   void copy_elements(const tensor& other) noexcept {
     if (other.numel() != 0) std::memcpy(data(), other.data(), other.numel() * sizeof(T));

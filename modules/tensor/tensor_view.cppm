@@ -390,7 +390,7 @@ struct view_access {
 template <class T, std::size_t Rank, class Node>
 void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std::pmr::memory_resource* memory) {
   const std::array<std::size_t, Node::rank> shape = node.shape();
-  (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape);
+  (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape, "assignment");
   if (numel(target.shape) == 0) return;
   std::pmr::memory_resource* const resource = resource_for(memory, node);
   if constexpr (self_evaluating<Node>) {

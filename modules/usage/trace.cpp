@@ -105,7 +105,12 @@ class chunk_reader {
       next_number_ = number + 1;
       ticks_ += f.ticks;
       address_ += trace_file::unzigzag(f.address);
-      event = {number, ticks_, thread_, static_cast<trace_operation>(op - trace_file::allocate), address_, f.bytes,
+      event = {number,
+               ticks_,
+               thread_,
+               static_cast<trace_operation>(op - trace_file::allocate),
+               address_,
+               f.bytes,
                std::size_t{1} << log_alignment};
       return a_record;
     }
@@ -202,7 +207,8 @@ void trace_reader::state::read_header() {
   if (origin.version != expected_origin.version || origin.chunk != expected_origin.chunk)
     throw trace_error(0, "this trace is of another version");
   for (std::size_t i = 0; i < sizeof header; ++i)
-    if (header[i] != 0 && i >= sizeof origin && (i < trace_file::progress_at || i >= trace_file::progress_at + sizeof progress))
+    if (header[i] != 0 && i >= sizeof origin &&
+        (i < trace_file::progress_at || i >= trace_file::progress_at + sizeof progress))
       throw trace_error(0, "the header is damaged");
 }
 

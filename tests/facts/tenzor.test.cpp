@@ -1,5 +1,5 @@
 // What the tests and the documentation of Tenzor's memory state, P1 to P6 of its pool, A1 to A5 of its allocators and
-// D1 to D3 of its documents, with our outcome. Its pool takes any buffer; ours takes its own blocks, so that each has
+// D1 to D3 of its documents, S1 to S7 of its strides, its tensors and its shapes, with our outcome. Its pool takes any buffer; ours takes its own blocks, so that each has
 // the size and alignment that it says.
 #include <array>
 #include <boost/test/unit_test.hpp>
@@ -14,9 +14,23 @@
 import buffers;
 import buffers.testing;
 
+using buffers::all;
 using buffers::alloc;
+using buffers::axes;
+using buffers::broadcast_shapes;
+using buffers::broadcast_strides;
+using buffers::column_major;
+using buffers::flat_offset;
+using buffers::full;
+using buffers::keepdims;
+using buffers::memory_span;
+using buffers::numel;
+using buffers::ones;
 using buffers::pool_resource;
+using buffers::row_major;
 using buffers::slab_resource;
+using buffers::unflatten;
+using buffers::zeros;
 
 namespace {
 
@@ -208,6 +222,86 @@ BOOST_AUTO_TEST_CASE(D3_an_arenas_arrays_are_freed_together) {
     BOOST_TEST(arena.used() == 0u);
   }
   BOOST_TEST(upstream.is_clean());
+}
+
+// Strides and shapes.
+
+BOOST_AUTO_TEST_CASE(S1_strides_of_rows_and_of_columns) {
+  constexpr std::array<std::size_t, 3> shape{2, 3, 4};
+  BOOST_TEST((row_major(shape) == std::array<std::ptrdiff_t, 3>{12, 4, 1}));
+  BOOST_TEST((column_major(shape) == std::array<std::ptrdiff_t, 3>{1, 2, 6}));
+  BOOST_TEST((zeros<float>(shape).strides() == row_major(shape)));
+}
+
+BOOST_AUTO_TEST_CASE(S2_flat_offset) {
+  static_assert(flat_offset<3>({1, 2, 3}, {12, 4, 1}) == 23);
+  static_assert(flat_offset<3>({1, 2, 0}, {12, 4, 1}) == 20);  // as the document on memory layout has it
+  const auto t = zeros<int>({2, 3, 4});
+  BOOST_TEST((&t[1, 2, 3] - t.data()) == 23);
+}
+
+BOOST_AUTO_TEST_CASE(S3_unflatten) { BOOST_TEST((unflatten<3>(23, {2, 3, 4}) == std::array<std::size_t, 3>{1, 2, 3})); }
+
+BOOST_AUTO_TEST_CASE(S4_strides_of_repeated_elements) {
+  BOOST_TEST((broadcast_strides<2, 2>({1, 4}, {4, 1}, {3, 4}) == std::array<std::ptrdiff_t, 2>{0, 1}));
+  BOOST_TEST((broadcast_strides<1, 2>({4}, {1}, {3, 4}) == std::array<std::ptrdiff_t, 2>{0, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(S5_contiguous) {
+  float memory[24];
+  BOOST_TEST((buffers::tensor_view<float, 3>(memory, {2, 3, 4}, {12, 4, 1}).is_contiguous()));
+  BOOST_TEST((!buffers::tensor_view<float, 2>(memory, {3, 4}, {1, 3}).is_contiguous()));
+  BOOST_TEST((buffers::tensor_view<float, 3>(memory, {2, 1, 4}, {4, 4, 1}).is_contiguous()));
+}
+
+BOOST_AUTO_TEST_CASE(S6_memory_span) {
+  static_assert(memory_span<3>({2, 3, 4}, {12, 4, 1}) == 24);
+  static_assert(memory_span<2>({2, 3}, {10, 1}) == 13);
+  static_assert(memory_span<0>({}, {}) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(S7_iteration) {
+  int memory[6] = {0, 1, 2, 3, 4, 5};
+  const buffers::tensor_view<int, 2> view(memory, {2, 3}, {3, 1});
+  BOOST_TEST((std::vector<int>(view.begin(), view.end()) == std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
+BOOST_AUTO_TEST_CASE(its_tensors) {
+  BOOST_TEST((sum(zeros<float>({2, 3})) == 0.0f && sum(ones<float>({2, 3})) == 6.0f));
+  BOOST_TEST(all(full<float>({10}, 42) == 42.0f));
+  BOOST_TEST((all(full<int>({3}, 42) == 42) && all(full<unsigned char>({3}, 255) == 255) && all(zeros<double>({3}) == 0.0)));
+  std::array<float, 4> numbers{1, 2, 3, 4};
+  buffers::tensor_view from_slice(std::span<float>{numbers});
+  BOOST_TEST(from_slice[3] == 4.0f);
+  BOOST_CHECK_THROW((void)reshape(from_slice, {3, 2}), std::invalid_argument);
+  auto t = zeros<float>({2, 3});
+  t[0, 0] = 1;
+  t[0, 1] = 2;
+  t[1, 2] = 3;
+  BOOST_TEST((t[0, 0] == 1 && t[0, 1] == 2 && t[1, 2] == 3 && t[1, 0] == 0));
+  BOOST_TEST((t.data()[0] == 1 && t.data()[5] == 3));
+  auto clone = t.copy();
+  clone[0, 0] = 100;
+  BOOST_TEST((t[0, 0]) == 1);
+  const auto cube = zeros<float>({4, 5, 6});
+  BOOST_TEST((cube.rank == 3 && cube.numel() == 120u));
+  BOOST_TEST((zeros<float>({}).rank == 0 && zeros<float>({}).numel() == 1u));
+}
+
+BOOST_AUTO_TEST_CASE(its_shapes) {
+  BOOST_TEST(numel(std::array<std::size_t, 3>{2, 3, 4}) == 24u);
+  BOOST_TEST((broadcast_shapes<2, 2>({3, 1}, {1, 4}) == std::array<std::size_t, 2>{3, 4}));
+  BOOST_TEST((broadcast_shapes<1, 2>({4}, {3, 4}) == std::array<std::size_t, 2>{3, 4}));
+  BOOST_TEST((broadcast_shapes<0, 2>({}, {3, 4}) == std::array<std::size_t, 2>{3, 4}));
+  BOOST_CHECK_THROW(((void)broadcast_shapes<2, 2>({3, 4}, {3, 5})), std::invalid_argument);
+  auto t = zeros<int>({2, 3, 4});
+  BOOST_TEST((sum(t, axes<1>).shape() == std::array<std::size_t, 2>{2, 4}));
+  BOOST_TEST((sum(t, axes<1>, keepdims).shape() == std::array<std::size_t, 3>{2, 1, 4}));
+  BOOST_TEST(sum(t) == 0);
+  BOOST_TEST((permute(t, {2, 0, 1}).shape() == std::array<std::size_t, 3>{4, 2, 3}));
+  BOOST_TEST((reshape(t, {6, 4}).shape() == std::array<std::size_t, 2>{6, 4}));
+  BOOST_TEST((reshape(t, {24}).shape() == std::array<std::size_t, 1>{24}));
+  BOOST_TEST((reshape(t, {-1, 4}).shape() == std::array<std::size_t, 2>{6, 4}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

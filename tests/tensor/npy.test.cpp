@@ -381,4 +381,63 @@ BOOST_AUTO_TEST_CASE(of_other_elements_or_dimensions_are_refused) {
   refuses([&] { reader.require('f', 4, 2, "float32"); }, "it has 1 dimensions, not 2");
 }
 
+BOOST_AUTO_TEST_CASE(keep_tensors) {
+  const folder here;
+  const std::string path = here / "t.npy";
+  buffers::test_resource memory;
+  const buffers::tensor t{{1.5f, 2.5f, 3.5f}, {4.5f, 5.5f, 6.5f}};
+  buffers::save_npy(path, t);
+  buffers::save_npy(here.path / "path.npy", t);
+  buffers::save_npy((here / "literal.npy").c_str(), t);
+  BOOST_TEST(content_of(here / "path.npy") == content_of(path));
+  BOOST_TEST(content_of(here / "literal.npy") == content_of(path));
+  {
+    const auto read = buffers::load_npy<float, 2>(path, &memory);
+    BOOST_TEST((read.get_allocator().resource() == &memory));
+    BOOST_TEST(buffers::all(read == t));
+    BOOST_TEST(memory.live_blocks() == 1u);
+  }
+  const buffers::tensor<std::int64_t, 0> scalar = buffers::full<std::int64_t>({}, 7);
+  buffers::save_npy(path, scalar);
+  BOOST_TEST((buffers::load_npy<std::int64_t, 0>(path).at() == 7));
+  buffers::save_npy(path, buffers::zeros<bool>({0, 5}));
+  BOOST_TEST((buffers::load_npy<bool, 2>(path, &memory).shape() == std::array<std::size_t, 2>{0, 5}));
+}
+
+BOOST_AUTO_TEST_CASE(keep_views) {
+  using buffers::all;
+  using buffers::range;
+  const folder here;
+  const std::string path = here / "t.npy";
+  const buffers::tensor t{{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 11, 12}};
+  const auto round_trip = [&](const auto& view) {
+    buffers::save_npy(path, view);
+    const auto read = buffers::load_npy<int, std::remove_cvref_t<decltype(view)>::rank>(path);
+    BOOST_TEST(buffers::all(read == view));
+  };
+  round_trip(t[all, range{all, all, -1}]);
+  round_trip(t[range{2, all, -2}, range{1, 3}]);
+  round_trip(t[1, all]);
+  round_trip(t[all, 2]);
+  round_trip(buffers::transpose(t));
+  round_trip(buffers::expand(t, {2, 3, 4}));
+}
+
+BOOST_AUTO_TEST_CASE(are_refused_before_anything_is_allocated) {
+  const folder here;
+  buffers::test_resource memory;
+  const auto load = [&](const std::string& shape) {
+    return buffers::load_npy<double, 2>(here.file("t.npy", npy(header("'<f8'", "False", shape), std::string(64, 'x'))),
+                                        &memory);
+  };
+  BOOST_TEST((load("(2, 4)").shape() == std::array<std::size_t, 2>{2, 4}));
+  const auto allocations = memory.allocations();
+  refuses([&] { (void)load("(2, 5)"); }, "ends after 64");
+  refuses([&] { (void)load("(1000000000, 1000000000)"); }, "ends after 64");
+  refuses([&] { (void)load("(8,)"); }, "1 dimensions, not 2");
+  refuses([&] { (void)buffers::load_npy<float, 2>(here / "t.npy", &memory); }, "float64, not float32");
+  BOOST_TEST(memory.allocations() == allocations);
+  BOOST_CHECK_THROW((void)(buffers::load_npy<float, 1>(here / "none.npy", &memory)), std::system_error);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

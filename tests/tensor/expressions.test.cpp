@@ -1,0 +1,299 @@
+// Arithmetic, comparisons and functions; what evaluation allocates.
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory_resource>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "support/same.hpp"
+import buffers;
+import buffers.testing;
+
+using namespace buffers;
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+const float nan_f = std::numeric_limits<float>::quiet_NaN();
+constexpr int int_min = std::numeric_limits<int>::min();
+constexpr int int_max = std::numeric_limits<int>::max();
+
+template <class E>
+using element_of = typename std::remove_cvref_t<E>::value_type;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(expressions)
+
+BOOST_AUTO_TEST_CASE(arithmetic) {
+  const tensor a{{1.0f, 2.0f}, {3.0f, 4.0f}};
+  const tensor b{{5.0f, 6.0f}, {7.0f, 8.0f}};
+  BOOST_TEST(same(a + b, tensor{{6.0f, 8.0f}, {10.0f, 12.0f}}));
+  BOOST_TEST(same(a - b, full<float>({2, 2}, -4)));
+  BOOST_TEST(same(a * b, tensor{{5.0f, 12.0f}, {21.0f, 32.0f}}));
+  BOOST_TEST(same(b / a, tensor{{5.0f, 3.0f}, {7.0f / 3.0f, 2.0f}}));
+  BOOST_TEST(same(-a, tensor{{-1.0f, -2.0f}, {-3.0f, -4.0f}}));
+  BOOST_TEST(same(1.0f - a, tensor{{0.0f, -1.0f}, {-2.0f, -3.0f}}));
+  BOOST_TEST(same(12.0f / a, tensor{{12.0f, 6.0f}, {4.0f, 3.0f}}));
+  BOOST_TEST(same(sqrt(a * a), a));
+  BOOST_TEST(same(abs(-a), a));
+  BOOST_TEST(same(pow(a, 2), a * a));
+  BOOST_TEST(same(pow(a, 0.5f), sqrt(a)));
+  BOOST_TEST(same(pow(2.0f, a), tensor{{2.0f, 4.0f}, {8.0f, 16.0f}}));
+  BOOST_TEST(same(maximum(a, 2.5f), tensor{{2.5f, 2.5f}, {3.0f, 4.0f}}));
+  BOOST_TEST(same(minimum(2.5f, a), tensor{{1.0f, 2.0f}, {2.5f, 2.5f}}));
+  BOOST_TEST(same(where(a > 2.0f, a, -b), tensor{{-5.0f, -6.0f}, {3.0f, 4.0f}}));
+  BOOST_TEST(((a + b)[1, -1]) == 12.0f);
+  BOOST_TEST((a + b).at(0, 1) == 8.0f);
+  BOOST_CHECK_THROW(((void)((a + b).at(0, 2))), std::out_of_range);
+}
+
+BOOST_AUTO_TEST_CASE(compound_assignments) {
+  tensor t{1.0f, 2.0f, 3.0f};
+  t += 1;
+  t -= tensor{1.0f, 1.0f, 1.0f};
+  t *= t;
+  t /= 2.0f;
+  BOOST_TEST(same(t, tensor{0.5f, 2.0f, 4.5f}));
+  BOOST_CHECK_THROW(((void)(t += ones<float>({4}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(t[range{0, 2}] += t)), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(conversions_are_those_of_cpp) {
+  const tensor<std::int8_t, 1> i8{100, -100};
+  const tensor<std::uint16_t, 1> u16{65535, 1};
+  const tensor<int, 1> i32{1, 2};
+  const tensor<unsigned, 1> u32{1, 2};
+  const tensor<std::int64_t, 1> i64{1, 2};
+  const tensor<float, 1> f32{1, 2};
+  const tensor<double, 1> f64{1, 2};
+  const tensor<bool, 1> b{true, false};
+  static_assert(std::is_same_v<element_of<decltype(i8 + i8)>, int>);
+  static_assert(std::is_same_v<element_of<decltype(b + b)>, int>);
+  static_assert(std::is_same_v<element_of<decltype(-b)>, int>);
+  static_assert(std::is_same_v<element_of<decltype(i32 + u32)>, unsigned>);
+  static_assert(std::is_same_v<element_of<decltype(i64 * i32)>, std::int64_t>);
+  static_assert(std::is_same_v<element_of<decltype(i64 + f32)>, float>);
+  static_assert(std::is_same_v<element_of<decltype(f32 * 2.0)>, double>);
+  static_assert(std::is_same_v<element_of<decltype(f32 + f64)>, double>);
+  static_assert(std::is_same_v<element_of<decltype(i32 < f32)>, bool>);
+  static_assert(std::is_same_v<element_of<decltype(exp(i32))>, double>);
+  static_assert(std::is_same_v<element_of<decltype(sqrt(f32))>, float>);
+  static_assert(std::is_same_v<element_of<decltype(true_divide(i32, i32))>, double>);
+  static_assert(std::is_same_v<element_of<decltype(true_divide(f32, i32))>, float>);
+  static_assert(std::is_same_v<element_of<decltype(pow(i32, 2))>, int>);
+  static_assert(std::is_same_v<element_of<decltype(abs(i8))>, std::int8_t>);
+  BOOST_TEST(same(i8 + i8, tensor{200, -200}));
+  BOOST_TEST(same(u16 * u16, tensor{static_cast<int>(65535u * 65535u), 1}));
+  BOOST_TEST(same(b + b, tensor{2, 0}));
+  BOOST_TEST(same(true_divide(i32, 4), tensor{0.25, 0.5}));
+  BOOST_TEST(same(i32 / 2, tensor{0, 1}));
+  tensor<int, 1> narrowed = f64 * 1.9;
+  BOOST_TEST(same(narrowed, tensor{1, 3}));
+  tensor<bool, 1> truth = i32 - 1;
+  BOOST_TEST(same(truth, tensor{false, true}));
+  BOOST_TEST(same(cast<float>(i32) / 2.0f, tensor{0.5f, 1.0f}));
+}
+
+BOOST_AUTO_TEST_CASE(comparisons_and_logic) {
+  const tensor a{1, 2, 3};
+  const tensor b{3, 2, 1};
+  BOOST_TEST(same(a < b, tensor{true, false, false}));
+  BOOST_TEST(same(a <= b, tensor{true, true, false}));
+  BOOST_TEST(same(a > b, tensor{false, false, true}));
+  BOOST_TEST(same(a >= b, tensor{false, true, true}));
+  BOOST_TEST(same(a == b, tensor{false, true, false}));
+  BOOST_TEST(same(a != b, tensor{true, false, true}));
+  BOOST_TEST(same(2 < a, tensor{false, false, true}));
+  BOOST_TEST(same(a > 1 && a < 3, tensor{false, true, false}));
+  BOOST_TEST(same(a < 2 || !(a < 3), tensor{true, false, true}));
+  BOOST_TEST(all(a + b == 4));
+  BOOST_TEST(any(a == 3));
+  BOOST_TEST(!any(a == 4));
+  BOOST_TEST(!all(a == 3));
+  const tensor f{nan_f, 1.0f};
+  BOOST_TEST(same(f == f, tensor{false, true}));
+  BOOST_TEST(same(f != f, tensor{true, false}));
+}
+
+BOOST_AUTO_TEST_CASE(broadcasting) {
+  const tensor row{1, 2, 3};
+  const tensor column{{10}, {20}};
+  BOOST_TEST(same(row + column, tensor{{11, 12, 13}, {21, 22, 23}}));
+  BOOST_TEST(same(column * row, tensor{{10, 20, 30}, {20, 40, 60}}));
+  BOOST_TEST(same(row + tensor<int, 0>(5), tensor{6, 7, 8}));
+  BOOST_TEST((zeros<int>({3, 1, 4}) + zeros<int>({2, 1})).shape()[1] == 2u);
+  BOOST_TEST(same(zeros<int>({0, 3}) + zeros<int>({1, 1}), zeros<int>({0, 3})));
+  BOOST_CHECK_THROW(((void)(row + tensor{1, 2})), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(zeros<int>({2, 3}) + zeros<int>({3, 2}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(zeros<int>({0}) + zeros<int>({3}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)where(row > 1, tensor{1, 2}, 0)), std::invalid_argument);
+  // long and short rows of every kind: neighbours, repeated, strided, reversed
+  for (const std::size_t n : {1u, 2u, 511u, 512u, 513u, 1500u}) {
+    const auto x = reshape(arange<double>(static_cast<double>(3 * n)), {3, n});
+    const auto y = tensor{{1.0}, {2.0}, {3.0}};
+    const auto z = arange<float>(static_cast<float>(2 * n));
+    tensor result(x[all, range{all, all, -1}] * y + z[range{all, all, 2}]);
+    for (std::size_t i = 0; i < 3; ++i)
+      for (std::size_t j = 0; j < n; ++j) {
+        const double expected = static_cast<double>(i * n + n - 1 - j) * static_cast<double>(i + 1) + static_cast<double>(2 * j);
+        if (result[i, j] != expected) BOOST_ERROR(n << ": " << i << ", " << j);
+      }
+    auto target = zeros<double>({n, 3});
+    transpose(target) = exp(x * 0.0) + y;
+    BOOST_TEST((target[n - 1, 2]) == 4.0);
+    BOOST_TEST(sum(target) == 9.0 * static_cast<double>(n));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(integers_at_their_limits) {
+  const tensor i{int_min, int_max, -1};
+  BOOST_TEST(same(i + tensor{-1, 1, 1}, tensor{int_max, int_min, 0}));
+  BOOST_TEST(same(i - tensor{1, -1, 0}, tensor{int_max, int_min, -1}));
+  BOOST_TEST(same(i * 2, tensor{0, -2, -2}));
+  BOOST_TEST(same(-i, tensor{int_min, -int_max, 1}));
+  BOOST_TEST(same(abs(i), tensor{int_min, int_max, 1}));
+  BOOST_TEST(same(i / -1, tensor{int_min, -int_max, 1}));
+  BOOST_TEST(same(tensor{7, -7} / 2, tensor{3, -3}));
+  BOOST_TEST(sum(tensor{int_max, 1}) == int_min);
+  BOOST_TEST(same(pow(tensor{2, -3, 0, 10}, tensor{31, 3, 0, 9}), tensor{int_min, -27, 1, 1000000000}));
+  BOOST_TEST(same(pow(tensor{2, 1, -1, -1}, tensor{-1, -5, -2, -3}), tensor{0, 1, 1, -1}));
+  const tensor<std::uint8_t, 1> bytes{200, 100};
+  tensor<std::uint8_t, 1> wrapped = bytes + bytes;
+  BOOST_TEST(same(wrapped, tensor<std::uint8_t, 1>{144, 200}));
+}
+
+BOOST_AUTO_TEST_CASE(integers_divided_by_zero) {
+  test_resource r;
+  {
+    const tensor a({6, 7, 8}, &r);
+    const tensor zero({3, 0, 1}, &r);
+    BOOST_CHECK_THROW(((void)evaluate(a / zero, &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(a / 0, &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)((a / zero)[1])), std::domain_error);
+    BOOST_TEST(((a / zero)[0]) == 2);
+    BOOST_CHECK_THROW(((void)sum(a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(pow(zero, -1), &r)), std::domain_error);
+    tensor target({1, 2, 3}, &r);
+    const int* const elements = target.data();
+    BOOST_CHECK_THROW(((void)(target = a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)(target[all] = 1 + a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)(target /= zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)(target[range{0, 1}] = sum(a / zero, axes<0>, keepdims))), std::domain_error);
+    BOOST_TEST(same(target, tensor{1, 2, 3}));  // as it was
+    BOOST_TEST(target.data() == elements);
+    target = true_divide(a, zero);  // IEEE's rules; what is not finite has no integer
+    const auto quotients = evaluate(true_divide(a, zero), &r);
+    BOOST_TEST(quotients[1] == std::numeric_limits<double>::infinity());
+  }
+  BOOST_TEST(r.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(floating_point_at_its_limits) {
+  const tensor x{1.0f, -1.0f, 0.0f, infinity, nan_f};
+  const auto quotient = evaluate(x / 0.0f);
+  BOOST_TEST(quotient[0] == infinity);
+  BOOST_TEST(quotient[1] == -infinity);
+  BOOST_TEST(std::isnan(quotient[2]));
+  BOOST_TEST(std::isnan(quotient[4]));
+  const auto e = evaluate(exp(x * 1000.0f));
+  BOOST_TEST(e[0] == infinity);
+  BOOST_TEST(e[1] == 0.0f);
+  BOOST_TEST(e[2] == 1.0f);
+  BOOST_TEST(e[3] == infinity);
+  BOOST_TEST(std::isnan(e[4]));
+  const auto l = evaluate(log(x));
+  BOOST_TEST(l[0] == 0.0f);
+  BOOST_TEST(std::isnan(l[1]));
+  BOOST_TEST(l[2] == -infinity);
+  BOOST_TEST(l[3] == infinity);
+  BOOST_TEST(std::isnan((sqrt(x)[1])));
+  constexpr float tiny = std::numeric_limits<float>::denorm_min();
+  BOOST_TEST(same(tensor{tiny, tiny} + tensor{tiny, 0.0f}, tensor{2 * tiny, tiny}));
+  for (const bool swapped : {false, true}) {
+    const tensor one{1.0f, nan_f, 2.0f}, other{nan_f, 1.0f, 3.0f};
+    const auto larger = evaluate(swapped ? maximum(other, one) : maximum(one, other));
+    const auto smaller = evaluate(swapped ? minimum(other, one) : minimum(one, other));
+    BOOST_TEST((std::isnan(larger[0]) && std::isnan(larger[1]) && larger[2] == 3.0f));
+    BOOST_TEST((std::isnan(smaller[0]) && std::isnan(smaller[1]) && smaller[2] == 2.0f));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_allocates_its_result_and_reductions) {
+  test_resource r, other;
+  auto* const before = std::pmr::set_default_resource(&other);
+  {
+    const auto a = uniform<float>({40, 50}, &r), b = uniform<float>({40, 50}, &r), c = uniform<float>({40, 50}, &r);
+    std::size_t count = r.allocations();
+    const auto expression = a * b + exp(c - max(c, axes<1>, keepdims));
+    BOOST_TEST(r.allocations() == count);
+    tensor d(expression, &r);
+    BOOST_TEST(r.allocations() == count + 2);  // the result, and the maxima
+    BOOST_TEST(r.last_bytes() == 40 * sizeof(float));
+    d = expression;
+    BOOST_TEST(r.allocations() == count + 3);  // the maxima
+    d[range{0, 20}, all] = exp(a[range{0, 20}, all]) * 2.0f + log(b[range{20, 40}, all]);
+    d = a * b + d;
+    d += d * 2.0f;
+    d = sqrt(abs(where(a > b, a, b)));
+    const float total = sum(a * b) + max(exp(d)) + mean(a - c);
+    BOOST_TEST(total == total);
+    BOOST_TEST(r.allocations() == count + 3);
+    auto sums = evaluate(sum(a + b, axes<0>), &r);
+    BOOST_TEST(r.allocations() == count + 4);
+    sums = max(c, axes<0>);
+    const float one = sum(a, axes<0>)[3];
+    BOOST_TEST(one > 0.0f);
+    BOOST_TEST(r.allocations() == count + 4);
+    // rvalues are moved in, with their memory
+    auto moved_in = zeros<float>({40, 50}, &r) + a;
+    BOOST_TEST(r.allocations() == count + 5);
+    const auto kept = std::move(moved_in);
+    BOOST_TEST(same(kept, a));
+    BOOST_TEST(r.allocations() == count + 5);
+  }
+  std::pmr::set_default_resource(before);
+  BOOST_TEST(r.is_clean());
+  BOOST_TEST(other.allocations() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(expressions_of_expressions) {
+  const tensor a{1, 2, 3};
+  const auto twice = a + a;
+  const auto more = twice * twice;  // copies the nodes, which only point to a
+  BOOST_TEST(same(more, tensor{4, 16, 36}));
+  const auto none_left = [&] { return a * 2 + 1; }();
+  BOOST_TEST(same(none_left, tensor{3, 5, 7}));
+  const int scalar = tensor<int, 0>(4) + 1;
+  BOOST_TEST(scalar == 5);
+}
+
+BOOST_AUTO_TEST_CASE(on_several_threads) {
+  for (const std::size_t columns : {1u, 7u, 1000u, 100'000u}) {
+    const std::size_t rows = 200'000 / columns;
+    const auto a = uniform<double>({rows, columns}), b = uniform<double>({rows, columns});
+    const auto expression = exp(a) * b + sum(a, axes<0>);
+    const auto expected = evaluate(expression);
+    BOOST_TEST(same(evaluate(parallel, expression), expected));
+    auto target = zeros<double>({rows, columns});
+    assign(parallel, target, expression);
+    BOOST_TEST(same(target, expected));
+    auto turned = zeros<double>({columns, rows});
+    assign(parallel, transpose(turned), expression);
+    BOOST_TEST(same(transpose(turned), expected));
+    const auto over_rows = evaluate(parallel, max(a - b, axes<1>));
+    BOOST_TEST(same(over_rows, max(a - b, axes<1>)));
+    BOOST_TEST(same(evaluate(parallel, min(a - b, axes<0>)), min(a - b, axes<0>)));
+    BOOST_TEST(same(evaluate(parallel, argmax(a, axes<1>)), argmax(a, axes<1>)));
+  }
+  const tensor<int, 1> zero(std::array<std::size_t, 1>{100'000});
+  BOOST_CHECK_THROW(((void)evaluate(parallel, 1 / zero)), std::domain_error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

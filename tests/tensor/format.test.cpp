@@ -1,0 +1,52 @@
+// std::format and << of tensors, views and expressions.
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <format>
+#include <limits>
+#include <sstream>
+#include <string>
+import buffers;
+
+using namespace buffers;
+
+BOOST_AUTO_TEST_SUITE(formats)
+
+BOOST_AUTO_TEST_CASE(brackets) {
+  BOOST_TEST((std::format("{}", tensor{0, 1, 2, 3}) == "[0, 1, 2, 3]"));
+  BOOST_TEST((std::format("{}", arange<int>(5)) == "[0, 1, ..., 3, 4]"));
+  BOOST_TEST(std::format("{}", reshape(arange<int>(25), {5, 5})) ==
+             "[[0, 1, ..., 3, 4], [5, 6, ..., 8, 9], ..., [15, 16, ..., 18, 19], [20, 21, ..., 23, 24]]");
+  BOOST_TEST((std::format("{}", reshape(arange<int>(1, 6), {5, 1})) == "[[1], [2], ..., [4], [5]]"));
+  BOOST_TEST(std::format("{}", zeros<int>({0})) == "[]");
+  BOOST_TEST((std::format("{}", zeros<int>({2, 0})) == "[[], []]"));
+  BOOST_TEST(std::format("{}", full<int>({}, 7)) == "7");
+  BOOST_TEST((std::format("<{}>", tensor{{{1}, {2}}}) == "<[[[1], [2]]]>"));
+}
+
+BOOST_AUTO_TEST_CASE(elements_look_as_in_cpp) {
+  BOOST_TEST((std::format("{}", tensor{5.0, 0.1, 1e16, -0.0}) == "[5.0, 0.1, 1e+16, -0.0]"));
+  BOOST_TEST((std::format("{}", tensor{5.0f, 0.1f, 1.0f / 3.0f}) == "[5.0, 0.1, 0.33333334]"));
+  BOOST_TEST((std::format("{}", tensor{INFINITY, -INFINITY, NAN}) == "[inf, -inf, nan]"));
+  BOOST_TEST((std::format("{}", tensor{true, false}) == "[true, false]"));
+  BOOST_TEST((std::format("{}", tensor<std::int8_t, 1>{65, -1}) == "[65, -1]"));
+  BOOST_TEST(std::format("{}", tensor{std::numeric_limits<std::uint64_t>::max()}) == "[18446744073709551615]");
+}
+
+BOOST_AUTO_TEST_CASE(specifications_are_for_each_element) {
+  BOOST_TEST((std::format("{:.2f}", tensor{{1.0, 2.5}, {3.14159, 4.0}}) == "[[1.00, 2.50], [3.14, 4.00]]"));
+  BOOST_TEST((std::format("{:3} {:#x}", tensor{1, 2}, tensor{10, 11}) == "[  1,   2] [0xa, 0xb]"));
+}
+
+BOOST_AUTO_TEST_CASE(views_and_expressions_and_streams) {
+  tensor t{{1, 2, 3}, {4, 5, 6}};
+  BOOST_TEST((std::format("{} {}", t[all, 1], transpose(t)) == "[2, 5] [[1, 4], [2, 5], [3, 6]]"));
+  BOOST_TEST((std::format("{} {}", t * 0.5, sum(t, axes<0>)) == "[[0.5, 1.0, 1.5], [2.0, 2.5, 3.0]] [5, 7, 9]"));
+  BOOST_TEST(std::format("{}", sum(t, axes<0, 1>)) == "21");
+  std::ostringstream out;
+  out << t << ' ' << t[0] << ' ' << (t > 3);
+  BOOST_TEST((out.str() == "[[1, 2, 3], [4, 5, 6]] [1, 2, 3] [[false, false, false], [true, true, true]]"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

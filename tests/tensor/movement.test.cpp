@@ -1,0 +1,167 @@
+// reshape, expand, permute, transpose, concatenate, tril.
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <memory_resource>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "support/same.hpp"
+import buffers;
+import buffers.testing;
+
+using namespace buffers;
+
+namespace {
+
+template <class T>
+concept concatenates_with_a_matrix = requires(const T& t, const tensor<int, 2>& m) { concatenate<0>(m, t); };
+template <int Axis>
+concept concatenates_along = requires(const tensor<int, 2>& m) { concatenate<Axis>(m, m); };
+template <class T>
+concept has_triangle = requires(const T& t) { tril(t); };
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(movement)
+
+BOOST_AUTO_TEST_CASE(reshape_is_a_view_where_strides_allow_it) {
+  auto t = arange<int>(24);
+  auto v = reshape(t, {2, -1});
+  static_assert(std::is_same_v<decltype(v), tensor_view<int, 2>>);
+  BOOST_TEST((v.shape() == std::array<std::size_t, 2>{2, 12}));
+  v[1, 0] = 100;
+  BOOST_TEST(t[12] == 100);
+  t[12] = 12;
+  BOOST_TEST((reshape(t, {2, 3, -1}).shape() == std::array<std::size_t, 3>{2, 3, 4}));
+  BOOST_TEST((reshape(t, {std::size_t{4}, 6L}).strides() == std::array<std::ptrdiff_t, 2>{6, 1}));
+  BOOST_TEST(same(reshape(v, v.shape()), v));
+  const auto cube = reshape(t, {2, 3, 4});
+  // without gaps within what is merged or split
+  BOOST_TEST(same(reshape(cube[all, range{0, 2}, all], {2, 8}), tensor{{0, 1, 2, 3, 4, 5, 6, 7}, {12, 13, 14, 15, 16, 17, 18, 19}}));
+  BOOST_TEST(same(reshape(cube[all, all, range{0, 4, 2}], {6, 2, 1}), reshape(arange<int>(0, 24, 2), {6, 2, 1})));
+  BOOST_TEST(same(reshape(t[range{all, all, -1}], {4, 6})[0], tensor{23, 22, 21, 20, 19, 18}));
+  BOOST_TEST(same(reshape(expand(tensor_view(t)[range{3, 4}], std::array<std::size_t, 1>{6}), {2, 3}), full<int>({2, 3}, 3)));
+  BOOST_TEST(same(reshape(permute(cube, {1, 0, 2}), {3, 2, 2, 2})[2, 1], tensor{{20, 21}, {22, 23}}));
+  BOOST_CHECK_THROW(((void)((void)reshape(transpose(cube), {24}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(cube[all, range{0, 2}, all], {4, 4, 1, 1, 1})[all, all, 0, 0, 0])), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(cube[all, all, range{0, 3}], {18}))), std::invalid_argument);
+  const auto turned = reshape(evaluate(transpose(cube)), {24});
+  BOOST_TEST((same(turned[range{0, 3}], tensor{0, 12, 4})));
+}
+
+BOOST_AUTO_TEST_CASE(reshape_of_other_numbers) {
+  auto t = arange<int>(12);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {5, 2}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {5, -1}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {-1, -1}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {-2, 6}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {0, -1}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)reshape(t, {}))), std::invalid_argument);
+  auto one = full<int>({1, 1}, 5);
+  BOOST_TEST(reshape(one, {})[] == 5);
+  auto scalar = full<int>({}, 6);
+  BOOST_TEST((reshape(scalar, {1, 1})[0, 0]) == 6);
+  BOOST_TEST((reshape(zeros<int>({0, 3}), {2, 0}).shape() == std::array<std::size_t, 2>{2, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(reshape_of_a_temporary_takes_its_memory) {
+  test_resource r;
+  {
+    auto t = reshape(arange<int>(0, 6, 1, &r), {2, -1});
+    static_assert(std::is_same_v<decltype(t), tensor<int, 2>>);
+    BOOST_TEST(r.allocations() == 1u);
+    BOOST_TEST(same(t, tensor{{0, 1, 2}, {3, 4, 5}}));
+    BOOST_CHECK_THROW(((void)((void)reshape(std::move(t), {4, 2}))), std::invalid_argument);
+    BOOST_TEST(t.numel() == 6u);  // as it was
+  }
+  BOOST_TEST(r.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(expand_repeats) {
+  tensor t{{1}, {2}};
+  const auto v = expand(t, {2, 3});
+  BOOST_TEST(same(v, tensor{{1, 1, 1}, {2, 2, 2}}));
+  BOOST_TEST((v.strides() == std::array<std::ptrdiff_t, 2>{1, 0}));
+  BOOST_TEST(!v.is_contiguous());
+  v[1, 2] = 7;
+  BOOST_TEST((t[1, 0]) == 7);
+  BOOST_TEST(same(expand(t, {2, 2, 1}), tensor{{{1}, {7}}, {{1}, {7}}}));
+  BOOST_TEST(same(expand(t, {2, 0}), zeros<int>({2, 0})));
+  BOOST_CHECK_THROW(((void)((void)expand(t, {3, 3}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)expand(t, {2, -1}))), std::invalid_argument);
+  expand(t, {2, 2}) += expand(t, {2, 2});
+  BOOST_TEST(same(t, tensor{{2}, {14}}));  // each element once
+}
+
+BOOST_AUTO_TEST_CASE(permute_and_transpose) {
+  auto t = reshape(arange<int>(24), {2, 3, 4});
+  BOOST_TEST((permute(t, {2, 0, 1}).shape() == std::array<std::size_t, 3>{4, 2, 3}));
+  BOOST_TEST((permute(t, {-1, 0, 1})[3, 1, 2]) == 23);
+  BOOST_TEST((transpose(t)[3, 2, 1]) == 23);
+  BOOST_TEST((transpose(t, 0, -1)[3, 2, 1]) == 23);
+  BOOST_TEST((transpose(t, 0, 1).shape() == std::array<std::size_t, 3>{3, 2, 4}));
+  BOOST_CHECK_THROW(((void)((void)permute(t, {0, 0, 1}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)permute(t, {0, 1, 3}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)transpose(t, 0, 3))), std::out_of_range);
+  transpose(t)[0, 0, 0] = 99;
+  BOOST_TEST((t[0, 0, 0]) == 99);
+}
+
+BOOST_AUTO_TEST_CASE(transposed_copies_of_all_sizes) {
+  for (const std::size_t rows : {1u, 3u, 8u, 37u, 130u})
+    for (const std::size_t columns : {1u, 2u, 16u, 65u}) {
+      const auto check = [&]<class T>(T) {
+        auto t = zeros<T>({2, rows, columns});
+        int next = 0;
+        for (T& x : t) x = static_cast<T>(next++ % 101);
+        tensor turned(permute(t, {2, 0, 1}));
+        tensor back(transpose(turned[all, 1, all]));
+        bool right = same(back, t[1]);
+        for (std::size_t i = 0; i < rows; ++i)
+          for (std::size_t j = 0; j < columns; ++j) right = right && turned[j, 0, i] == t[0, i, j];
+        if (!right) BOOST_ERROR(rows << " x " << columns << " of " << sizeof(T));
+      };
+      check('c');
+      check(short{});
+      check(float{});
+      check(double{});
+    }
+}
+
+BOOST_AUTO_TEST_CASE(concatenations) {
+  const tensor a{{1, 2}, {3, 4}};
+  const tensor b{{5, 6}};
+  BOOST_TEST(same(concatenate<0>(a, b), tensor{{1, 2}, {3, 4}, {5, 6}}));
+  BOOST_TEST(same(concatenate<-1>(a, transpose(b), a), tensor{{1, 2, 5, 1, 2}, {3, 4, 6, 3, 4}}));
+  BOOST_TEST(same(concatenate<0>(a), a));
+  BOOST_TEST(same(concatenate<0>(a * 2, sum(a, axes<0>, keepdims)), tensor{{2, 4}, {6, 8}, {4, 6}}));
+  BOOST_TEST(same(concatenate<1>(a, a) + 1, tensor{{2, 3, 2, 3}, {4, 5, 4, 5}}));
+  const auto both = concatenate<0>(a, b);
+  BOOST_TEST((both[-1, 1]) == 6);
+  static_assert(std::is_same_v<decltype(concatenate<0>(a, tensor<double, 2>{{0.5, 1.5}}))::value_type, double>);
+  static_assert(concatenates_with_a_matrix<tensor<int, 2>> && !concatenates_with_a_matrix<tensor<int, 1>>);
+  static_assert(concatenates_along<1> && concatenates_along<-2> && !concatenates_along<2> && !concatenates_along<-3>);
+  BOOST_CHECK_THROW(((void)((void)concatenate<0>(a, tensor{{1, 2, 3}}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)((void)concatenate<1>(a, b))), std::invalid_argument);
+  test_resource r;
+  tensor c(concatenate<0>(a, b), &r);
+  c[range{0, 3}] = concatenate<0>(b, a);
+  c = concatenate<0>(a, b);
+  BOOST_TEST(r.allocations() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(lower_triangles) {
+  const auto t = reshape(arange<int>(1, 10), {3, 3});
+  BOOST_TEST(same(tril(t), tensor{{1, 0, 0}, {4, 5, 0}, {7, 8, 9}}));
+  BOOST_TEST(same(tril(t, -1), tensor{{0, 0, 0}, {4, 0, 0}, {7, 8, 0}}));
+  BOOST_TEST(same(tril(t, 1), tensor{{1, 2, 0}, {4, 5, 6}, {7, 8, 9}}));
+  BOOST_TEST(same(evaluate(tril(t, 1)), tril(t, 1)));
+  BOOST_TEST(same(evaluate(tril(t[range{0, 2}], 0)), tensor{{1, 0, 0}, {4, 5, 0}}));
+  BOOST_TEST(same(evaluate(tril(t, -5) + 1), ones<int>({3, 3})));
+  static_assert(has_triangle<tensor<int, 2>> && !has_triangle<tensor<int, 1>> && !has_triangle<tensor<int, 0>>);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,215 @@
+// sum, mean, max, min, argmax, all and any.
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory_resource>
+#include <stdexcept>
+#include <type_traits>
+
+#include "support/same.hpp"
+import buffers;
+import buffers.testing;
+
+using namespace buffers;
+
+namespace {
+
+const float nan_f = std::numeric_limits<float>::quiet_NaN();
+
+template <int Axis, class T>
+concept has_axis = requires(const T& t) { sum(t, axes<Axis>); };
+
+// Every reduction of every arrangement of the same elements against plain loops.
+template <class V>
+void check_against_loops(const V& v) {
+  const auto s = v.shape();
+  double sums0[8][8] = {}, sums1[8][8] = {}, sums2[8][8] = {}, total = 0, most = -1e300;
+  double most1[8][8], sums02[8] = {};
+  std::size_t place = 0, where_most = 0, where1[8][8] = {};
+  for (auto& row : most1)
+    for (double& x : row) x = -1e300;
+  for (std::size_t i = 0; i < s[0]; ++i)
+    for (std::size_t j = 0; j < s[1]; ++j)
+      for (std::size_t k = 0; k < s[2]; ++k, ++place) {
+        const double x = static_cast<double>(v[i, j, k]);
+        total += x;
+        sums0[j][k] += x;
+        sums1[i][k] += x;
+        sums2[i][j] += x;
+        sums02[j] += x;
+        if (x > most) most = x, where_most = place;
+        if (x > most1[i][k]) most1[i][k] = x, where1[i][k] = j;
+      }
+  bool right = sum(v) == total && max(v) == most && argmax(v) == where_most;
+  const auto r0 = evaluate(sum(v, axes<0>)), r1 = evaluate(sum(v, axes<1>)), r2 = evaluate(sum(v, axes<-1>));
+  const auto twice = evaluate(sum(v * 2, axes<1>)), largest = evaluate(max(v, axes<1>));
+  const auto places = evaluate(argmax(v, axes<1>));
+  const auto kept = evaluate(sum(v, axes<0, 2>, keepdims));
+  right = right && kept.shape() == std::array<std::size_t, 3>{1, s[1], 1};
+  for (std::size_t i = 0; i < s[0]; ++i)
+    for (std::size_t j = 0; j < s[1]; ++j)
+      for (std::size_t k = 0; k < s[2]; ++k)
+        right = right && r0[j, k] == sums0[j][k] && r1[i, k] == sums1[i][k] && r2[i, j] == sums2[i][j] &&
+                twice[i, k] == 2 * sums1[i][k] && largest[i, k] == most1[i][k] && places[i, k] == where1[i][k] &&
+                kept[0, j, 0] == sums02[j] && sum(v, axes<1>)[i, k] == sums1[i][k];
+  if (!right) BOOST_ERROR("strides " << v.strides()[0] << " " << v.strides()[1] << " " << v.strides()[2]);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(reductions)
+
+BOOST_AUTO_TEST_CASE(all_elements_make_a_plain_value) {
+  const tensor t{{1, 5, 3}, {4, 2, 6}};
+  static_assert(std::is_same_v<decltype(sum(t)), int> && std::is_same_v<decltype(mean(t)), double> &&
+                std::is_same_v<decltype(max(t)), int> && std::is_same_v<decltype(argmax(t)), std::size_t>);
+  BOOST_TEST(sum(t) == 21);
+  BOOST_TEST(max(t) == 6);
+  BOOST_TEST(min(t) == 1);
+  BOOST_TEST(mean(t) == 3.5);
+  BOOST_TEST(argmax(t) == 5u);
+  BOOST_TEST(argmax(-t) == 0u);
+  BOOST_TEST(sum(t > 2) == 4u);
+  static_assert(std::is_same_v<decltype(sum(t > 2)), std::size_t>);
+  static_assert(std::is_same_v<decltype(sum(tensor<float, 1>())), float>);
+  static_assert(std::is_same_v<decltype(mean(tensor<float, 1>())), float>);
+  BOOST_TEST(mean(t > 2) == 4.0 / 6.0);
+}
+
+BOOST_AUTO_TEST_CASE(axes_and_keepdims) {
+  const tensor t{{1, 5, 3}, {4, 2, 6}};
+  const auto r = sum(t, axes<0>);
+  BOOST_TEST(r[1] == 7);
+  BOOST_TEST(r[-1] == 9);
+  BOOST_TEST((r.shape() == std::array<std::size_t, 1>{3}));
+  BOOST_TEST(same(r, tensor{5, 7, 9}));
+  BOOST_TEST(same(sum(t, axes<1>), tensor{9, 12}));
+  BOOST_TEST(same(sum(t, axes<-1>, keepdims), tensor{{9}, {12}}));
+  BOOST_TEST(same(max(t, axes<0>, keepdims), tensor{{4, 5, 6}}));
+  BOOST_TEST(same(min(t, axes<1>), tensor{1, 2}));
+  BOOST_TEST(same(mean(t, axes<0>), tensor{2.5, 3.5, 4.5}));
+  BOOST_TEST(same(argmax(t, axes<0>), tensor<std::size_t, 1>{1, 0, 1}));
+  BOOST_TEST(same(argmax(t, axes<1>, keepdims), tensor<std::size_t, 2>{{1}, {2}}));
+  BOOST_TEST(same(sum(t, axes<0, -1>, keepdims), tensor{{21}}));
+  const int total = sum(t, axes<0, 1>);
+  BOOST_TEST(total == 21);
+  BOOST_TEST(same(sum(t, axes<>), t));
+  BOOST_TEST(same(sum(t, axes<0, 0, -2>), r));  // naming a dimension twice changes nothing
+  BOOST_TEST(same(t - max(t, axes<1>, keepdims), tensor{{-4, 0, -2}, {-2, -4, 0}}));
+  BOOST_TEST(same(all(t > 1, axes<0>), tensor{false, true, true}));
+  BOOST_TEST(same(any(t > 4, axes<1>), tensor{true, true}));
+  BOOST_TEST(same(sum(max(t, axes<0>, keepdims) + t, axes<1>), tensor{24, 27}));
+  static_assert(has_axis<1, tensor<int, 2>> && has_axis<-2, tensor<int, 2>>);
+  static_assert(!has_axis<2, tensor<int, 2>> && !has_axis<-3, tensor<int, 2>> && !has_axis<0, tensor<int, 0>>);
+}
+
+BOOST_AUTO_TEST_CASE(any_strides) {
+  const std::array<std::array<int, 3>, 6> orders{{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}};
+  auto elements = zeros<double>({8, 7, 5});
+  int next = 0;
+  for (double& x : elements) x = (next++ * 7919) % 1009;  // each once, in disorder
+  for (const auto& order : orders) {
+    const auto v = permute(elements, {order[0], order[1], order[2]});
+    check_against_loops(v);
+    check_against_loops(v[range{1, all, 2}, all, range{all, all, -1}]);
+    check_against_loops(v[range{0, 1}, all, all]);
+    check_against_loops(v[all, range{2, 3}, all]);
+    check_against_loops(expand(v[all, range{0, 1}, all], std::array<std::size_t, 3>{v.shape()[0], 6, v.shape()[2]}));
+  }
+  const auto floats = evaluate(cast<float>(elements));
+  check_against_loops(floats.view());
+  const auto integers = evaluate(cast<int>(elements));
+  check_against_loops(transpose(integers));
+}
+
+BOOST_AUTO_TEST_CASE(long_and_wide) {
+  for (const std::size_t rows : {1u, 33u, 700u})
+    for (const std::size_t columns : {1u, 513u, 1025u}) {
+      const auto t = reshape(arange<int>(static_cast<int>(rows * columns)), {rows, columns});
+      const auto down = evaluate(sum(t + 0, axes<0>)), along = evaluate(sum(t + 0, axes<1>));
+      bool right = true;
+      for (std::size_t j = 0; j < columns; ++j)
+        right = right && down[j] == static_cast<int>(rows * j + columns * (rows * (rows - 1) / 2));
+      for (std::size_t i = 0; i < rows; ++i)
+        right = right && along[i] == static_cast<int>(i * columns * columns + columns * (columns - 1) / 2);
+      BOOST_TEST(right);
+      BOOST_TEST(same(sum(evaluate(cast<float>(t > 3)), axes<0>), cast<float>(sum(t > 3, axes<0>))));
+      BOOST_TEST(argmax(t) == rows * columns - 1);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(rounding_errors_stay_small) {
+  // 0.1 is not a float: added one after the other, a million of them are off by about 1000
+  const auto t = full<float>({1'000'000}, 0.1f);
+  const double exact = 1e6 * static_cast<double>(0.1f);
+  BOOST_TEST(std::abs(static_cast<double>(sum(t)) - exact) < 0.02);
+  BOOST_TEST(std::abs(static_cast<double>(sum(t + 0.0f)) - exact) < 0.02);
+  const auto matrix = reshape(t, {100'000, 10});
+  const auto columns = evaluate(sum(matrix, axes<0>)), computed = evaluate(sum(matrix * 1.0f, axes<0>));
+  for (std::size_t j = 0; j < 10; ++j) {
+    BOOST_TEST(std::abs(static_cast<double>(columns[j]) - exact / 10) < 0.005);
+    BOOST_TEST(std::abs(static_cast<double>(computed[j]) - exact / 10) < 0.005);
+  }
+  BOOST_TEST(std::abs(static_cast<double>(mean(t)) - static_cast<double>(0.1f)) < 2e-8);
+}
+
+BOOST_AUTO_TEST_CASE(not_a_number_is_in_everything) {
+  for (const std::size_t n : {1u, 3u, 100u, 1000u})
+    for (std::size_t at = 0; at < n; at += n / 3 + 1) {
+      auto t = arange<float>(static_cast<float>(n));
+      t[at] = nan_f;
+      BOOST_TEST((std::isnan(sum(t)) && std::isnan(max(t)) && std::isnan(min(t)) && std::isnan(mean(t))));
+      BOOST_TEST(argmax(t) == at);
+      const auto rows = reshape(t, {n, 1});
+      BOOST_TEST(std::isnan((evaluate(max(rows, axes<0>))[0])));
+      BOOST_TEST((evaluate(argmax(rows, axes<0>))[0]) == at);
+      BOOST_TEST(same(max(rows, axes<1>) == max(rows, axes<1>), t == t));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_first_maximum) {
+  BOOST_TEST(argmax(tensor{3, 7, 7, 1}) == 1u);
+  BOOST_TEST(argmax(zeros<int>({10'000})) == 0u);
+  BOOST_TEST(argmax(tensor{-0.0f, 0.0f}) == 0u);
+  BOOST_TEST(argmax(tensor{false, true, true}) == 1u);
+  BOOST_TEST(same(argmax(tensor{{{1, 9}, {9, 2}}, {{5, 5}, {5, 5}}}, axes<1, 2>), tensor<std::size_t, 1>{1, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(of_nothing) {
+  const auto none = zeros<float>({0});
+  const auto rows = zeros<float>({3, 0});
+  BOOST_TEST(sum(none) == 0.0f);
+  BOOST_TEST(std::isnan(mean(none)));
+  BOOST_TEST(all(none == 1.0f));
+  BOOST_TEST(!any(none == 1.0f));
+  BOOST_CHECK_THROW(((void)max(none)), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)min(none)), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)argmax(none)), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)max(rows, axes<1>)), std::invalid_argument);
+  BOOST_TEST(same(max(rows, axes<0>), none));
+  BOOST_TEST(same(sum(rows, axes<1>, keepdims), zeros<float>({3, 1})));
+  BOOST_TEST(same(all(rows > 0.0f, axes<1>), tensor{true, true, true}));
+  BOOST_TEST(std::isnan((mean(rows, axes<1>)[2])));
+}
+
+BOOST_AUTO_TEST_CASE(into_parts_of_tensors) {
+  test_resource r;
+  auto t = reshape(arange<float>(0, 12, 1, &r), {3, 4});
+  auto target = zeros<float>({2, 3, 4}, &r);
+  const std::size_t before = r.allocations();
+  target[0, all, 1] = sum(t, axes<1>);
+  target[1, 2] = max(t, axes<0>);
+  target[1, all, range{all, all, -1}] = mean(t, axes<0>, keepdims) * 0.0f + t;
+  BOOST_TEST(r.allocations() == before + 1);  // the means, inside of an expression
+  BOOST_TEST(same(target[0, all, 1], tensor{6.0f, 22.0f, 38.0f}));
+  BOOST_TEST((target[1, 2, 0]) == 11.0f);
+  target[all, all, all] = sum(t, axes<0>);  // repeated
+  BOOST_TEST(same(target[1, 2], tensor{12.0f, 15.0f, 18.0f, 21.0f}));
+  t[all, 0] = sum(t, axes<1>);  // of what is overwritten
+  BOOST_TEST(same(t[all, 0], tensor{6.0f, 22.0f, 38.0f}));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
