@@ -94,7 +94,7 @@ bool is(E&& expression, const array<T>& wanted, Tolerance tolerance) {
   if (std::vector<std::size_t>(got.shape().begin(), got.shape().end()) != wanted.shape) return false;
   if (got.numel() != wanted.values.size()) return false;
   for (std::size_t i = 0; i < wanted.values.size(); ++i)
-    if (!is_near(static_cast<T>(got.data()[i]), wanted.values[i], tolerance(wanted.values[i]))) return false;
+    if (const T value = wanted.values[i]; !is_near<T>(static_cast<T>(got.data()[i]), value, tolerance(value))) return false;
   return true;
 }
 template <class E, class T>
