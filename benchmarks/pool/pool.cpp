@@ -16,7 +16,6 @@
 #include "containers.h"
 #include "driver.h"
 #include "peers.h"
-#include "traces/replay.h"
 import buffers;
 
 namespace {
@@ -175,26 +174,28 @@ void traces() {
       std::printf("\nW7: no trace of %s\n", program.c_str());
       continue;
     }
-    const trace::replay recorded(path);
+    const buffers::replayer recorded(path);
+    const buffers::replay_summary& known = recorded.summary();
+    const std::size_t events = known.allocations + known.deallocations;
+    const auto live_peak = static_cast<double>(known.peak_bytes);
     char question[200];
     std::snprintf(question, sizeof question,
                   "W7: what %s allocates: %zu events, at most %zu blocks and %.1f MiB; per event", program.c_str(),
-                  recorded.events(), recorded.blocks(), recorded.live_peak() / (1 << 20));
-    bench::comparison contest(question, recorded.events(), 5);
-    contest.live_peak(recorded.live_peak());
+                  events, known.peak_blocks, live_peak / (1 << 20));
+    bench::comparison contest(question, events, 5);
+    contest.live_peak(live_peak);
     bench::enter(contest, everybody, [&](making make) -> bench::outcome {
-      bench::pages<void*> blocks(recorded.blocks());
       const bench::residence resident;
       std::pmr::memory_resource* const memory = make();
       if (!memory) return bench::absent;
-      const auto run = [&] { recorded.through(memory, blocks); };
+      const auto run = [&] { recorded.run(*memory, {.check_overlap = false}); };
       const double first = bench::timed(run, 0, 1);
       const double seconds = bench::timed(run, 0, 3);
       return {seconds, resident.peak(), resident.now(), first};
     });
     contest.measure();
     contest.target("pool_resource's resident memory / most live",
-                   contest.peak_of("pool_resource") / recorded.live_peak(), 1.30);
+                   contest.peak_of("pool_resource") / live_peak, 1.30);
     ++measured;
     for (const bench::contestant& c : contest.all()) {
       ratios.try_emplace(c.name, 1.0).first->second *= contest.of("pool_resource") / c.median;

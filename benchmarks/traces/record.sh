@@ -2,22 +2,24 @@
 # Records what real programs allocate, where it has not been recorded yet; a program that this machine does not have is
 # left out.
 #
-#   benchmarks/traces/record.sh RECORDER FOLDER
+#   benchmarks/traces/record.sh BUFFERS-TRACE FOLDER
 set -euo pipefail
-recorder=$(realpath "$1")
+buffers_trace=$(realpath "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$2"
 cd "$2"
+
+# is_there NAME: in the present format, and whole.
+is_there() { "$buffers_trace" info "$1.trace" > /dev/null 2>&1; }
 
 # record NAME COMMAND...: in an environment that is the same everywhere.
 record() {
   local name=$1
   shift
-  [ -e "$name.trace" ] && return
+  is_there "$name" && return
   command -v "$1" > /dev/null || { echo "no $1 to record" >&2; return; }
   env -i PATH=/usr/bin:/bin LC_ALL=C PYTHONHASHSEED=0 PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 PERL_HASH_SEED=0 \
-    LD_PRELOAD="$recorder" BUFFERS_TRACE="$name" "$@" > /dev/null
-  mv "$name".[0-9]* "$name.trace"
+    "$buffers_trace" record -o "$name.trace" -- "$@" > /dev/null
 }
 
 # 95 000 rows in tables in memory, with indexes, groups and joins.
@@ -51,11 +53,11 @@ orders_sql() {
 }
 
 python=/usr/bin/python3
-[ -e python.trace ] || [ ! -x $python ] || $python "$here/orders.py" make orders.json
+is_there python || [ ! -x $python ] || $python "$here/orders.py" make orders.json
 record python $python -S -s "$here/orders.py" use orders.json
 rm -f orders.json
 record clang clang++-22 -stdlib=libc++ -std=c++23 -fsyntax-only "$here/headers.cpp"
-[ -e sqlite.trace ] || orders_sql > orders.sql
+is_there sqlite || orders_sql > orders.sql
 record sqlite sqlite3 -init orders.sql :memory: .quit
 rm -f orders.sql
 record perl perl "$here/words.pl"

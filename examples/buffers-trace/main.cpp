@@ -63,7 +63,8 @@ constexpr std::string_view help =
     "info     says what is in a trace: how much, when, and of what sizes\n"
     "replay   does the same allocations on every resource of the library, on those of the standard library and on new\n"
     "         and delete, each in a process of its own, and recommends one. --free-running: with the threads of the\n"
-    "         program; --verify: looks whether each block keeps its contents; --only: resources with NAME in their name\n"
+    "         program; --verify: looks whether each block keeps its contents; --only: resources with NAME in their "
+    "name\n"
     "plot     draws the live bytes over time, or with --map where the blocks lie when most are live: as text, into\n"
     "         FILE.svg as a picture, or into FILE.json for ui.perfetto.dev\n"
     "\n"
@@ -185,7 +186,8 @@ int info(arguments from) {
   std::println("  allocate    {}", grouped(all.allocations));
   std::println("  deallocate  {}", grouped(all.deallocations));
   std::println("  failed      {}", grouped(all.failed));
-  if (all.unknown != 0) std::println("  unknown     {}, of blocks that came before the recording", grouped(all.unknown));
+  if (all.unknown != 0)
+    std::println("  unknown     {}, of blocks that came before the recording", grouped(all.unknown));
   std::println("threads       {}", grouped(all.threads));
   std::println("live at most  {} in {} blocks", bytes_text(static_cast<double>(all.peak_bytes)),
                grouped(all.peak_blocks));

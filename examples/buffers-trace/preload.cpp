@@ -64,7 +64,8 @@ thread_stream* take() {
   thread_stream* taken = unused;
   if (taken != nullptr) {
     unused = taken->next_free;
-  } else if (void* const pages = mmap(nullptr, sizeof *taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  } else if (void* const pages =
+                 mmap(nullptr, sizeof *taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
              pages != MAP_FAILED) {
     taken = new (pages) thread_stream;
     taken->next = all;

@@ -95,19 +95,22 @@ constexpr contestant everybody[] = {
     {"slab_resource", false, false,
      [](const measuring& of) {
        buffers::slab_resource slab;
-       return measure_shared(of, slab, [&] { return slab.peak(); }, [&] { slab.reset(); });
+       return measure_shared(
+           of, slab, [&] { return slab.peak(); }, [&] { slab.reset(); });
      },
      [](std::size_t wanted) { return std::format("slab_resource{{{{.first_slab = {}}}}}", rounded(wanted)); }},
     {"bump_resource", false, false,
      [](const measuring& of) {
        buffers::bump_resource bump{2 * of.recorded.total_bytes() + 4096};
-       return measure_shared(of, bump, [&] { return bump.peak(); }, [&] { bump.reset(); });
+       return measure_shared(
+           of, bump, [&] { return bump.peak(); }, [&] { bump.reset(); });
      },
      [](std::size_t wanted) { return std::format("bump_resource{{{}}}", rounded(wanted)); }},
     {"pool_resource", false, true,
      [](const measuring& of) {
        buffers::pool_resource pool;
-       return measure_shared(of, pool, [&] { return pool.capacity(); }, nothing_to_do);
+       return measure_shared(
+           of, pool, [&] { return pool.capacity(); }, nothing_to_do);
      },
      [](std::size_t wanted) {
        return std::format("pool_resource{{{{.first_chunk = {}}}}}",
@@ -116,7 +119,8 @@ constexpr contestant everybody[] = {
     {"concurrent_pool_resource", true, true,
      [](const measuring& of) {
        buffers::concurrent_pool_resource pool;
-       return measure(of, pool, [&] { return pool.capacity(); }, nothing_to_do);
+       return measure(
+           of, pool, [&] { return pool.capacity(); }, nothing_to_do);
      },
      [](std::size_t wanted) {
        return std::format("concurrent_pool_resource{{{{.first_chunk = {}}}}}",
@@ -169,7 +173,8 @@ class progress_bar {
 class shared_counter {
  public:
   shared_counter()
-      : page_(mmap(nullptr, sizeof(std::atomic<std::uint64_t>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+      : page_(mmap(nullptr, sizeof(std::atomic<std::uint64_t>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                   0)) {
     if (page_ == MAP_FAILED) throw std::bad_alloc();
     ::new (page_) std::atomic<std::uint64_t>(0);
   }
@@ -260,8 +265,8 @@ int replay_on_all(const replay_command& wanted) {
 
   const buffers::replayer recorded(wanted.trace);
   const buffers::replay_summary& all = recorded.summary();
-  std::println("{}: {} events of {} {}, at most {} live in {} blocks{}\n", wanted.trace, grouped(all.events), all.threads,
-               all.threads == 1 ? "thread" : "threads", bytes_text(static_cast<double>(all.peak_bytes)),
+  std::println("{}: {} events of {} {}, at most {} live in {} blocks{}\n", wanted.trace, grouped(all.events),
+               all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(static_cast<double>(all.peak_bytes)),
                grouped(all.peak_blocks), wanted.free_running ? "; free-running" : "");
   if (all.damage) complain("{}: {}", wanted.trace, all.damage->what());
   const std::size_t memory = physical_memory();
@@ -271,10 +276,11 @@ int replay_on_all(const replay_command& wanted) {
   }
   if (all.allocations == 0) return all.damage ? failure : success;
 
-  const measuring of{recorded,
-                     {.free_running = wanted.free_running,
-                      .check_overlap = wanted.verify,
-                      .contents = wanted.verify ? buffers::replay_contents::verified : buffers::replay_contents::touched}};
+  const measuring of{
+      recorded,
+      {.free_running = wanted.free_running,
+       .check_overlap = wanted.verify,
+       .contents = wanted.verify ? buffers::replay_contents::verified : buffers::replay_contents::touched}};
   const double steps = static_cast<double>(all.allocations + all.deallocations);
   std::println("{:<40}{:>11}{:>11}{:>12}{:>13}", "", "time", "an event", "resident", "of the live");
   std::vector<measured> results;

@@ -68,10 +68,17 @@ std::string grouped(std::uint64_t number) {
 std::string escaped_for_xml(std::string_view text) {
   std::string escaped;
   for (const char c : text) switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      default: escaped += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      default:
+        escaped += static_cast<unsigned char>(c) < ' ' ? '?' : c;
     }
   return escaped;
 }
@@ -274,8 +281,8 @@ void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) 
   os << all.title << '\n' << subtitle_of(all) << "\n\n";
   for (std::size_t row = rows; row-- != 0;) {
     const bool has_label = row == rows - 1 || row == rows / 2 - 1;
-    os << print("%10s │", has_label ? bytes_text(static_cast<std::uint64_t>(
-                                                     most * static_cast<double>(row + 1) / static_cast<double>(rows)))
+    os << print("%10s │", has_label ? bytes_text(static_cast<std::uint64_t>(most * static_cast<double>(row + 1) /
+                                                                            static_cast<double>(rows)))
                                           .c_str()
                                     : "");
     std::string line;
@@ -493,9 +500,10 @@ void draw_map_svg(std::ostream& os, file_path trace, const overview& all) {
     if (is_apart && next != 0) y += 6;
     if (is_apart || since_label == 4) {
       if (!is_apart || since_label >= 2 || next == 0 || since_label == 0)
-        os << print("<text x=\"%g\" y=\"%g\" font-size=\"10\" font-family=\"ui-monospace, 'DejaVu Sans Mono', "
-                    "monospace\" text-anchor=\"end\">%llx</text>\n",
-                    left - 8, y + 7.5, static_cast<unsigned long long>(row.address));
+        os << print(
+            "<text x=\"%g\" y=\"%g\" font-size=\"10\" font-family=\"ui-monospace, 'DejaVu Sans Mono', "
+            "monospace\" text-anchor=\"end\">%llx</text>\n",
+            left - 8, y + 7.5, static_cast<unsigned long long>(row.address));
       since_label = 0;
     }
     ++since_label;
@@ -559,7 +567,10 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
   std::uint64_t now = 0;
   tracker follows(trace);
   follows.follow(
-      all, all.events, [](const drawn_block&) {}, [&](const drawn_block& b) { add({b, std::max(now, b.began)}); },
+      all, all.events, [](const drawn_block&) {},
+      [&](const drawn_block& b) {
+        add({b, std::max(now, b.began)});
+      },
       [&](std::uint64_t time, const trace_event& e) {
         now = time;
         threads.try_emplace(e.thread);
@@ -572,8 +583,9 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
      << "{\"ph\": \"M\", \"pid\": 1, \"name\": \"process_name\", \"args\": {\"name\": \"" << escaped_for_json(all.title)
      << "\"}}";
   for (const auto& [thread, _] : threads)
-    os << print(",\n{\"ph\": \"M\", \"pid\": 1, \"tid\": %u, \"name\": \"thread_name\", \"args\": {\"name\": \"thread %u\"}}",
-                thread, thread);
+    os << print(
+        ",\n{\"ph\": \"M\", \"pid\": 1, \"tid\": %u, \"name\": \"thread_name\", \"args\": {\"name\": \"thread %u\"}}",
+        thread, thread);
   constexpr std::size_t columns = 2000;
   const moments parts(trace, all, columns);
   for (std::size_t i = 0; i < columns; ++i) {
@@ -587,12 +599,16 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
   }
   for (const slice& s : slices) {
     const auto number = static_cast<unsigned long long>(s.block.number);
-    os << print(",\n{\"ph\": \"b\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": %.3f, "
-                "\"args\": {\"bytes\": %llu, \"event\": %llu}}",
-                number, s.block.thread, bytes_text(s.block.bytes).c_str(),
-                microseconds(static_cast<double>(s.block.began)), static_cast<unsigned long long>(s.block.bytes), number)
-       << print(",\n{\"ph\": \"e\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": %.3f}",
-                number, s.block.thread, bytes_text(s.block.bytes).c_str(), microseconds(static_cast<double>(s.end)));
+    os << print(
+              ",\n{\"ph\": \"b\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": "
+              "%.3f, "
+              "\"args\": {\"bytes\": %llu, \"event\": %llu}}",
+              number, s.block.thread, bytes_text(s.block.bytes).c_str(),
+              microseconds(static_cast<double>(s.block.began)), static_cast<unsigned long long>(s.block.bytes), number)
+       << print(
+              ",\n{\"ph\": \"e\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": "
+              "%.3f}",
+              number, s.block.thread, bytes_text(s.block.bytes).c_str(), microseconds(static_cast<double>(s.end)));
   }
   os << "\n]}\n";
 }
@@ -600,14 +616,20 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
 }  // namespace
 
 std::optional<trace_error> draw_trace(std::ostream& os, file_path trace, const picture_options& options) {
-  const overview all(trace, options);
+  const overview drawn(trace, options);
   const bool is_map = options.kind == picture_kind::map;
   switch (options.format) {
-    case picture_format::text: (is_map ? draw_map_text : draw_timeline_text)(os, trace, all); break;
-    case picture_format::svg: (is_map ? draw_map_svg : draw_timeline_svg)(os, trace, all); break;
-    case picture_format::json: draw_json(os, trace, all); break;
+    case picture_format::text:
+      (is_map ? draw_map_text : draw_timeline_text)(os, trace, drawn);
+      break;
+    case picture_format::svg:
+      (is_map ? draw_map_svg : draw_timeline_svg)(os, trace, drawn);
+      break;
+    case picture_format::json:
+      draw_json(os, trace, drawn);
+      break;
   }
-  return all.damage;
+  return drawn.damage;
 }
 
 }  // namespace buffers

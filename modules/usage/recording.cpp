@@ -17,9 +17,7 @@ namespace buffers {
 
 // It lies in pages of its own: the global heap may be what is recorded.
 struct detail::recording_state {
-  static void thread_ended(recording_state&, trace_file::stream& stream) noexcept {
-    trace_file::writer::leave(stream);
-  }
+  static void thread_ended(recording_state&, trace_file::stream& stream) noexcept { trace_file::writer::leave(stream); }
 
   trace_file::writer writer;
   std::atomic<bool> is_told = false;  // the error

@@ -185,7 +185,8 @@ class pattern {
 /// Does steps, and checks what is asked for.
 class performer {
  public:
-  performer(std::pmr::memory_resource& resource, const replay_options& options) : resource_(resource), options_(options) {
+  performer(std::pmr::memory_resource& resource, const replay_options& options)
+      : resource_(resource), options_(options) {
     if (options.check_overlap) places_.emplace();
   }
 
@@ -305,8 +306,9 @@ class follower {
       slot = unused_.pop_back();
     else if (slots++ == UINT32_MAX)
       throw std::bad_alloc();
-    const step s{bytes, static_cast<std::uint64_t>(std::countr_zero(e.alignment)), 0, 0, slot,
-                 static_cast<std::uint32_t>(e.number)};
+    const step s{bytes, static_cast<std::uint64_t>(std::countr_zero(e.alignment)),
+                 0,     0,
+                 slot,  static_cast<std::uint32_t>(e.number)};
     total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
     live_bytes_ += bytes;
     known_.peak_blocks = std::max(known_.peak_blocks, ++live_blocks_);
@@ -379,6 +381,8 @@ struct replayer::state {
   std::uint32_t slots = 0;
   std::uint32_t lanes = 0;
   replay_summary known;
+  mutable page_vector<void*> blocks_of_slots;  // for one run in order at a time
+  mutable std::atomic<bool> is_running = false;
 };
 
 replayer::state::state(file_path path) {
@@ -395,24 +399,35 @@ replayer::state::state(file_path path) {
   peak_step = of.peak_step;
   total = of.total;
   slots = of.slots;
+  blocks_of_slots.resize(slots);
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
 double replayer::state::run_in_order(performer& does, const replay_options& options, sampler& samples) const {
-  page_vector<void*> blocks(slots);
-  const std::span<const step> all = by_program();
-  const std::size_t part = std::max<std::size_t>(all.size() / 64, 1024);
+  // Memory that is resident already is not measured as the resource's, nor is the time that it takes.
+  const bool is_first = !is_running.exchange(true);
+  page_vector<void*> own(is_first ? 0 : slots);
+  const page_vector<void*>& at = is_first ? blocks_of_slots : own;
+  struct end_of_run {
+    ~end_of_run() {
+      if (is_first) state.is_running.store(false);
+    }
+    const replayer::state& state;
+    bool is_first;
+  } const ends{*this, is_first};
+  const std::span<const step> steps_to_do = by_program();
+  const std::size_t part = std::max<std::size_t>(steps_to_do.size() / 64, 1024);
   samples.begin();
   const double begin = seconds_now();
   std::size_t done = 0;
   try {
-    for (std::size_t told = 0; done != all.size();) {
+    for (std::size_t told = 0; done != steps_to_do.size();) {
       // Up to the next look at the memory, which is never in the middle of the fast path.
       const std::size_t stop = done <= peak_step && peak_step < done + part ? peak_step + 1 : done + part;
-      for (const std::size_t end = std::min(stop, all.size()); done != end; ++done) {
-        const step& s = all[done];
-        void*& block = blocks[s.slot];
+      for (const std::size_t end = std::min(stop, steps_to_do.size()); done != end; ++done) {
+        const step& s = steps_to_do[done];
+        void*& block = at[s.slot];
         if (s.goes == 0) {
           block = does.come(s);
         } else {
@@ -427,11 +442,12 @@ double replayer::state::run_in_order(performer& does, const replay_options& opti
   } catch (...) {
     // What is live now came with the last step of its slot.
     for (std::size_t i = done; i-- != 0;)
-      if (all[i].goes == 0 && blocks[all[i].slot] != nullptr) does.go(all[i], std::exchange(blocks[all[i].slot], nullptr));
+      if (steps_to_do[i].goes == 0 && at[steps_to_do[i].slot] != nullptr)
+        does.go(steps_to_do[i], std::exchange(at[steps_to_do[i].slot], nullptr));
     throw;
   }
   const double seconds = seconds_now() - begin - samples.seconds();
-  for (const step& s : left()) does.go(s, blocks[s.slot]);
+  for (const step& s : left()) does.go(s, std::exchange(at[s.slot], nullptr));
   return seconds;
 }
 
@@ -474,7 +490,8 @@ double replayer::state::run_freely(performer& does, const replay_options& option
     start.wait();
     try {
       std::uint64_t untold = 0;
-      for (std::size_t at = lane_begins[lane]; at != lane_begins[lane + 1] && !stop.load(std::memory_order_relaxed); ++at) {
+      for (std::size_t at = lane_begins[lane]; at != lane_begins[lane + 1] && !stop.load(std::memory_order_relaxed);
+           ++at) {
         const std::size_t i = in_lanes[at];
         const step& s = steps[i];
         if (s.goes == 0) {
@@ -482,7 +499,10 @@ double replayer::state::run_freely(performer& does, const replay_options& option
         } else {
           void* block = place(i).load(std::memory_order_acquire);
           for (int looks = 0; block == nullptr && !stop.load(std::memory_order_relaxed); ++looks) {
-            if (looks > 100) std::this_thread::yield();
+            if (looks > 1000)
+              std::this_thread::sleep_for(std::chrono::microseconds(50));
+            else if (looks > 100)
+              std::this_thread::yield();
             block = place(i).load(std::memory_order_acquire);
           }
           if (block == nullptr) break;
@@ -519,7 +539,8 @@ double replayer::state::run_freely(performer& does, const replay_options& option
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   for (std::thread& t : threads) t.join();
-  const double seconds = std::accumulate(ends.begin(), ends.end(), begin, [](double a, double b) { return std::max(a, b); }) - begin;
+  const double seconds =
+      std::accumulate(ends.begin(), ends.end(), begin, [](double a, double b) { return std::max(a, b); }) - begin;
   samples.sample();
   for (std::size_t i = 0; i < (error == nullptr ? 0 : steps_of_program); ++i)
     if (steps[i].goes == 0)
@@ -534,8 +555,8 @@ replay_summary replayer::run_on(std::pmr::memory_resource& resource, probe held,
   performer does(resource, options);
   sampler samples(held, of);
   replay_summary summary = state_->known;
-  summary.seconds = options.free_running ? state_->run_freely(does, options, samples)
-                                         : state_->run_in_order(does, options, samples);
+  summary.seconds =
+      options.free_running ? state_->run_freely(does, options, samples) : state_->run_in_order(does, options, samples);
   summary.peak_held = samples.most();
   return summary;
 }

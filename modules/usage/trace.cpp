@@ -105,7 +105,12 @@ class chunk_reader {
       next_number_ = number + 1;
       ticks_ += f.ticks;
       address_ += trace_file::unzigzag(f.address);
-      event = {number, ticks_, thread_, static_cast<trace_operation>(op - trace_file::allocate), address_, f.bytes,
+      event = {number,
+               ticks_,
+               thread_,
+               static_cast<trace_operation>(op - trace_file::allocate),
+               address_,
+               f.bytes,
                std::size_t{1} << log_alignment};
       return a_record;
     }
@@ -202,7 +207,8 @@ void trace_reader::state::read_header() {
   if (origin.version != expected_origin.version || origin.chunk != expected_origin.chunk)
     throw trace_error(0, "this trace is of another version");
   for (std::size_t i = 0; i < sizeof header; ++i)
-    if (header[i] != 0 && i >= sizeof origin && (i < trace_file::progress_at || i >= trace_file::progress_at + sizeof progress))
+    if (header[i] != 0 && i >= sizeof origin &&
+        (i < trace_file::progress_at || i >= trace_file::progress_at + sizeof progress))
       throw trace_error(0, "the header is damaged");
 }
 
@@ -273,7 +279,10 @@ bool trace_reader::state::next(trace_event& event) {
       has_ended = true;
       return false;
     }
-    if (damaged_at != 0) end_with("it is damaged, at byte " + std::to_string(damaged_at) + " of the file");
+    // A write that failed may have left a part of a record at the end of the file.
+    const bool is_cut_off = damaged_at + trace_file::longest_record >= file.size() && progress.error != 0;
+    if (damaged_at != 0 && !is_cut_off)
+      end_with("it is damaged, at byte " + std::to_string(damaged_at) + " of the file");
     if (progress.error != 0)
       end_with("it could not be written: " + told_of(static_cast<int>(progress.error)) + "; " +
                std::to_string(progress.records - expected) + " are missing");

@@ -49,9 +49,9 @@ struct origin {
   uint32_t version = 1;
   uint32_t chunk = chunk_bytes;
   uint64_t process = 0;
-  int64_t started = 0;       // nanoseconds since 1970
-  char command[1024] = {};   // NUL between the arguments
-  uint64_t check = 0;        // checksum() of all before it
+  int64_t started = 0;      // nanoseconds since 1970
+  char command[1024] = {};  // NUL between the arguments
+  uint64_t check = 0;       // checksum() of all before it
 };
 
 /// What is written again and again.
@@ -84,7 +84,7 @@ uint64_t check_of(const Part& part) noexcept {
 // --- records ---------------------------------------------------------------------------------------------------------
 
 struct fields {
-  uint64_t number;   // as in the picture above: differences
+  uint64_t number;  // as in the picture above: differences
   uint64_t ticks;
   uint64_t address;  // zigzag
   uint64_t bytes;

@@ -39,19 +39,19 @@ inline uint64_t nanoseconds_now(clockid_t clock) noexcept {
 
 /// A chunk in the making. One thread at a time puts records into it.
 struct stream {
-  std::atomic<size_t> filled = 0;  // bytes; what is beyond is the thread's
-  std::atomic<bool> is_busy = false;  // its thread has taken a number, whose record is still to come
-  size_t written = 0;              // ... of them in the file
-  int64_t chunk_at = 0;            // where in the file; 0: it has no chunk
+  std::atomic<size_t> filled = 0;               // bytes; what is beyond is the thread's
+  std::atomic<bool> is_busy = false;            // its thread has taken a number, whose record is still to come
+  size_t written = 0;                           // ... of them in the file
+  int64_t chunk_at = 0;                         // where in the file; 0: it has no chunk
   uint64_t number = 0, ticks = 0, address = 0;  // of the record before
-  uint32_t thread = 0;             // whose records these are; 0: to be said
-  uint32_t resumes = 0;            // ... by a thread that has this number already
-  stream* next = nullptr;          // of the writer's list
+  uint32_t thread = 0;                          // whose records these are; 0: to be said
+  uint32_t resumes = 0;                         // ... by a thread that has this number already
+  stream* next = nullptr;                       // of the writer's list
   unsigned char bytes[chunk_bytes];
 };
 
-/// One trace. Threads: any, each with a stream of its own; open() and close() while no other thread is here. errno stays
-/// as it is but for these two.
+/// One trace. Threads: any, each with a stream of its own; open() and close() while no other thread is here. errno
+/// stays as it is but for these two.
 class writer {
  public:
   writer() = default;

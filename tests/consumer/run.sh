@@ -20,6 +20,8 @@ for configuration in Release Debug; do
   "$work/$configuration/consumer_of_one_room"
   "$work/$configuration/consumer_of_testing"
 done
+# The program that is installed with it, where the examples were built.
+[ ! -x "$work/moved/bin/buffers-trace" ] || "$here/../../examples/tests/buffers-trace" "$work/moved/bin/buffers-trace"
 # Another generator is refused with a sentence.
 if cmake -S "$here" -B "$work/make" -G "Unix Makefiles" -Dbuffers_DIR="$work/moved/lib/cmake/buffers" "$@" > "$work/log" 2>&1; then
   echo "a generator that cannot build modules was accepted" >&2
