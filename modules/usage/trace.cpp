@@ -279,7 +279,10 @@ bool trace_reader::state::next(trace_event& event) {
       has_ended = true;
       return false;
     }
-    if (damaged_at != 0) end_with("it is damaged, at byte " + std::to_string(damaged_at) + " of the file");
+    // A write that failed may have left a part of a record at the end of the file.
+    const bool is_cut_off = damaged_at + trace_file::longest_record >= file.size() && progress.error != 0;
+    if (damaged_at != 0 && !is_cut_off)
+      end_with("it is damaged, at byte " + std::to_string(damaged_at) + " of the file");
     if (progress.error != 0)
       end_with("it could not be written: " + told_of(static_cast<int>(progress.error)) + "; " +
                std::to_string(progress.records - expected) + " are missing");

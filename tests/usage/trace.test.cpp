@@ -420,7 +420,7 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_reported) {
   const temporary_file file;
   const child result = run_in_child([&] {
     std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{64 * 1024, 64 * 1024};  // the first chunk does not go in
+    const rlimit small{64 * 1024 + 13, 64 * 1024 + 13};  // the first chunk does not go in, but a part
     setrlimit(RLIMIT_FSIZE, &small);
     {
       recording_resource rec{file};
