@@ -443,6 +443,8 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_reported) {
                                   std::generic_category().message(EFBIG) + "\n");
   const read_result read = read_all(file.c_str());
   BOOST_TEST(read.damaged.has_value());
+  BOOST_TEST(read.why.contains(std::generic_category().message(EFBIG)), read.why);
+  BOOST_TEST(read.why.contains("are missing"), read.why);
 }
 
 BOOST_AUTO_TEST_CASE(a_killed_program_leaves_what_was_written) {
