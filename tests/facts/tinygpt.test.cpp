@@ -496,7 +496,6 @@ BOOST_AUTO_TEST_CASE(test_ones) {
 
 // Always a view; negative dimensions count from the last.
 BOOST_AUTO_TEST_CASE(test_permute) {
-  static_assert(permutes<tensor<int, 2>, 2> && !permutes<tensor<int, 2>, 1> && !permutes<tensor<int, 2>, 3>);
   tensor two{{1, 2, 3}, {4, 5, 6}};
   BOOST_CHECK_THROW(((void)((void)permute(two, {0, 3}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)((void)permute(two, {0, 0}))), std::invalid_argument);
