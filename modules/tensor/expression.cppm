@@ -564,8 +564,9 @@ void visit_chunks(const Node& node, F f) {
   operand* next = list + 1;
   node.list(next);
   list[0] = {nullptr, sizeof(T), rank, shape.data(), in_order.data()};  // whose order of dimensions is taken
-  if (operands > 1 && list[1].rank == rank && std::memcmp(shape.data(), list[1].shape, rank * sizeof(std::size_t)) == 0)
-    list[0].strides = list[1].strides;
+  if constexpr (operands > 1 && rank > 0)
+    if (list[1].rank == rank && std::memcmp(shape.data(), list[1].shape, rank * sizeof(std::size_t)) == 0)
+      list[0].strides = list[1].strides;
   nest<operands, rank> loops;
   arrange(loops.ref(), list);
   alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];

@@ -59,8 +59,12 @@ template <class T>
 concept has_triangle = requires(const T& t) { tril(t); };
 template <class A, class B>
 concept concatenates = requires(const A& a, const B& b) { concatenate<0>(a, b); };
-template <class T, std::size_t N>
-concept permutes = requires(T& t, const int (&order)[N]) { permute(t, order); };
+template <class T>
+concept permutes_one = requires(T& t) { permute(t, {0}); };
+template <class T>
+concept permutes_two = requires(T& t) { permute(t, {0, 1}); };
+template <class T>
+concept permutes_three = requires(T& t) { permute(t, {0, 1, 2}); };
 
 tensor<int, 3> one_to_24() { return reshape(arange<int>(1, 25), {4, 2, 3}); }
 
@@ -496,6 +500,7 @@ BOOST_AUTO_TEST_CASE(test_ones) {
 
 // Always a view; negative dimensions count from the last.
 BOOST_AUTO_TEST_CASE(test_permute) {
+  static_assert(permutes_two<tensor<int, 2>> && !permutes_one<tensor<int, 2>> && !permutes_three<tensor<int, 2>>);
   tensor two{{1, 2, 3}, {4, 5, 6}};
   BOOST_CHECK_THROW(((void)((void)permute(two, {0, 3}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)((void)permute(two, {0, 0}))), std::invalid_argument);
