@@ -484,6 +484,8 @@ struct elementwise_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
   static constexpr std::size_t slot_bytes =
       chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+  static constexpr std::ptrdiff_t far = 16;
+  static constexpr std::size_t few_columns = 64;
 
   const Node& node;
   T* out;
@@ -507,23 +509,30 @@ struct elementwise_pass {
     alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];  // the last slot is for the target's elements
     const std::size_t inner = loops.rank - 1;
     std::ptrdiff_t steps[operands];
-    bool dense = !Node::loops;
+    bool dense = !Node::loops, crosswise = false;
     for (std::size_t k = 0; k < operands; ++k) {
       steps[k] = loops.stride(k, inner);
       dense &= steps[k] == 1;
+      crosswise |= steps[k] > far || steps[k] < -far;
     }
     const bool direct = steps[0] == 1 && !through_chunks;
     const std::size_t pace = dense && direct ? last - first : chunk;
-    place_in<operands, Rank> place(loops);
-    place.seek(0, inner, first_row);
-    for (std::size_t row = first_row; row < last_row; ++row, place.next(0, inner)) {
-      for (std::size_t i = first; i < last; i += pace) {
-        const std::size_t count = last - i < pace ? last - i : pace;
-        const row_request request{place.offset + 1, steps + 1, i, count, scratch};
-        T* const to = out + place.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
-        T* const chunk_of_results = reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
-        write_row<Node, slot_bytes>(node, request, direct ? to : chunk_of_results);
-        if (!direct) scatter(to, steps[0], chunk_of_results, count, sizeof(T));
+    // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
+    // the lines are still there for the next row.
+    const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
+    for (std::size_t begin = first; begin < last; begin += tile) {
+      const std::size_t end = last - begin < tile ? last : begin + tile;
+      place_in<operands, Rank> place(loops);
+      place.seek(0, inner, first_row);
+      for (std::size_t row = first_row; row < last_row; ++row, place.next(0, inner)) {
+        for (std::size_t i = begin; i < end; i += pace) {
+          const std::size_t count = end - i < pace ? end - i : pace;
+          const row_request request{place.offset + 1, steps + 1, i, count, scratch};
+          T* const to = out + place.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
+          T* const results = direct ? to : reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
+          write_row<Node, slot_bytes>(node, request, results);
+          if (!direct) spread(to, steps[0], results, count);
+        }
       }
     }
   }
@@ -548,6 +557,14 @@ struct elementwise_pass {
       };
       in_parallel(columns(), grain / rows() + 1, const_cast<elementwise_pass*>(this), &part::run);
     }
+  }
+
+ private:
+  static void spread(T* to, std::ptrdiff_t step, const T* elements, std::size_t count) noexcept {
+    if (step == 1)
+      std::memcpy(to, elements, count * sizeof(T));
+    else
+      scatter(to, step, elements, count, sizeof(T));
   }
 };
 
@@ -591,20 +608,20 @@ concept self_evaluating = requires { typename Node::self_evaluating; };
 
 // Computes a node into a target of the same shape (or to which it broadcasts). The node is ready, or evaluates itself.
 // `overlapping` is true when the target's elements are also operands' elements of the same index.
-template <class T, std::size_t Rank, class Node>
-void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overlapping, bool parallel,
+template <class T, std::size_t Rank, class Node, class Threads>
+void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overlapping, Threads threads,
                    std::pmr::memory_resource* resource) {
   if (numel(target.shape) == 0) return;
   if constexpr (self_evaluating<Node>) {
-    node.evaluate_into(target, parallel, resource);
+    node.evaluate_into(target, threads, resource);
   } else {
     const elementwise_pass<T, Node, Rank> pass(node, target, overlapping);
     if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, T>)
-      if (!overlapping && !parallel && copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides,
+      if (!overlapping && !Threads::parallel && copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides,
                                                        pass.loops.strides + pass.loops.pitch, node.data, target.data,
                                                        sizeof(T)))
         return;
-    if (parallel)
+    if constexpr (Threads::parallel)
       pass.run_in_parallel();
     else
       pass.run(0, pass.rows(), 0, pass.columns());
@@ -612,22 +629,22 @@ void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overla
 }
 
 // ... of any node.
-template <class T, std::size_t Rank, class Node>
-void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node, bool parallel,
+template <class T, std::size_t Rank, class Node, class Threads>
+void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node, Threads threads,
                                std::pmr::memory_resource* resource) {
   if constexpr (self_evaluating<Node>)
-    evaluate_into(target, node, false, parallel, resource);
+    evaluate_into(target, node, false, threads, resource);
   else
-    evaluate_into(target, detail::ready(node, resource), false, parallel, resource);
+    evaluate_into(target, detail::ready(node, resource), false, threads, resource);
 }
 
 // A node's elements in memory of the resource. What else it needs is allocated later and given back before, as a bump or
 // slab resource likes it.
-template <class T, class Node>
-[[nodiscard]] block<T, Node::rank> evaluated(const Node& node, bool parallel, std::pmr::memory_resource* resource) {
+template <class T, class Node, class Threads>
+[[nodiscard]] block<T, Node::rank> evaluated(const Node& node, Threads threads, std::pmr::memory_resource* resource) {
   block<T, Node::rank> result(node.shape(), resource);
   prepare_and_evaluate_into(
-      strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, parallel, resource);
+      strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, threads, resource);
   return result;
 }
 

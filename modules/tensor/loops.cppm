@@ -62,6 +62,14 @@ void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t coun
                                    const std::ptrdiff_t* from_strides, const void* from, void* to,
                                    std::size_t element_bytes) noexcept;
 
+// How a pass is run: on this thread, or on several. Types, so that programs that ask for one thread have no code for more.
+struct on_this_thread {
+  static constexpr bool parallel = false;
+};
+struct on_all_threads {
+  static constexpr bool parallel = true;
+};
+
 // body(context, first, last) for parts of [0, count) that have at least `grain`, on the threads of oneTBB.
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last));

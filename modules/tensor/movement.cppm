@@ -138,14 +138,14 @@ struct concatenation : expression_base {
   }
   static void check() noexcept {}
   [[nodiscard]] owned<Result, rank> ready(std::pmr::memory_resource* memory) const {
-    return owned<Result, rank>(evaluated<Result>(*this, false, memory));
+    return owned<Result, rank>(evaluated<Result>(*this, on_this_thread{}, memory));
   }
-  template <class T>
-  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* memory) const {
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
     strided<T, rank> part_of_target = target;
     each([&](const auto& part) {
       part_of_target.shape[Axis] = part.shape()[Axis];
-      prepare_and_evaluate_into(part_of_target, part, parallel, memory);
+      prepare_and_evaluate_into(part_of_target, part, threads, memory);
       part_of_target.data += static_cast<std::ptrdiff_t>(part.shape()[Axis]) * target.strides[Axis];
     });
   }
@@ -183,11 +183,11 @@ struct lower_triangle : expression_base {
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return operand_.resource(); }
   static void check() noexcept {}
   [[nodiscard]] owned<value_type, rank> ready(std::pmr::memory_resource* memory) const {
-    return owned<value_type, rank>(evaluated<value_type>(*this, false, memory));
+    return owned<value_type, rank>(evaluated<value_type>(*this, on_this_thread{}, memory));
   }
-  template <class T>
-  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* memory) const {
-    prepare_and_evaluate_into(target, operand_, parallel, memory);
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
+    prepare_and_evaluate_into(target, operand_, threads, memory);
     std::array<std::size_t, rank> rows = shape();
     const std::size_t columns = std::exchange(rows[rank - 1], 1);
     for (std::size_t row = 0, count = buffers::numel(rows); row < count; ++row) {

@@ -264,7 +264,7 @@ struct reduction_base : expression_base {
   static void check() noexcept {}
   template <class Self>
   [[nodiscard]] owned<Result, rank> ready(this const Self& self, std::pmr::memory_resource* resource) {
-    return owned<Result, rank>(evaluated<Result>(self, false, resource));
+    return owned<Result, rank>(evaluated<Result>(self, on_this_thread{}, resource));
   }
 
  protected:
@@ -372,24 +372,48 @@ struct reduction_pass {
     }
   }
 
-  // For positions [first, last) of the dimensions that stay, and chunks of the innermost one: whole rows are combined.
+  // Columns that are combined at a time: enough neighbours for the memory, few enough for the stack.
+  static constexpr std::size_t group = 8192 / sizeof(R);
+
+  // For positions [first, last) of the dimensions that stay, and groups of the innermost one: whole rows are combined.
   template <class Op>
   void across_rows(std::size_t first, std::size_t last, std::size_t reduced_count) const {
     const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
-    const std::size_t chunks = (columns + chunk - 1) / chunk;
+    const std::size_t groups = (columns + group - 1) / group;
     std::ptrdiff_t steps[operands];
     find_steps(steps);
     place at(loops);
-    at.seek(0, plan.kept, first / chunks);
+    at.seek(0, plan.kept, first / groups);
     for (std::size_t position = first; position < last; ++position) {
-      const std::size_t i = position % chunks * chunk;
-      const std::size_t count = columns - i < chunk ? columns - i : chunk;
-      R totals[chunk];
+      const std::size_t i = position % groups * group;
+      const std::size_t count = columns - i < group ? columns - i : group;
+      R totals[group];
       combine_next<Op>(at, steps, i, count, rows, totals);
       T* const to = out + at.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
       for (std::size_t j = 0; j < count; ++j)
         to[static_cast<std::ptrdiff_t>(j) * steps[0]] = static_cast<T>(Op::finish(totals[j], reduced_count));
-      if (position % chunks == chunks - 1) at.next(0, plan.kept);
+      if (position % groups == groups - 1) at.next(0, plan.kept);
+    }
+  }
+
+  // Whole rows into the target itself, one after the other as they lie in memory, where the order of combining does not
+  // matter; false, with nothing done, where it does, or the target is no row of results that stays in the cache.
+  template <class Op>
+  [[nodiscard]] bool in_target() const {
+    if constexpr (Op::needs_elements && std::is_same_v<R, T>) {
+      std::ptrdiff_t steps[operands];
+      find_steps(steps);
+      const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
+      if (!plan.inner_kept || steps[0] != 1 || columns * sizeof(T) > 64 * 1024) return false;
+      alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+      place at(loops);
+      for (std::size_t position = loops.steps(0, plan.kept); position > 0; --position, at.next(0, plan.kept)) {
+        T* const results = out + at.offset[0];
+        for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner())) add_row<Op>(at, steps, 0, columns, row == 0, scratch, results);
+      }
+      return true;
+    } else {
+      return false;
     }
   }
 
@@ -427,28 +451,38 @@ struct reduction_pass {
     if (rows > few) {
       const std::size_t half = rows / 2;
       combine_next<Op>(at, steps, i, count, half, totals);
-      R others[chunk];
+      R others[group];
       combine_next<Op>(at, steps, i, count, rows - half, others);
       combine_rows<Op>(totals, others, count);
       return;
     }
     alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
-    for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner())) {
-      const R* const next = elements(at, steps, i, count, scratch);
-      if (row == 0)
-        std::memcpy(totals, next, count * sizeof(R));
+    for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
+      add_row<Op>(at, steps, i, count, row == 0, scratch, totals);
+  }
+
+  // `count` elements of a row from element i on: the first row, or combined with what is there.
+  template <class Op>
+  void add_row(const place& at, const std::ptrdiff_t* steps, std::size_t i, std::size_t count, bool first,
+               std::byte* scratch, R* totals) const {
+    for (std::size_t j = 0; j < count; j += chunk) {
+      const std::size_t some = count - j < chunk ? count - j : chunk;
+      const R* const next = elements(at, steps, i + j, some, scratch);
+      if (first)
+        std::memcpy(totals + j, next, some * sizeof(R));
       else
-        combine_rows<Op>(totals, next, count);
+        combine_rows<Op>(totals + j, next, some);
     }
   }
 };
 
 // f(first, last) over [0, count), on several threads when there is enough to do.
-template <class F>
-void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F f) {
+template <class Threads, class F>
+void run_parts(Threads, std::size_t count, std::size_t elements_of_one, F f) {
   constexpr std::size_t grain = 16 * 1024;
-  if (!parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
-  in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
+  if (!Threads::parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
+  if constexpr (Threads::parallel)
+    in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
               [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
 }
 
@@ -467,8 +501,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
   }
 
-  template <class T>
-  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* resource) const {
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
     const auto node = detail::ready(base::operand_, resource);
     if constexpr (A::may_fail) node.check();
     const std::size_t count = base::reduced_count();
@@ -476,19 +510,19 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     if (count == 0) {
       const scalar<T> nothing(static_cast<T>(Op::finish(Op::template identity<R>, 0)));
-      return detail::evaluate_into(target, nothing, false, parallel, resource);
+      return detail::evaluate_into(target, nothing, false, threads, resource);
     }
     const reduction_pass<std::remove_const_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
     const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
-    if (!parallel && pass.template by_kernels<Op>(count)) return;
+    if (!Threads::parallel && (pass.template by_kernels<Op>(count) || pass.template in_target<Op>())) return;
     if (!pass.plan.inner_kept) {
-      run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
+      run_parts(threads, positions, count, [&](std::size_t first, std::size_t last) {
         pass.template along_rows<pairwise<Op, R>>(
             first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
       });
     } else {
-      const std::size_t chunks = (pass.loops.shape[pass.inner()] + chunk - 1) / chunk;
-      run_parts(parallel, positions * chunks, count * chunk, [&](std::size_t first, std::size_t last) {
+      const std::size_t groups = (pass.loops.shape[pass.inner()] + pass.group - 1) / pass.group;
+      run_parts(threads, positions * groups, count * pass.group, [&](std::size_t first, std::size_t last) {
         pass.template across_rows<Op>(first, last, count);
       });
     }
@@ -509,14 +543,14 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     return maximum.place();
   }
 
-  template <class T>
-  void evaluate_into(const strided<T, rank>& target, bool parallel, std::pmr::memory_resource* resource) const {
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
     const auto node = detail::ready(base::operand_, resource);
     if constexpr (A::may_fail) node.check();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     const reduction_pass<std::remove_const_t<decltype(node)>, E, T> pass(node, wide, Mask, true);
-    run_parts(parallel, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
+    run_parts(threads, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
               [&](std::size_t first, std::size_t last) {
                 pass.template along_rows<first_maximum<E>>(
                     first, last, [](const first_maximum<E>& maximum) { return maximum.place(); });
@@ -637,7 +671,7 @@ template <class X>
 [[nodiscard]] std::size_t argmax(X&& x) {
   const auto reduced = detail::argmax_some_axes<false, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
   std::size_t place = 0;
-  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, false, detail::resource_for(nullptr, reduced));
+  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, detail::on_this_thread{}, detail::resource_for(nullptr, reduced));
   return place;
 }
 /// ... among the elements of some dimensions, which disappear.

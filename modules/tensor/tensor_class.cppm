@@ -118,7 +118,7 @@ class tensor {
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
   inline tensor(E&& expression, const allocator_type& allocator = {})
-      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), false, allocator.resource())) {}
+      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), detail::on_this_thread{}, allocator.resource())) {}
 
   inline tensor(const tensor& other) : tensor(other, allocator_type()) {}
   inline tensor(const tensor& other, const allocator_type& allocator)
@@ -154,7 +154,7 @@ class tensor {
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
   inline tensor& operator=(E&& expression) {
-    write(std::forward<E>(expression).node(), false);
+    write(std::forward<E>(expression).node(), detail::on_this_thread{});
     return *this;
   }
   /// Writes one value to all elements.
@@ -312,14 +312,14 @@ class tensor {
   inline explicit tensor(detail::block<T, Rank>&& elements) noexcept : block_(std::move(elements)) {}
   [[nodiscard]] inline detail::block<T, Rank> release_block() && noexcept { return std::move(block_); }
 
-  template <class Node>
-  inline void write(const Node& node, bool parallel) {
+  template <class Node, class Threads>
+  inline void write(const Node& node, Threads threads) {
     const shape_type shape = node.shape();
     const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
     if (buffers::numel(shape) == numel()) {
       if constexpr (detail::self_evaluating<Node>) {
         if (detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
-          node.evaluate_into(here, parallel, block_.resource());
+          node.evaluate_into(here, threads, block_.resource());
           return block_.reshape(shape);
         }
       } else {
@@ -327,12 +327,12 @@ class tensor {
         if constexpr (Node::may_fail) now.check();
         const detail::overlap common = detail::overlap_with(here.as_operand(), now);
         if (common != detail::overlap::shifted) {
-          detail::evaluate_into(here, now, common == detail::overlap::same, parallel, block_.resource());
+          detail::evaluate_into(here, now, common == detail::overlap::same, threads, block_.resource());
           return block_.reshape(shape);
         }
       }
     }
-    auto fresh = detail::evaluated<T>(node, parallel, block_.resource());
+    auto fresh = detail::evaluated<T>(node, threads, block_.resource());
     block_.swap_elements(fresh);
   }
 
@@ -391,7 +391,7 @@ template <class E>
   requires detail::operand_expression<E>
 [[nodiscard]] auto evaluate(parallel_t, E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
   tensor<typename std::remove_cvref_t<E>::value_type, std::remove_cvref_t<E>::rank> result(allocator);
-  result.write(std::forward<E>(expression).node(), true);
+  result.write(std::forward<E>(expression).node(), detail::on_all_threads{});
   return result;
 }
 
@@ -399,13 +399,13 @@ template <class E>
 template <element T, std::size_t Rank, class E>
   requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank)
 void assign(parallel_t, tensor<T, Rank>& target, E&& expression) {
-  target.write(std::forward<E>(expression).node(), true);
+  target.write(std::forward<E>(expression).node(), detail::on_all_threads{});
 }
 template <class T, std::size_t Rank, class E>
   requires(!std::is_const_v<T> && detail::operand_expression<E> && std::remove_cvref_t<E>::rank <= Rank)
 void assign(parallel_t, const tensor_view<T, Rank>& target, E&& expression) {
   detail::assign(detail::strided<T, Rank>{target.data(), target.shape(), target.strides()},
-                 std::forward<E>(expression).node(), true, target.resource());
+                 std::forward<E>(expression).node(), detail::on_all_threads{}, target.resource());
 }
 
 /// The elements in a tensor of their own, from the default resource unless another is named.

@@ -87,8 +87,8 @@ template <std::size_t Rank, std::integral... I>
   return offset;
 }
 
-template <class T, std::size_t Rank, class Node>
-void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std::pmr::memory_resource* resource);
+template <class T, std::size_t Rank, class Node, class Threads>
+void assign(const strided<T, Rank>& target, const Node& node, Threads threads, std::pmr::memory_resource* resource);
 
 }  // namespace buffers::detail
 
@@ -139,56 +139,56 @@ class tensor_view {
   template <class E>
     requires detail::assignable<tensor_view, E>
   inline const tensor_view& operator=(E&& expression) const {
-    write(std::forward<E>(expression).node(), false);
+    write(std::forward<E>(expression).node());
     return *this;
   }
   template <class E>
     requires detail::assignable<tensor_view, E>
   inline tensor_view& operator=(E&& expression) {
-    write(std::forward<E>(expression).node(), false);
+    write(std::forward<E>(expression).node());
     return *this;
   }
   inline const tensor_view& operator=(const tensor_view& other) const
     requires(!std::is_const_v<T>)
   {
-    write(other.node(), false);
+    write(other.node());
     return *this;
   }
   inline tensor_view& operator=(const tensor_view& other)
     requires(!std::is_const_v<T>)
   {
-    write(other.node(), false);
+    write(other.node());
     return *this;
   }
   /// Writes one value to all elements.
   template <element U>
     requires(!std::is_const_v<T>)
   inline const tensor_view& operator=(U value) const {
-    write(detail::scalar<U>(value), false);
+    write(detail::scalar<U>(value));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
   inline const tensor_view& operator+=(X&& x) const {
-    write(*this + std::forward<X>(x), false);
+    write(*this + std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
   inline const tensor_view& operator-=(X&& x) const {
-    write(*this - std::forward<X>(x), false);
+    write(*this - std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
   inline const tensor_view& operator*=(X&& x) const {
-    write(*this * std::forward<X>(x), false);
+    write(*this * std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
   inline const tensor_view& operator/=(X&& x) const {
-    write(*this / std::forward<X>(x), false);
+    write(*this / std::forward<X>(x));
     return *this;
   }
 
@@ -305,8 +305,8 @@ class tensor_view {
       : data_(data), shape_(shape), strides_(strides), offset_(offset), memory_(memory) {}
 
   template <class Node>
-  inline void write(const Node& node, bool parallel) const {
-    detail::assign(detail::strided<T, Rank>{data_, shape_, strides_}, node, parallel, memory_);
+  inline void write(const Node& node) const {
+    detail::assign(detail::strided<T, Rank>{data_, shape_, strides_}, node, detail::on_this_thread{}, memory_);
   }
   // A stride that std::layout_stride takes for an array without elements.
   [[nodiscard]] std::ptrdiff_t row_major_of_some(std::size_t d) const noexcept {
@@ -387,8 +387,8 @@ struct view_access {
 };
 
 // Writes a node's elements to a target that it broadcasts to, whatever they have in common.
-template <class T, std::size_t Rank, class Node>
-void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std::pmr::memory_resource* memory) {
+template <class T, std::size_t Rank, class Node, class Threads>
+void assign(const strided<T, Rank>& target, const Node& node, Threads threads, std::pmr::memory_resource* memory) {
   const std::array<std::size_t, Node::rank> shape = node.shape();
   (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape, "assignment");
   if (numel(target.shape) == 0) return;
@@ -397,9 +397,9 @@ void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std
     bool straight = overlap_with(target.as_operand(), node) == overlap::none;
     if constexpr (Node::rank == Rank) straight &= shape == target.shape;
     if constexpr (Node::rank == Rank)
-      if (straight) return node.evaluate_into(target, parallel, resource);
-    const owned<typename Node::value_type, Node::rank> result(evaluated<typename Node::value_type>(node, parallel, resource));
-    evaluate_into(target, result.view(), false, parallel, resource);
+      if (straight) return node.evaluate_into(target, threads, resource);
+    const owned<typename Node::value_type, Node::rank> result(evaluated<typename Node::value_type>(node, threads, resource));
+    evaluate_into(target, result.view(), false, threads, resource);
   } else {
     const auto now = detail::ready(node, resource);
     if constexpr (Node::may_fail) now.check();
@@ -412,11 +412,11 @@ void assign(const strided<T, Rank>& target, const Node& node, bool parallel, std
         return;
       }
     if (common == overlap::shifted) {
-      const block<T, Node::rank> result = evaluated<T>(now, parallel, resource);
+      const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
       const leaf<T, Node::rank> elements(result.data(), shape, row_major(shape), resource);
-      evaluate_into(target, elements, false, parallel, resource);
+      evaluate_into(target, elements, false, threads, resource);
     } else {
-      evaluate_into(target, now, common == overlap::same, parallel, resource);
+      evaluate_into(target, now, common == overlap::same, threads, resource);
     }
   }
 }
