@@ -1,11 +1,11 @@
-// attention: what a layer of a language model does for one batch of texts after the other. For each head, every position
-// of a text looks at those before it:
+// attention: what a layer of a language model does for one batch of texts after the other. For each head, every
+// position of a text looks at those before it:
 //
 //     weights = softmax(q k' / sqrt(depth)), of positions that are not later         result = weights v
 //
-// Everything that a batch needs comes from a slab, which is reset when the batch is done: after the first batch, no memory
-// is asked for. Matrix products are sums over broadcast operands here, so that no product is ever stored. The results
-// are compared with those of NumPy for the same numbers.
+// Everything that a batch needs comes from a slab, which is reset when the batch is done: after the first batch, no
+// memory is asked for. Matrix products are sums over broadcast operands here, so that no product is ever stored. The
+// results are compared with those of NumPy for the same numbers.
 //
 //     attention [BATCHES]     3 when it is not given; those from the fourth on have nothing to be compared with
 //
@@ -43,14 +43,16 @@ tensor<float, 3> attend(const tensor<float, 3>& q, const tensor<float, 3>& k, co
                         std::pmr::memory_resource& memory) {
   // (heads, positions, 1, depth) * (heads, 1, positions, depth), summed over depth
   const float scale = 1 / std::sqrt(static_cast<float>(depth));
-  tensor weights(sum(reshape(q, {heads, positions, 1, depth}) * reshape(k, {heads, 1, positions, depth}), axes<-1>) * scale,
-                 &memory);
+  tensor weights(
+      sum(reshape(q, {heads, positions, 1, depth}) * reshape(k, {heads, 1, positions, depth}), axes<-1>) * scale,
+      &memory);
   const tensor may_see(tril(ones<bool>({positions, positions}, &memory)), &memory);
   weights = where(may_see, weights, -std::numeric_limits<float>::infinity());
   weights = exp(weights - max(weights, axes<-1>, keepdims));
   weights /= sum(weights, axes<-1>, keepdims);
-  return evaluate(sum(reshape(weights, {heads, positions, positions, 1}) * reshape(v, {heads, 1, positions, depth}), axes<2>),
-                  &memory);
+  return evaluate(
+      sum(reshape(weights, {heads, positions, positions, 1}) * reshape(v, {heads, 1, positions, depth}), axes<2>),
+      &memory);
 }
 
 // What numpy 1.24 gives in double precision.
@@ -94,12 +96,16 @@ int main(int argc, char** argv) {
   std::size_t requests_of_first = 0;
   for (std::size_t batch = 0; batch < batches; ++batch) {
     {
-      const auto q = make_input(batch, 0, scratch), k = make_input(batch, 1, scratch), v = make_input(batch, 2, scratch);
+      const auto q = make_input(batch, 0, scratch), k = make_input(batch, 1, scratch),
+                 v = make_input(batch, 2, scratch);
       const auto result = attend(q, k, v, scratch);
       const bool as_numpy = batch >= from_numpy.size() || is_right(result, from_numpy[batch]);
       right = right && as_numpy;
       std::println("batch {}: {:.4f} ... {}, {} bytes of scratch", batch, result[-1, -1, range{0, 3}],
-                   batch >= from_numpy.size() ? "" : as_numpy ? "as NumPy has it" : "NOT as NumPy has it", scratch.used());
+                   batch >= from_numpy.size() ? ""
+                   : as_numpy                 ? "as NumPy has it"
+                                              : "NOT as NumPy has it",
+                   scratch.used());
     }
     scratch.reset();
     if (batch == 1) requests_of_first = requests(heap);  // after a reset, there is one slab as large as the peak

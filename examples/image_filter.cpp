@@ -1,7 +1,7 @@
 // image_filter: blurs a picture and finds its edges, with slices and expressions on memory of a slab.
 //
 //     image_filter                          draws a picture: picture.ppm, blurred.ppm, edges.pgm in the current folder
-//     image_filter PICTURE BLURRED EDGES    reads a binary PGM or PPM (P5, P6; up to 255 per value), writes the other two
+//     image_filter PICTURE BLURRED EDGES    reads a binary PGM or PPM (P5, P6; values up to 255), writes the other two
 //
 // A filter is a sum of shifted pictures, and a shifted picture is a slice:
 //
@@ -53,7 +53,8 @@ class pnm_reader {
   }
 
   picture read(std::pmr::memory_resource& memory) {
-    if (bytes_.size() < 2 || bytes_[0] != 'P' || (bytes_[1] != '5' && bytes_[1] != '6')) fail("is no binary PGM or PPM");
+    if (bytes_.size() < 2 || bytes_[0] != 'P' || (bytes_[1] != '5' && bytes_[1] != '6'))
+      fail("is no binary PGM or PPM");
     const std::size_t colours = bytes_[1] == '5' ? 1 : 3;
     at_ = 2;
     const std::size_t columns = number(), rows = number(), most = number();
@@ -73,10 +74,11 @@ class pnm_reader {
   // The next number, after white space and comments.
   std::size_t number() {
     for (; at_ < bytes_.size(); ++at_) {
-      if (bytes_[at_] == '#')
-        at_ = std::min(bytes_.size(), static_cast<std::size_t>(std::ranges::find(bytes_.begin() + static_cast<std::ptrdiff_t>(at_), bytes_.end(), '\n') - bytes_.begin()));
-      else if (std::isspace(static_cast<unsigned char>(bytes_[at_])) == 0)
+      if (bytes_[at_] == '#') {
+        while (at_ + 1 < bytes_.size() && bytes_[at_ + 1] != '\n') ++at_;
+      } else if (std::isspace(static_cast<unsigned char>(bytes_[at_])) == 0) {
         break;
+      }
     }
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(bytes_.data() + at_, bytes_.data() + bytes_.size(), value);
@@ -153,7 +155,8 @@ picture draw(std::size_t rows, std::size_t columns, std::pmr::memory_resource& m
 struct plain {
   const picture& image;
   float at(std::ptrdiff_t i, std::ptrdiff_t j, std::size_t colour) const {
-    const auto rows = static_cast<std::ptrdiff_t>(image.shape()[0]), columns = static_cast<std::ptrdiff_t>(image.shape()[1]);
+    const auto rows = static_cast<std::ptrdiff_t>(image.shape()[0]),
+               columns = static_cast<std::ptrdiff_t>(image.shape()[1]);
     return image[std::clamp<std::ptrdiff_t>(i, 0, rows - 1), std::clamp<std::ptrdiff_t>(j, 0, columns - 1), colour];
   }
   // The sum of the values around (i, j), each times its weight.

@@ -1,5 +1,5 @@
-// tensor_tour: the document on TinyGPT's Buffer, an array of several dimensions in Python, in its order: how elements are
-// stored, what can be done with them, and its example with the results that it prints. Each result is checked.
+// tensor_tour: the document on TinyGPT's Buffer, an array of several dimensions in Python, in its order: how elements
+// are stored, what can be done with them, and its example with the results that it prints. Each result is checked.
 //
 //     tensor_tour
 //

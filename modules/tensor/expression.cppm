@@ -8,8 +8,8 @@
 //                       /         \               |
 //                     leaf a     leaf b         leaf c
 //
-// A row whose elements are not neighbours, or all the same, is brought into a chunk of the stack first, so that there is
-// one loop over plain pointers, which compilers vectorise, whatever the strides are. Reductions inside of a larger
+// A row whose elements are not neighbours, or all the same, is brought into a chunk of the stack first, so that there
+// is one loop over plain pointers, which compilers vectorise, whatever the strides are. Reductions inside of a larger
 // expression are computed before, into memory of the resource that evaluation uses.
 //
 //   operation               cost                       what it does
@@ -54,7 +54,8 @@ auto to_nested(const E& expression, std::array<std::size_t, E::rank>& index) {
   } else {
     typename nested_vector<typename E::value_type, E::rank - D>::type values;
     values.reserve(expression.shape()[D]);
-    for (index[D] = 0; index[D] < expression.shape()[D]; ++index[D]) values.push_back(detail::to_nested<D + 1>(expression, index));
+    for (index[D] = 0; index[D] < expression.shape()[D]; ++index[D])
+      values.push_back(detail::to_nested<D + 1>(expression, index));
     return values;
   }
 }
@@ -261,7 +262,9 @@ struct owned : expression_base {
   [[nodiscard]] leaf<T, Rank> ready(std::pmr::memory_resource*) const noexcept { return view(); }
   static void check() noexcept {}
   [[nodiscard]] T element(const std::size_t* index) const noexcept { return view().element(index); }
-  void list(operand*& next) const noexcept { *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()}; }
+  void list(operand*& next) const noexcept {
+    *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
+  }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
   pointer_row<T> row(const row_request& request) const noexcept {
@@ -317,8 +320,10 @@ struct elementwise : expression_base {
   }
   template <class N>
   static constexpr auto zero_of() {
-    if constexpr (!std::is_same_v<N, none>) return typename N::value_type{};
-    else return none{};
+    if constexpr (!std::is_same_v<N, none>)
+      return typename N::value_type{};
+    else
+      return none{};
   }
   static constexpr std::size_t larger(std::size_t a, std::size_t b) { return a > b ? a : b; }
 
@@ -328,17 +333,20 @@ struct elementwise : expression_base {
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
   // An operation with a loop of its own over a result that has no loop computes a chunk first.
   static constexpr bool has_own_loop = [] {
-    if constexpr (operands == 1) return has_loop<Op, value_type>;
-    else return false;
+    if constexpr (operands == 1)
+      return has_loop<Op, value_type>;
+    else
+      return false;
   }();
   static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
-  static constexpr std::size_t largest =
-      larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
+  static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
   static constexpr bool materialises = A::materialises || B::materialises || C::materialises;
   static constexpr bool can_fail_itself = [] {
-    if constexpr (operands == 2) return can_fail<Op, typename A::value_type, typename B::value_type>;
-    else return false;
+    if constexpr (operands == 2)
+      return can_fail<Op, typename A::value_type, typename B::value_type>;
+    else
+      return false;
   }();
   static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
 
@@ -482,8 +490,7 @@ template <class T, std::size_t SlotBytes, class Node>
 template <class T, class Node, std::size_t Rank>
 struct elementwise_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
-  static constexpr std::size_t slot_bytes =
-      chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+  static constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
   static constexpr std::ptrdiff_t far = 16;
   static constexpr std::size_t few_columns = 64;
 
@@ -568,8 +575,8 @@ struct elementwise_pass {
   }
 };
 
-// f(elements, count) for all elements of a node that is ready, as Ts, in the order in which memory is walked best, until
-// f returns true. Elements that are Ts and neighbours are seen where they are.
+// f(elements, count) for all elements of a node that is ready, as Ts, in the order in which memory is walked best,
+// until f returns true. Elements that are Ts and neighbours are seen where they are.
 template <class T, class Node, class F>
 void visit_chunks(const Node& node, F f) {
   constexpr std::size_t rank = Node::rank, operands = 1 + Node::leaves;
@@ -617,9 +624,9 @@ void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overla
   } else {
     const elementwise_pass<T, Node, Rank> pass(node, target, overlapping);
     if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, T>)
-      if (!overlapping && !Threads::parallel && copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides,
-                                                       pass.loops.strides + pass.loops.pitch, node.data, target.data,
-                                                       sizeof(T)))
+      if (!overlapping && !Threads::parallel &&
+          copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides, pass.loops.strides + pass.loops.pitch,
+                          node.data, target.data, sizeof(T)))
         return;
     if constexpr (Threads::parallel)
       pass.run_in_parallel();
@@ -638,13 +645,13 @@ void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node,
     evaluate_into(target, detail::ready(node, resource), false, threads, resource);
 }
 
-// A node's elements in memory of the resource. What else it needs is allocated later and given back before, as a bump or
-// slab resource likes it.
+// A node's elements in memory of the resource. What else it needs is allocated later and given back before, as a bump
+// or slab resource likes it.
 template <class T, class Node, class Threads>
 [[nodiscard]] block<T, Node::rank> evaluated(const Node& node, Threads threads, std::pmr::memory_resource* resource) {
   block<T, Node::rank> result(node.shape(), resource);
-  prepare_and_evaluate_into(
-      strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, threads, resource);
+  prepare_and_evaluate_into(strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node,
+                            threads, resource);
   return result;
 }
 

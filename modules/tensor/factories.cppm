@@ -124,11 +124,13 @@ template <element T>
   if (step > T{0} ? first >= last : first <= last) return 0;
   if constexpr (std::is_integral_v<T>) {
     using U = std::uint64_t;
-    const U way = step > T{0} ? static_cast<U>(last) - static_cast<U>(first) : static_cast<U>(first) - static_cast<U>(last);
+    const U way =
+        step > T{0} ? static_cast<U>(last) - static_cast<U>(first) : static_cast<U>(first) - static_cast<U>(last);
     const U pace = step > T{0} ? static_cast<U>(step) : U{0} - static_cast<U>(step);
     return static_cast<std::size_t>((way - 1) / pace + 1);
   } else {
-    const double count = std::ceil((static_cast<double>(last) - static_cast<double>(first)) / static_cast<double>(step));
+    const double count =
+        std::ceil((static_cast<double>(last) - static_cast<double>(first)) / static_cast<double>(step));
     if (!(count < 9e18)) throw_arange("there is no such number of elements");
     return static_cast<std::size_t>(count);
   }
@@ -140,136 +142,161 @@ export namespace buffers {
 
 /// Zeros.
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> zeros(const detail::number (&shape)[N], const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> zeros(const detail::number (&shape)[N],
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return tensor<T, N>(detail::shape_of(shape), allocator);
 }
 
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> zeros(const std::array<std::size_t, N>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> zeros(const std::array<std::size_t, N>& shape,
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return tensor<T, N>(shape, allocator);
 }
 
 template <element T>
-[[nodiscard]] tensor<T, 0> zeros(const std::array<std::size_t, 0>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> zeros(const std::array<std::size_t, 0>& shape,
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return tensor<T, 0>(shape, allocator);
 }
 
 /// Ones.
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> ones(const detail::number (&shape)[N], const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> ones(const detail::number (&shape)[N],
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(detail::shape_of(shape), T{1}, allocator);
 }
 
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> ones(const std::array<std::size_t, N>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> ones(const std::array<std::size_t, N>& shape,
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, T{1}, allocator);
 }
 
 template <element T>
-[[nodiscard]] tensor<T, 0> ones(const std::array<std::size_t, 0>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> ones(const std::array<std::size_t, 0>& shape,
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, T{1}, allocator);
 }
 
 /// The same value everywhere.
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> full(const detail::number (&shape)[N], std::type_identity_t<T> value, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> full(const detail::number (&shape)[N], std::type_identity_t<T> value,
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(detail::shape_of(shape), value, allocator);
 }
 
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> full(const std::array<std::size_t, N>& shape, std::type_identity_t<T> value, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> full(const std::array<std::size_t, N>& shape, std::type_identity_t<T> value,
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, value, allocator);
 }
 
 template <element T>
-[[nodiscard]] tensor<T, 0> full(const std::array<std::size_t, 0>& shape, std::type_identity_t<T> value, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> full(const std::array<std::size_t, 0>& shape, std::type_identity_t<T> value,
+                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, value, allocator);
 }
 
 /// Elements that are not initialised, to be written before they are read.
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> empty(const detail::number (&shape)[N], const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> empty(const detail::number (&shape)[N],
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uninitialised<T>(detail::shape_of(shape), allocator);
 }
 
 template <element T, std::size_t N>
-[[nodiscard]] tensor<T, N> empty(const std::array<std::size_t, N>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> empty(const std::array<std::size_t, N>& shape,
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uninitialised<T>(shape, allocator);
 }
 
 template <element T>
-[[nodiscard]] tensor<T, 0> empty(const std::array<std::size_t, 0>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> empty(const std::array<std::size_t, 0>& shape,
+                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uninitialised<T>(shape, allocator);
 }
 
 /// Random values, even in [0, 1). From that engine ...
 template <std::floating_point T, detail::random_engine G, std::size_t N>
-[[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N], G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N], G&& engine,
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uniform<T>(detail::shape_of(shape), engine, allocator);
 }
 
 template <std::floating_point T, detail::random_engine G, std::size_t N>
-[[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape, G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape, G&& engine,
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uniform<T>(shape, engine, allocator);
 }
 
 template <std::floating_point T, detail::random_engine G>
-[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape, G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape, G&& engine,
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uniform<T>(shape, engine, allocator);
 }
 
 /// ... or from this thread's own.
 template <std::floating_point T, std::size_t N>
-[[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N], const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N],
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return uniform<T>(detail::shape_of(shape), detail::default_engine(), allocator);
 }
 
 template <std::floating_point T, std::size_t N>
-[[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape,
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return uniform<T>(shape, detail::default_engine(), allocator);
 }
 
 template <std::floating_point T>
-[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape,
+                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return uniform<T>(shape, detail::default_engine(), allocator);
 }
 
 /// Random values, normally distributed with mean 0 and deviation 1. From that engine ...
 template <std::floating_point T, detail::random_engine G, std::size_t N>
-[[nodiscard]] tensor<T, N> normal(const detail::number (&shape)[N], G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> normal(const detail::number (&shape)[N], G&& engine,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_normal<T>(detail::shape_of(shape), engine, allocator);
 }
 
 template <std::floating_point T, detail::random_engine G, std::size_t N>
-[[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape, G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape, G&& engine,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_normal<T>(shape, engine, allocator);
 }
 
 template <std::floating_point T, detail::random_engine G>
-[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape, G&& engine, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape, G&& engine,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_normal<T>(shape, engine, allocator);
 }
 
 /// ... or from this thread's own.
 template <std::floating_point T, std::size_t N>
-[[nodiscard]] tensor<T, N> normal(const detail::number (&shape)[N], const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> normal(const detail::number (&shape)[N],
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return normal<T>(detail::shape_of(shape), detail::default_engine(), allocator);
 }
 
 template <std::floating_point T, std::size_t N>
-[[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return normal<T>(shape, detail::default_engine(), allocator);
 }
 
 template <std::floating_point T>
-[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return normal<T>(shape, detail::default_engine(), allocator);
 }
 
 /// first, first + step, first + 2 * step, ... before last. std::invalid_argument for a step of 0.
 template <element T>
 [[nodiscard]] tensor<T, 1> arange(std::type_identity_t<T> first, std::type_identity_t<T> last,
-                                  std::type_identity_t<T> step, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+                                  std::type_identity_t<T> step,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   auto result = detail::make_uninitialised<T>(std::array{detail::arange_count<T>(first, last, step)}, allocator);
   std::size_t i = 0;
   for (T& value : result) {
@@ -288,7 +315,8 @@ template <element T>
 }
 /// ... from 0.
 template <element T>
-[[nodiscard]] tensor<T, 1> arange(std::type_identity_t<T> last, const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, 1> arange(std::type_identity_t<T> last,
+                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return arange<T>(T{0}, last, T{1}, allocator);
 }
 

@@ -4,8 +4,8 @@
 //     std::println("{:.2f}", t);       // [[5.00, ...: what is after the colon is for each element
 //     std::cout << t;
 //
-// Without more said, elements look as they do in C++: 5.0 is a floating-point number, 5 an integer, true a bool, with as
-// many digits as it takes to read the same number back. Threads: as reading the elements.
+// Without more said, elements look as they do in C++: 5.0 is a floating-point number, 5 an integer, true a bool, with
+// as many digits as it takes to read the same number back. Threads: as reading the elements.
 module;
 #include <array>
 #include <cstddef>
@@ -42,7 +42,8 @@ std::size_t write_any_element(char* to, T value) noexcept {
   if constexpr (std::is_same_v<T, bool>)
     return write_element(to, value);
   else if constexpr (std::is_integral_v<T>)
-    return write_element(to, static_cast<std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>>(value));
+    return write_element(to,
+                         static_cast<std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>>(value));
   else
     return write_element(to, static_cast<std::conditional_t<(sizeof(T) <= sizeof(float)), float, double>>(value));
 }

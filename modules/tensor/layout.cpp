@@ -17,8 +17,8 @@ std::string words(shape_span shape) {
 }  // namespace
 
 void throw_shapes(const char* what, shape_span one, shape_span other, const char* why) {
-  throw std::invalid_argument(std::string("buffers: ") + what + ": shapes " + words(one) + " and " + words(other) + " " +
-                              why);
+  throw std::invalid_argument(std::string("buffers: ") + what + ": shapes " + words(one) + " and " + words(other) +
+                              " " + why);
 }
 
 void throw_shape(const char* what, shape_span shape, const char* why) {

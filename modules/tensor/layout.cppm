@@ -1,7 +1,7 @@
 // Where the elements of an array of several dimensions lie: shapes are numbers of elements, outermost dimension first,
 // strides are distances in elements, and either is a std::array with one entry for each dimension.
 //
-//     shape (2, 3, 4), row by row        strides (12, 4, 1)         element (1, 2, 3) is 12 + 8 + 3 = 23 after the first
+//     shape (2, 3, 4), row by row: strides (12, 4, 1); element (1, 2, 3) is 12 + 8 + 3 = 23 after the first
 //
 //   operation           cost      what it does
 //   row_major           O(rank)   the strides of an array that lies row by row without gaps, as C has it
@@ -32,7 +32,8 @@ using shape_span = std::span<const std::size_t>;
 
 export namespace buffers {
 
-/// The number of elements of an array; std::bad_array_new_length where no array can have as many. With no dimensions: 1.
+/// The number of elements of an array; std::bad_array_new_length where no array can have as many. With no
+/// dimensions: 1.
 template <std::size_t N>
 [[nodiscard]] constexpr std::size_t numel(const std::array<std::size_t, N>& shape) {
   for (const std::size_t extent : shape)  // of an empty array, the product of the others may overflow

@@ -16,8 +16,8 @@ namespace buffers::detail {
 namespace {
 
 // --- Overlap. Two arrays share a byte when i * s - j * t + k = distance has a solution with each index within its
-// extent, and k the distance within elements. The terms are tried from the largest stride down, each leaving a rest that
-// the smaller ones must be able to make up; the number of tries is bounded.
+// extent, and k the distance within elements. The terms are tried from the largest stride down, each leaving a rest
+// that the smaller ones must be able to make up; the number of tries is bounded.
 
 struct term {
   std::size_t stride;  // in bytes
@@ -97,7 +97,9 @@ std::pair<std::uintptr_t, std::uintptr_t> bytes_of(const operand& array) noexcep
   return {first, last + array.element_bytes};
 }
 
-bool is_empty(const operand& array) noexcept { return std::find(array.shape, array.shape + array.rank, 0u) != array.shape + array.rank; }
+bool is_empty(const operand& array) noexcept {
+  return std::find(array.shape, array.shape + array.rank, 0u) != array.shape + array.rank;
+}
 
 // Whether each index has one place, the same in both; the source may be repeated to the target's shape.
 bool is_same_place(const operand& target, const operand& source) noexcept {
@@ -116,7 +118,8 @@ bool is_same_place(const operand& target, const operand& source) noexcept {
   for (std::size_t round = 0; round < target.rank; ++round) {
     std::size_t least = target.rank;
     for (std::size_t d = 0; d < target.rank; ++d)
-      if (!done[d] && (least == target.rank || std::abs(target.strides[d]) < std::abs(target.strides[least]))) least = d;
+      if (!done[d] && (least == target.rank || std::abs(target.strides[d]) < std::abs(target.strides[least])))
+        least = d;
     done[least] = true;
     if (target.shape[least] == 1) continue;
     const auto stride = static_cast<std::size_t>(std::abs(target.strides[least]));
@@ -284,21 +287,31 @@ reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::
 
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept {
   switch (element_bytes) {
-    case 1: return mover<1>::gather(to, from, stride, count);
-    case 2: return mover<2>::gather(to, from, stride, count);
-    case 4: return mover<4>::gather(to, from, stride, count);
-    case 8: return mover<8>::gather(to, from, stride, count);
-    default: return mover<16>::gather(to, from, stride, count);
+    case 1:
+      return mover<1>::gather(to, from, stride, count);
+    case 2:
+      return mover<2>::gather(to, from, stride, count);
+    case 4:
+      return mover<4>::gather(to, from, stride, count);
+    case 8:
+      return mover<8>::gather(to, from, stride, count);
+    default:
+      return mover<16>::gather(to, from, stride, count);
   }
 }
 
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept {
   switch (element_bytes) {
-    case 1: return mover<1>::scatter(to, stride, from, count);
-    case 2: return mover<2>::scatter(to, stride, from, count);
-    case 4: return mover<4>::scatter(to, stride, from, count);
-    case 8: return mover<8>::scatter(to, stride, from, count);
-    default: return mover<16>::scatter(to, stride, from, count);
+    case 1:
+      return mover<1>::scatter(to, stride, from, count);
+    case 2:
+      return mover<2>::scatter(to, stride, from, count);
+    case 4:
+      return mover<4>::scatter(to, stride, from, count);
+    case 8:
+      return mover<8>::scatter(to, stride, from, count);
+    default:
+      return mover<16>::scatter(to, stride, from, count);
   }
 }
 

@@ -57,12 +57,14 @@ struct reduction_plan {
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
 
-// A copy in which neighbours in one dimension become neighbours in another; false, with nothing done, when it is not that.
+// A copy in which neighbours in one dimension become neighbours in another; false, with nothing done, when it is not
+// that.
 [[nodiscard]] bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* to_strides,
                                    const std::ptrdiff_t* from_strides, const void* from, void* to,
                                    std::size_t element_bytes) noexcept;
 
-// How a pass is run: on this thread, or on several. Types, so that programs that ask for one thread have no code for more.
+// How a pass is run: on this thread, or on several. Types, so that programs that ask for one thread have no code for
+// more.
 struct on_this_thread {
   static constexpr bool parallel = false;
 };

@@ -24,7 +24,8 @@ std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std:
   return unknown == 1 ? count / known : 0;
 }
 
-bool reshape_strides(shape_span shape, const std::ptrdiff_t* strides, shape_span to, std::ptrdiff_t* to_strides) noexcept {
+bool reshape_strides(shape_span shape, const std::ptrdiff_t* strides, shape_span to,
+                     std::ptrdiff_t* to_strides) noexcept {
   std::ptrdiff_t next = 1;
   for (std::size_t d = to.size(); d-- > 0; next *= static_cast<std::ptrdiff_t>(to[d])) to_strides[d] = next;
   if (next == 0) return true;

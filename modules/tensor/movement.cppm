@@ -53,7 +53,8 @@ template <std::size_t Rank, std::size_t N>
 }
 
 template <class T, std::size_t Rank, std::size_t N>
-[[nodiscard]] tensor_view<T, N> reshape_view(const tensor_view<T, Rank>& view, const std::array<std::size_t, N>& shape) {
+[[nodiscard]] tensor_view<T, N> reshape_view(const tensor_view<T, Rank>& view,
+                                             const std::array<std::size_t, N>& shape) {
   if (numel(shape) != view.numel()) throw_shapes("reshape", view.shape(), shape, "have different numbers of elements");
   std::array<std::ptrdiff_t, N> strides{};
   if (!reshape_strides(view.shape(), view.strides().data(), shape, strides.data()))
@@ -72,7 +73,8 @@ inline constexpr bool is_view<tensor_view<T, Rank>> = true;
 
 // What has elements that stay where they are: views, and tensors that are not temporaries.
 template <class X>
-concept viewable = is_view<std::remove_cvref_t<X>> || (is_tensor<std::remove_cvref_t<X>> && std::is_lvalue_reference_v<X>);
+concept viewable =
+    is_view<std::remove_cvref_t<X>> || (is_tensor<std::remove_cvref_t<X>> && std::is_lvalue_reference_v<X>);
 
 template <class X>
 [[nodiscard]] auto view_of(X&& x) {
@@ -83,7 +85,8 @@ template <class X>
 }
 
 template <class T, std::size_t Rank>
-[[nodiscard]] tensor_view<T, Rank> reorder(const tensor_view<T, Rank>& view, const std::array<std::size_t, Rank>& order) {
+[[nodiscard]] tensor_view<T, Rank> reorder(const tensor_view<T, Rank>& view,
+                                           const std::array<std::size_t, Rank>& order) {
   std::array<std::size_t, Rank> shape{};
   std::array<std::ptrdiff_t, Rank> strides{};
   for (std::size_t d = 0; d < Rank; ++d) {
@@ -208,8 +211,8 @@ struct lower_triangle : expression_base {
 export namespace buffers {
 
 /// The same elements in another shape, row-major. One extent may be -1: as much as is left for it. A view;
-/// std::invalid_argument when the numbers of elements differ, and when the strides do not allow a view: of elements that
-/// lie without gaps they always do. Of a temporary tensor: a tensor with its memory.
+/// std::invalid_argument when the numbers of elements differ, and when the strides do not allow a view: of elements
+/// that lie without gaps they always do. Of a temporary tensor: a tensor with its memory.
 template <class X, std::size_t N>
   requires detail::viewable<X>
 [[nodiscard]] auto reshape(X&& x, const detail::number (&shape)[N]) {

@@ -3,12 +3,12 @@
 //     + - * / with C++'s arithmetic conversions      < <= > >= == != && || !      giving bool
 //     pow exp log sqrt abs maximum minimum where true_divide
 //
-// Operands are tensors, views, expressions and plain values, of shapes that broadcast: std::invalid_argument, naming both,
-// when they do not. An lvalue is read where it is and must outlive the expression; an rvalue is moved into it.
+// Operands are tensors, views, expressions and plain values, of shapes that broadcast: std::invalid_argument, naming
+// both, when they do not. An lvalue is read where it is and must outlive the expression; an rvalue is moved into it.
 //
 // Integers: + - * and abs wrap around; the least integer divided by -1 is itself; a division by zero is a
-// std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real numbers
-// by nature (exp, log, sqrt, true_divide) give double for integers.
+// std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real
+// numbers by nature (exp, log, sqrt, true_divide) give double for integers.
 module;
 #include <cmath>
 #include <cstddef>

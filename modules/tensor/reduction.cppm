@@ -1,8 +1,9 @@
 // Reductions: many elements make one.
 //
-//     sum(t)                       all elements: a plain value
-//     sum(t, axes<0>)              an expression of the other dimensions
-//     sum(t, axes<0, -1>, keepdims)  ... in which those dimensions stay, with size 1: fit for t - max(t, axes<-1>, keepdims)
+//     sum(t)                         all elements: a plain value
+//     sum(t, axes<0>)                an expression of the other dimensions
+//     sum(t, axes<0, -1>, keepdims)  ... in which those dimensions stay, with size 1, as t - max(t, axes<-1>, keepdims)
+//                                    needs them
 //
 //   operation   of bool       of integers    of floating point   no elements
 //   sum         std::size_t   the type       the type            0
@@ -11,8 +12,8 @@
 //   argmax      std::size_t: the place among the elements that are reduced, in row-major order, of the first maximum
 //   all, any    bool: whether all, or any, are not zero          true, false
 //
-// Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number of
-// elements. Integer sums wrap around. Not-a-number is the maximum, and the minimum, of everything that it is in.
+// Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
+// of elements. Integer sums wrap around. Not-a-number is the maximum, and the minimum, of everything that it is in.
 //
 // Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,
 // unless there are others inside. A reduction over some dimensions is evaluated straight into its target; inside of an
@@ -71,7 +72,8 @@ struct sum_of {
     kernels::sum_rows(elements, rows, columns, stride, out);
   }
   template <has_kernels R>
-  static void columns(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+  static void columns(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride,
+                      R* out) noexcept {
     kernels::sum_columns(elements, rows, columns, stride, out);
   }
 };
@@ -409,7 +411,8 @@ struct reduction_pass {
       place at(loops);
       for (std::size_t position = loops.steps(0, plan.kept); position > 0; --position, at.next(0, plan.kept)) {
         T* const results = out + at.offset[0];
-        for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner())) add_row<Op>(at, steps, 0, columns, row == 0, scratch, results);
+        for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
+          add_row<Op>(at, steps, 0, columns, row == 0, scratch, results);
       }
       return true;
     } else {
@@ -483,7 +486,7 @@ void run_parts(Threads, std::size_t count, std::size_t elements_of_one, F f) {
   if (!Threads::parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
   if constexpr (Threads::parallel)
     in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
-              [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
+                [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
 }
 
 template <class Op, class A, unsigned Mask, bool Keep>
@@ -522,9 +525,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       });
     } else {
       const std::size_t groups = (pass.loops.shape[pass.inner()] + pass.group - 1) / pass.group;
-      run_parts(threads, positions * groups, count * pass.group, [&](std::size_t first, std::size_t last) {
-        pass.template across_rows<Op>(first, last, count);
-      });
+      run_parts(threads, positions * groups, count * pass.group,
+                [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
     }
   }
 };
@@ -632,15 +634,15 @@ template <class X>
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto max(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::choice_of<detail::larger>, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "max");
+  return detail::reduce_some_axes<detail::choice_of<detail::larger>, false,
+                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "max");
 }
 /// ... which stay, with size 1.
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto max(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "max");
+  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true,
+                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "max");
 }
 
 /// The smallest element of all elements; std::invalid_argument when there is none.
@@ -653,15 +655,15 @@ template <class X>
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto min(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "min");
+  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, false,
+                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "min");
 }
 /// ... which stay, with size 1.
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto min(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "min");
+  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true,
+                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "min");
 }
 
 /// The place of the first maximum in row-major order; of the first that is not a number, if there is one. Throws
@@ -671,7 +673,8 @@ template <class X>
 [[nodiscard]] std::size_t argmax(X&& x) {
   const auto reduced = detail::argmax_some_axes<false, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
   std::size_t place = 0;
-  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, detail::on_this_thread{}, detail::resource_for(nullptr, reduced));
+  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, detail::on_this_thread{},
+                        detail::resource_for(nullptr, reduced));
   return place;
 }
 /// ... among the elements of some dimensions, which disappear.

@@ -16,12 +16,12 @@
 //   copy(), to_nested()           O(numel)
 //   shape() numel() data()        O(1)
 //
-// It follows the rules of a container of std::pmr: the allocator is given at construction and never changes; a copy uses
-// the default resource unless told otherwise; moving takes the memory along when the resources are equal, and copies the
-// elements when they are not. A tensor that was moved from has no elements, and its extents are 0; with no dimensions,
-// the element lies in the tensor itself, no memory is allocated, and the element is still there after a move.
-// Assignments are all or nothing: when memory runs out, shapes do not fit, or an integer is divided by zero, the tensor is
-// as it was.
+// It follows the rules of a container of std::pmr: the allocator is given at construction and never changes; a copy
+// uses the default resource unless told otherwise; moving takes the memory along when the resources are equal, and
+// copies the elements when they are not. A tensor that was moved from has no elements, and its extents are 0; with no
+// dimensions, the element lies in the tensor itself, no memory is allocated, and the element is still there after a
+// move. Assignments are all or nothing: when memory runs out, shapes do not fit, or an integer is divided by zero, the
+// tensor is as it was.
 //
 // Threads: any may read; one that writes needs the tensor, or the elements that it writes, to itself.
 module;
@@ -107,7 +107,8 @@ class tensor {
       : tensor(detail::uninitialised{}, shape, allocator) {
     if (numel() != 0) std::memset(data(), 0, numel() * sizeof(T));
   }
-  /// Nested braces, as many as there are dimensions. std::invalid_argument when lists side by side have different lengths.
+  /// Nested braces, as many as there are dimensions. std::invalid_argument when lists side by side have different
+  /// lengths.
   inline tensor(detail::braces_t<T, Rank> values, const allocator_type& allocator = {})
       : tensor(detail::uninitialised{}, shape_of(values), allocator) {
     T* to = data();
@@ -118,7 +119,8 @@ class tensor {
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
   inline tensor(E&& expression, const allocator_type& allocator = {})
-      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), detail::on_this_thread{}, allocator.resource())) {}
+      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), detail::on_this_thread{},
+                                    allocator.resource())) {}
 
   inline tensor(const tensor& other) : tensor(other, allocator_type()) {}
   inline tensor(const tensor& other, const allocator_type& allocator)
@@ -148,8 +150,8 @@ class tensor {
     if (this != &other) tensor(std::move(other), get_allocator()).swap(*this);
     return *this;
   }
-  /// Evaluates an expression. The tensor takes its shape; it keeps its memory when the number of elements stays the same
-  /// and the expression does not need elements after they are overwritten.
+  /// Evaluates an expression. The tensor takes its shape; it keeps its memory when the number of elements stays the
+  /// same and the expression does not need elements after they are overwritten.
   template <class E>
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
@@ -212,7 +214,8 @@ class tensor {
   [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
   [[nodiscard]] static constexpr bool is_contiguous() noexcept { return true; }
 
-  /// An element. Negative indices count from the end. In the hardened build, an index beside the tensor ends the program.
+  /// An element. Negative indices count from the end. In the hardened build, an index beside the tensor ends the
+  /// program.
   template <std::integral... I>
     requires detail::indices<Rank, I...>
   [[nodiscard, gnu::always_inline]] inline T& operator[](I... index) & noexcept {
@@ -379,7 +382,7 @@ template <class E>
   requires detail::operand_expression<E>
 [[nodiscard]] auto evaluate(E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return tensor<typename std::remove_cvref_t<E>::value_type, std::remove_cvref_t<E>::rank>(std::forward<E>(expression),
-                                                                                          allocator);
+                                                                                           allocator);
 }
 
 /// Says that an evaluation may use all threads of oneTBB. Small ones do not.

@@ -18,10 +18,10 @@
 //   begin(), end()          O(1)            the elements in row-major order
 //   copy(), to_nested()     O(numel)
 //
-// A view is like a reference: copying one makes another view of the same elements, assigning to one assigns elements. It
-// is valid as long as what it sees; of a tensor that is a temporary there is none. What an assignment needs for itself
-// (when both sides overlap, or for reductions) comes from the resource of the tensor that is seen, or else of an operand,
-// or else from the default resource.
+// A view is like a reference: copying one makes another view of the same elements, assigning to one assigns elements.
+// It is valid as long as what it sees; of a tensor that is a temporary there is none. What an assignment needs for
+// itself (when both sides overlap, or for reductions) comes from the resource of the tensor that is seen, or else of an
+// operand, or else from the default resource.
 //
 // Threads: any may read; those that write need elements of their own.
 module;
@@ -115,7 +115,11 @@ class tensor_view {
   template <class U>
     requires(std::is_const_v<T> && std::same_as<const U, T>)
   inline tensor_view(const tensor_view<U, Rank>& other) noexcept
-      : data_(other.data_), shape_(other.shape_), strides_(other.strides_), offset_(other.offset_), memory_(other.memory_) {}
+      : data_(other.data_),
+        shape_(other.shape_),
+        strides_(other.strides_),
+        offset_(other.offset_),
+        memory_(other.memory_) {}
   /// The elements of a std::mdspan of any layout with strides.
   template <class U, class Extents, class Layout>
     requires(Extents::rank() == Rank && std::convertible_to<U (*)[], T (*)[]> &&
@@ -129,7 +133,8 @@ class tensor_view {
   /// The elements of a std::span.
   template <class U, std::size_t N>
     requires(Rank == 1 && std::convertible_to<U (*)[], T (*)[]>)
-  inline tensor_view(std::span<U, N> elements) noexcept : data_(elements.data()), shape_{elements.size()}, strides_{1} {}
+  inline tensor_view(std::span<U, N> elements) noexcept
+      : data_(elements.data()), shape_{elements.size()}, strides_{1} {}
 
   tensor_view(const tensor_view&) = default;
 
@@ -210,14 +215,15 @@ class tensor_view {
   /// Whether the elements lie row by row without gaps. Dimensions of size 1 have no say.
   [[nodiscard]] inline bool is_contiguous() const noexcept { return detail::is_row_major(shape_, strides_); }
 
-  /// An element. Negative indices count from the end. In the hardened build, an index beside the array ends the program.
+  /// An element. Negative indices count from the end. In the hardened build, an index beside the array ends the
+  /// program.
   template <std::integral... I>
     requires detail::indices<Rank, I...>
   [[nodiscard, gnu::always_inline]] inline T& operator[](I... index) const noexcept {
     return data_[detail::offset_of(shape_, strides_, index...)];
   }
-  /// A part: an integer takes its dimension away, `all` and ranges keep theirs, and dimensions that are not mentioned are
-  /// whole. std::out_of_range for an integer beside the array, std::invalid_argument for a step of 0.
+  /// A part: an integer takes its dimension away, `all` and ranges keep theirs, and dimensions that are not mentioned
+  /// are whole. std::out_of_range for an integer beside the array, std::invalid_argument for a step of 0.
   template <class... I>
     requires detail::slices<Rank, I...>
   [[nodiscard]] inline auto operator[](I... index) const {
@@ -259,8 +265,8 @@ class tensor_view {
   }
 
   /// The elements as a std::mdspan of std::layout_stride; with std::layout_right, of elements that lie row by row.
-  /// Throws std::invalid_argument when the layout cannot say where they are: layout_stride knows no negative strides, and
-  /// no repeated elements.
+  /// Throws std::invalid_argument when the layout cannot say where they are: layout_stride knows no negative strides,
+  /// and no repeated elements.
   template <class Layout = std::layout_stride>
   [[nodiscard]] std::mdspan<T, std::dextents<std::size_t, Rank>, Layout> mdspan() const {
     const std::dextents<std::size_t, Rank> extents(shape_);
@@ -290,7 +296,9 @@ class tensor_view {
   [[nodiscard]] auto to_nested() const { return node().to_nested(); }
 
   /// As an operand.
-  [[nodiscard]] inline detail::leaf<value_type, Rank> node() const noexcept { return {data_, shape_, strides_, memory_}; }
+  [[nodiscard]] inline detail::leaf<value_type, Rank> node() const noexcept {
+    return {data_, shape_, strides_, memory_};
+  }
   /// The resource of the tensor that is seen; null when none is known.
   [[nodiscard]] inline std::pmr::memory_resource* resource() const noexcept { return memory_; }
 
@@ -398,7 +406,8 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
     if constexpr (Node::rank == Rank) straight &= shape == target.shape;
     if constexpr (Node::rank == Rank)
       if (straight) return node.evaluate_into(target, threads, resource);
-    const owned<typename Node::value_type, Node::rank> result(evaluated<typename Node::value_type>(node, threads, resource));
+    const owned<typename Node::value_type, Node::rank> result(
+        evaluated<typename Node::value_type>(node, threads, resource));
     evaluate_into(target, result.view(), false, threads, resource);
   } else {
     const auto now = detail::ready(node, resource);

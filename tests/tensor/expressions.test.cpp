@@ -142,7 +142,8 @@ BOOST_AUTO_TEST_CASE(broadcasting) {
     tensor result(x[all, range{all, all, -1}] * y + z[range{all, all, 2}]);
     for (std::size_t i = 0; i < 3; ++i)
       for (std::size_t j = 0; j < n; ++j) {
-        const double expected = static_cast<double>(i * n + n - 1 - j) * static_cast<double>(i + 1) + static_cast<double>(2 * j);
+        const double expected =
+            static_cast<double>(i * n + n - 1 - j) * static_cast<double>(i + 1) + static_cast<double>(2 * j);
         if (result[i, j] != expected) BOOST_ERROR(n << ": " << i << ", " << j);
       }
     auto target = zeros<double>({n, 3});

@@ -46,9 +46,9 @@ BOOST_AUTO_TEST_CASE(ranges_of_numbers) {
   BOOST_TEST(same(arange<std::int64_t>(least, most, most), tensor<std::int64_t, 1>{least, -1, most - 1}));
   BOOST_TEST(same(arange<std::int64_t>(most, least, least), tensor<std::int64_t, 1>{most, -1}));
   BOOST_TEST(same(arange<std::uint8_t>(250, 255, 2), tensor<std::uint8_t, 1>{250, 252, 254}));
-  BOOST_CHECK_THROW(((void)((void)arange<int>(0, 1, 0))), std::invalid_argument);
-  BOOST_CHECK_THROW(((void)((void)arange<double>(0, std::nan(""), 1))), std::invalid_argument);
-  BOOST_CHECK_THROW(((void)((void)arange<double>(0, INFINITY, 1))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(arange<int>(0, 1, 0))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(arange<double>(0, std::nan(""), 1))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(arange<double>(0, INFINITY, 1))), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(random_values) {
@@ -80,7 +80,8 @@ BOOST_AUTO_TEST_CASE(the_values_are_fixed) {
   const double first = static_cast<double>(std::mt19937_64{1}() >> 11) * 0x1p-53;
   BOOST_TEST((uniform<double>({1}, engine)[0]) == first);
   std::mt19937_64 again{1};
-  BOOST_TEST((uniform<float>({1}, again)[0]) == static_cast<float>(static_cast<double>(std::mt19937_64{1}() >> 40) * 0x1p-24));
+  BOOST_TEST((uniform<float>({1}, again)[0]) ==
+             static_cast<float>(static_cast<double>(std::mt19937_64{1}() >> 40) * 0x1p-24));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
