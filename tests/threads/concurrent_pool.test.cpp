@@ -306,7 +306,6 @@ BOOST_AUTO_TEST_CASE(threads_die_and_their_blocks_live_on) {
     concurrent_pool_resource pool{{}, &upstream};
     post office;
     std::mt19937_64 seeds(1);
-    std::size_t after_some = 0;
     for (int round = 0; round < 200 / less; ++round) {
       std::array<std::uint64_t, 3> seed{seeds(), seeds(), seeds()};
       on_threads(3, [&](int i) {
@@ -322,9 +321,10 @@ BOOST_AUTO_TEST_CASE(threads_die_and_their_blocks_live_on) {
       if (round % 2 != 0) office.open_all(pool);
       if (round % 2 != 0) BOOST_REQUIRE(pool.used() == 0u);
       BOOST_REQUIRE(pool.peak() >= pool.used());
-      if (round == 9) after_some = pool.capacity();
     }
-    BOOST_TEST(pool.capacity() <= 2 * after_some);  // what a dead thread held is there for the next
+    // What 600 dead threads held is there for the next: a multiple of the most that was live, which chunks that double
+    // and the lists of three threads explain.
+    BOOST_TEST(pool.capacity() <= 16 * pool.peak());
     (void)pool.trim(0);
     BOOST_TEST(pool.capacity() == 0u);
   }
