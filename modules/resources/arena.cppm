@@ -43,13 +43,15 @@ export [[nodiscard]] constexpr bool is_newest(std::uintptr_t first, std::size_t 
 
 /// A run of memory and how far it is handed out.
 struct region {
-  std::uintptr_t top = granule - 1;
-  std::uintptr_t last = granule - 1;
-  std::uintptr_t base = granule - 1;
-  std::uintptr_t zero = granule - 1;  // top - zero bytes are in use, those of the regions before included
+  // Without memory, all ends are the byte before address 0, so that null is no block of it, whatever its size is.
+  std::uintptr_t top = address(nullptr) - 1;
+  std::uintptr_t last = top;
+  std::uintptr_t base = top;
+  std::uintptr_t zero = top;  // top - zero bytes are in use, those of the regions before included
   hole* holes = nullptr;              // from the highest address down
 #if BUFFERS_HARDENED
-  std::uintptr_t newest = 0;  // where the block begins that was taken last: while that is live, it ends at top
+  // Where the block begins that was taken last. While it is at or below top, it is live and ends there.
+  std::uintptr_t newest = 0;
 #endif
 
   region() = default;
@@ -94,6 +96,12 @@ struct region {
     poison(static_cast<std::byte*>(block) + new_bytes, old_bytes - new_bytes);
     top = address(block) + new_bytes - 1;
     return true;
+  }
+
+  /// Moves the end to where it once was. Blocks may lie before it that were made shorter or given back since.
+  inline void return_to(std::uintptr_t end) noexcept {
+    if (end > top) note_newest(~std::uintptr_t{0});
+    top = end;
   }
 
   /// Whether all these bytes are handed out and none of them has been dropped.

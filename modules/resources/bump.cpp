@@ -38,7 +38,9 @@ bump_resource::~bump_resource() {
 void bump_resource::acquire() {
   if (capacity_ == 0) return;
   memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), base_alignment));
+  meter_.settle(now_, 0);
   now_ = detail::region(detail::address(memory_), capacity_, 0);
+  grows_after_ = 0;
   static_cast<void>(order_.issue(nullptr));  // a scope that began without memory ends the slow way
   detail::poison_in_program(memory_, owned_bytes(capacity_));
 }
@@ -93,7 +95,7 @@ void bump_resource::go_back_to(std::uintptr_t top) noexcept {
   if (memory_ == nullptr) return;  // after a trim(): what is still valid is of the empty buffer
   if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
   meter_.falling(now_.top);
-  now_.top = top;
+  now_.return_to(top);
   now_.forget_holes();
   now_.reclaim(order_.floor(nullptr, nullptr));
 }

@@ -143,7 +143,7 @@ class bump_resource final : public std::pmr::memory_resource {
   inline void go_back(std::uintptr_t top) noexcept {
     if (now_.top > top) detail::poison(reinterpret_cast<void*>(top + 1), now_.top - top);
     meter_.falling(now_.top);
-    now_.top = top;
+    now_.return_to(top);
   }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;

@@ -301,7 +301,7 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
   }
   if (to != nullptr) {
     if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
-    now_.top = top;
+    now_.return_to(top);
     grows_after_ = top;
     now_.forget_holes();
     now_.reclaim(order_.floor(current_, current_));

@@ -151,7 +151,7 @@ class slab_resource final : public std::pmr::memory_resource {
       return close_scope_slow(opened);
     if (now_.top > opened.top) detail::poison(reinterpret_cast<void*>(opened.top + 1), now_.top - opened.top);
     meter_.falling(now_.top);
-    now_.top = opened.top;
+    now_.return_to(opened.top);
   }
 
  private:

@@ -3,6 +3,8 @@
 //     buffers::dtype_of<float>              // "float32"
 //     buffers::dtype_of<std::int64_t>       // "int64"
 module;
+#include <concepts>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 export module buffers.tensor:dtype;
@@ -33,3 +35,23 @@ inline constexpr std::string_view dtype_of = [] -> std::string_view {
 }();
 
 }  // namespace buffers
+
+namespace buffers::detail {
+
+/// The value as a T: C++'s conversion, defined for all values. An integer from what is beyond all integers is the
+/// nearest one, and 0 from NaN.
+template <element T, element X>
+[[nodiscard, gnu::always_inline]] constexpr T converted(X value) noexcept {
+  if constexpr (!std::is_integral_v<T> || std::is_same_v<T, bool> || std::is_integral_v<X>) {
+    return static_cast<T>(value);
+  } else {
+    using wide = std::conditional_t<(sizeof(X) < sizeof(float)), float, X>;
+    using limits = std::numeric_limits<T>;
+    constexpr wide least = static_cast<wide>(limits::min());
+    constexpr wide beyond = static_cast<wide>(limits::max() / 2 + 1) * 2;
+    const wide x = static_cast<wide>(value);
+    return x >= beyond ? limits::max() : x >= least ? static_cast<T>(x) : x < least ? limits::min() : T{0};
+  }
+}
+
+}  // namespace buffers::detail

@@ -175,7 +175,7 @@ struct computed_row {
 // The loop. Nothing else writes elements.
 template <class Row, class T>
 [[gnu::noinline]] void write(const Row row, T* __restrict out, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<T>(row.at(i));
+  for (std::size_t i = 0; i < count; ++i) out[i] = converted<T>(row.at(i));
 }
 
 template <std::size_t Slot, class T>

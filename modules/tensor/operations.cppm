@@ -263,7 +263,7 @@ struct choose {
 
 template <class T>
 struct convert_to {
-  static T apply(auto a) { return static_cast<T>(a); }
+  static T apply(auto a) { return converted<T>(a); }
 };
 
 }  // namespace buffers::detail

@@ -370,7 +370,7 @@ struct reduction_pass {
           const std::size_t count = columns - i < pace ? columns - i : pace;
           part.add(elements(at, steps, i, count, scratch), count);
         }
-      out[at.offset[0]] = static_cast<T>(finish(part));
+      out[at.offset[0]] = converted<T>(finish(part));
     }
   }
 
@@ -393,7 +393,7 @@ struct reduction_pass {
       combine_next<Op>(at, steps, i, count, rows, totals);
       T* const to = out + at.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
       for (std::size_t j = 0; j < count; ++j)
-        to[static_cast<std::ptrdiff_t>(j) * steps[0]] = static_cast<T>(Op::finish(totals[j], reduced_count));
+        to[static_cast<std::ptrdiff_t>(j) * steps[0]] = converted<T>(Op::finish(totals[j], reduced_count));
       if (position % groups == groups - 1) at.next(0, plan.kept);
     }
   }

@@ -237,7 +237,9 @@ class tensor_view {
       moved += part.first * strides_[d];
       if constexpr (!std::integral<One>) {
         shape[kept] = part.count;
-        strides[kept++] = part.step * strides_[d];
+        // Of a single element, the step may be as large as there are numbers: nobody takes it.
+        strides[kept++] = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(part.step) *
+                                                      static_cast<std::size_t>(strides_[d]));
       }
       ++d;
     };
@@ -246,7 +248,8 @@ class tensor_view {
       shape[kept] = shape_[d];
       strides[kept] = strides_[d];
     }
-    return tensor_view<T, sliced>(data_ + moved, shape, strides, offset_ + moved, memory_);
+    T* const first = data_ == nullptr ? nullptr : data_ + moved;  // a tensor of no elements has no memory
+    return tensor_view<T, sliced>(first, shape, strides, offset_ + moved, memory_);
   }
   /// An element; std::out_of_range for an index beside the array.
   template <std::integral... I>

@@ -116,8 +116,20 @@ void end_thread() noexcept {
   pthread_mutex_unlock(&mutex);
 }
 
-// A child process has only the thread that forked: what others were about is over.
+// A child process has only the thread that forked: what others were about is over. Their slots stay with the objects,
+// but are no thread's any more, as a new thread may get the identity of one that is not there.
 void in_forked_child() {
+  for (slot_node*& row : rows)
+    for (slot_node** at = &row; *at != nullptr;) {
+      slot_node* const node = *at;
+      if (pthread_equal(node->thread, pthread_self())) {
+        at = &node->next;
+        continue;
+      }
+      *at = node->next;
+      *node->cell = nullptr;
+      node->cell = nullptr;
+    }
   endings = nullptr;
   an_end = PTHREAD_COND_INITIALIZER;
   pthread_mutex_unlock(&mutex);

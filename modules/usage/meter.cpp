@@ -5,6 +5,7 @@ module;
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <memory_resource>
 #include <mutex>
 #include <new>
@@ -18,7 +19,8 @@ namespace buffers {
 namespace {
 
 meter_tally& operator+=(meter_tally& to, const meter_tally& more) noexcept {
-  to.bytes += more.bytes;
+  // Requests that failed may come to more than there are numbers for.
+  if (__builtin_add_overflow(to.bytes, more.bytes, &to.bytes)) to.bytes = std::numeric_limits<std::ptrdiff_t>::max();
   to.calls += more.calls;
   return to;
 }
@@ -56,7 +58,7 @@ class line {
   void left(std::string_view text, std::size_t width) {
     width = std::min(width, room());
     std::memset(text_ + used_, ' ', width);
-    std::memcpy(text_ + used_, text.data(), std::min(text.size(), width));
+    std::ranges::copy(text.substr(0, width), text_ + used_);
     used_ += width;
   }
   void right(std::string_view text, std::size_t width) {
@@ -155,7 +157,8 @@ void* meter_resource::answer(std::size_t bytes, std::size_t alignment) {
 void meter_resource::note_taken(std::size_t bytes, std::size_t alignment, int sign) noexcept {
   // To a multiple that may be more than there is: then only the bytes.
   const std::size_t rounded = (bytes + alignment - 1) & ~(alignment - 1);
-  taken_ += sign * static_cast<std::ptrdiff_t>(rounded < bytes ? bytes : rounded);
+  const bool is_possible = rounded >= bytes && rounded <= detail::largest_request;
+  taken_ += sign * static_cast<std::ptrdiff_t>(is_possible ? rounded : bytes);
 }
 
 void meter_resource::count_allocated(std::size_t bytes, std::size_t alignment) noexcept {

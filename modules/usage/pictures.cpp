@@ -251,7 +251,8 @@ struct moments {
           total -= b.bytes;
         },
         [&](std::uint64_t time, const trace_event&) {
-          for (const auto here = static_cast<std::size_t>(static_cast<double>(time) * per_nanosecond); part < here;) {
+          const auto here = static_cast<std::size_t>(static_cast<double>(time) * per_nanosecond);
+          while (part < std::min(here, count - 1)) {
             at[++part] = last;
             best = sum(last);
           }
@@ -404,12 +405,13 @@ class map_of_cells {
   };
 
   map_of_cells(file_path trace, const overview& all, std::size_t cells_of_row, std::size_t most_rows) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 62;  // no process has addresses beyond
     std::vector<block> blocks;
     tracker follows(trace);
     const auto nothing = [](const auto&...) {};
     follows.follow(all, all.events == 0 ? 0 : all.peak_event + 1, nothing, nothing, nothing);
     follows.for_each_live([&](std::uint64_t address, const drawn_block& b) {
-      if (b.bytes != 0 && address + b.bytes > address) blocks.push_back({address, b.bytes, b.group});
+      if (b.bytes != 0 && b.bytes < most && address < most - b.bytes) blocks.push_back({address, b.bytes, b.group});
     });
     std::ranges::sort(blocks, {}, &block::address);
     for (cell_bytes = 16; !lay_out(blocks, cells_of_row, most_rows); cell_bytes *= 2) {

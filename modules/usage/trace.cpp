@@ -246,8 +246,9 @@ void trace_reader::state::advance(std::unique_ptr<cursor> of) {
 
 std::uint64_t trace_reader::state::nanoseconds(std::uint64_t ticks) const {
   if (progress.ticks == 0) return ticks;
-  return static_cast<std::uint64_t>(static_cast<double>(ticks) * static_cast<double>(progress.nanoseconds) /
-                                    static_cast<double>(progress.ticks));
+  const double nanoseconds =
+      static_cast<double>(ticks) * static_cast<double>(progress.nanoseconds) / static_cast<double>(progress.ticks);
+  return static_cast<std::uint64_t>(std::min(nanoseconds, 0x1p63));  // whatever the file says
 }
 
 void trace_reader::state::end_with(const std::string& why) {

@@ -112,6 +112,7 @@ class writer {
     std::atomic<int> error;
     pthread_mutex_t mutex;  // of all below, and of the streams but for what their threads do in put()
     int64_t next_chunk;
+    uint64_t promised;  // records that a flush has written
     uint32_t threads;
     stream* streams;
     dev_t device;
@@ -272,7 +273,7 @@ inline bool writer::make_room(stream& s) noexcept {
   if (s.chunk_at == 0 || s.filled.load(std::memory_order_relaxed) > chunk_bytes - 2 * (longest_record + 8)) {
     if (s.chunk_at != 0) {
       const opened file(*state_);
-      if (write_stream(file, s) != 0) {
+      if (write_stream(file, s) != 0 || write_progress(file, state_->promised, false) != 0) {
         state_->records.fetch_add(1, std::memory_order_relaxed);
         return false;
       }
@@ -301,6 +302,7 @@ inline int writer::write_all_streams(bool finished) noexcept {
     while (s->is_busy.load(std::memory_order_acquire)) sched_yield();
     write_stream(file, *s);
   }
+  state_->promised = records;
   write_progress(file, records, finished);
   return state_->error.load();
 }

@@ -216,7 +216,7 @@ template <class Base>
 struct concurrent_pool_on {
   static constexpr bool is_fixed = false;
   concurrent_pool_on(std::size_t bytes, std::pmr::memory_resource* upstream)
-      : base(2 * bytes + (std::size_t{1} << 20), upstream), resource({}, &base.resource) {}
+      : base(2 * bytes + (std::size_t{1} << 23), upstream), resource({}, &base.resource) {}
   Base base;
   buffers::concurrent_pool_resource resource;
 };

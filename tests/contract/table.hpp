@@ -16,6 +16,8 @@ class subject {
   virtual std::pmr::memory_resource& base() = 0;
   /// used, peak, capacity and available, of those that it has.
   virtual std::vector<std::size_t> counters() = 0;
+  /// The bytes in use, 0 where the resource does not count them.
+  virtual std::size_t used() = 0;
   /// Where an arena's next block begins, which may bring a slab along. Null for all others.
   virtual const void* next() = 0;
 };
@@ -35,6 +37,10 @@ class subject_of final : public subject {
     (void)buffers::alloc<char>(of_.resource, rows, columns);
   }
   std::pmr::memory_resource& base() override { return of_.resource; }
+  std::size_t used() override {
+    if constexpr (requires { of_.resource.used(); }) return of_.resource.used();
+    return 0;
+  }
   std::vector<std::size_t> counters() override {
     auto& r = of_.resource;
     std::vector<std::size_t> all;

@@ -85,7 +85,8 @@ class program {
     return made(base_[all, all, all], shape_, [&](std::size_t, std::size_t, std::size_t) { return next++; });
   }
   void add(pair p) {
-    if (now_.size() == 8) now_.erase(now_.begin() + 1);
+    if (now_.size() == 8)
+      while (now_.size() != 1) now_.pop_back();  // erase() would assign views, which copies elements
     now_.push_back(std::move(p));
   }
 

@@ -53,7 +53,7 @@ class stack_program {
   }
 
   void allocate(std::size_t bytes, std::size_t alignment) {
-    const auto before = r_.counters();
+    const std::size_t used = r_.of().used();
     const std::size_t refusals = r_.upstream.refusals();
     try {
       std::byte* const first = r_.allocate(bytes, alignment);
@@ -64,7 +64,7 @@ class stack_program {
       live_.push_back({first, bytes, alignment, fill});
     } catch (const std::bad_alloc&) {
       require(is_fixed_ || r_.upstream.refusals() != refusals);
-      require(r_.counters() == before);
+      require(r_.of().used() == used);  // what is free may have gone upstream in the attempt
     }
   }
 

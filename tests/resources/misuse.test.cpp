@@ -311,6 +311,28 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_reshaped_view_after_the_reset, R, resources) {
   BOOST_TEST(dead.reported("use-after-poison"), dead);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_block_made_shorter_in_a_scope_is_given_back_after_it, R, resources) {
+  const child alive = run_in_child([] {
+    R buffer;
+    const auto shorten_in = [&](auto go_back) {
+      std::byte* const block = bytes(buffer, 200);
+      go_back(block);
+      std::memset(block, 1, 40);
+      buffer.deallocate(block, 40);
+    };
+    shorten_in([&](std::byte* block) {
+      scope inner{buffer};
+      buffer.shrink(block, 200, 40);
+    });
+    shorten_in([&](std::byte* block) {
+      const auto before = buffer.checkpoint();
+      buffer.shrink(block, 200, 40);
+      buffer.restore(before);
+    });
+  });
+  BOOST_TEST(alive.survived(), alive);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(the_same_calls_within_bounds_survive, R, resources) {
   const child alive = run_in_child([] {
     R buffer;

@@ -189,7 +189,10 @@ BOOST_AUTO_TEST_CASE(integers_divided_by_zero) {
     BOOST_CHECK_THROW(((void)(target[range{0, 1}] = sum(a / zero, axes<0>, keepdims))), std::domain_error);
     BOOST_TEST(same(target, tensor{1, 2, 3}));  // as it was
     BOOST_TEST(target.data() == elements);
-    target = true_divide(a, zero);  // IEEE's rules; what is not finite has no integer
+    target = true_divide(a, zero);  // IEEE's rules; what is beyond the integers becomes the nearest one
+    BOOST_TEST(same(target, tensor{2, int_max, 8}));
+    target = true_divide(tensor{0, -1, -3}, tensor{0, 0, 2});
+    BOOST_TEST(same(target, tensor{0, int_min, -1}));
     const auto quotients = evaluate(true_divide(a, zero), &r);
     BOOST_TEST(quotients[1] == std::numeric_limits<double>::infinity());
   }

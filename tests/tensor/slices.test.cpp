@@ -222,6 +222,12 @@ BOOST_AUTO_TEST_CASE(no_memory_where_none_is_needed) {
   BOOST_TEST(r.allocations() == before + 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_step_as_large_as_there_are_numbers) {
+  const auto t = reshape(arange<float>(0, 12), {3, 4});
+  BOOST_TEST(same(t[range{1, all, PTRDIFF_MAX}], reshape(tensor{4.0f, 5.0f, 6.0f, 7.0f}, {1, 4})));
+  BOOST_TEST(same(t[-1, range{2, all, PTRDIFF_MIN}], tensor{10.0f}));
+}
+
 BOOST_AUTO_TEST_CASE(nothing_in_any_rank) {
   const auto one = zeros<float>({0});
   const auto two = zeros<float>({3, 0});
@@ -229,6 +235,8 @@ BOOST_AUTO_TEST_CASE(nothing_in_any_rank) {
   BOOST_TEST(same(one + 1.0f, one));
   BOOST_TEST(same(two * two, two));
   BOOST_TEST(same(three[all, all, range{1, 3}], zeros<float>({2, 0, 2})));
+  BOOST_TEST(same(two[2], one));
+  BOOST_TEST(same(three[all, all, 3], zeros<float>({2, 0})));
   BOOST_TEST(same(transpose(three), zeros<float>({4, 0, 2})));
   BOOST_TEST(same(reshape(two, {0, 7}), zeros<float>({0, 7})));
   BOOST_TEST(same(sum(two, axes<1>), tensor{0.0f, 0.0f, 0.0f}));

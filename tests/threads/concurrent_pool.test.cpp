@@ -865,6 +865,42 @@ BOOST_AUTO_TEST_CASE(alignments_that_are_none) {
 
 // --- the ends --------------------------------------------------------------------------------------------------------
 
+// The pool that others were using may be locked for ever in the child; all else works there, pools included.
+BOOST_AUTO_TEST_CASE(a_process_forks_while_other_threads_allocate) {
+  if (!children_may_start_threads) return;
+  concurrent_pool_resource pool, of_this_thread;
+  std::atomic<bool> done = false;
+  std::vector<std::thread> running;
+  for (int i = 0; i < 2; ++i)
+    running.emplace_back([&, i] {
+      std::mt19937_64 random(static_cast<unsigned>(i));
+      while (!done)
+        for (int k = 0; k < 50; ++k) open_parcel(pool, make_any_parcel(pool, random));
+    });
+  const parcel kept = make_parcel(of_this_thread, 100, 8, 7);
+  int failed = 0;
+  for (int i = 0; i < 30 / (less == 1 ? 1 : 3); ++i) {
+    const child ended = run_in_child([&] {
+      alarm(20);
+      open_parcel(of_this_thread, kept);
+      require(of_this_thread.used() == 0);
+      concurrent_pool_resource own;
+      std::vector<parcel> made;
+      for (std::size_t bytes = 1; bytes < 100'000; bytes *= 3) made.push_back(make_parcel(own, bytes, 8, bytes));
+      on_thread([&] {
+        for (const parcel& each : made) open_parcel(own, each);
+        open_parcel(of_this_thread, make_parcel(of_this_thread, 200, 8, 8));
+      });
+      require(own.used() == 0);
+    });
+    failed += !ended.survived();
+  }
+  done = true;
+  for (std::thread& thread : running) thread.join();
+  open_parcel(of_this_thread, kept);
+  BOOST_TEST(failed == 0);
+}
+
 BOOST_AUTO_TEST_CASE(thread_local_containers_free_into_a_static_pool) {
   static test_resource upstream;
   static concurrent_pool_resource pool{{}, &upstream};
