@@ -1,9 +1,11 @@
 // What the examples of the documents include without saying so.
 #include <array>
 #include <cassert>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <list>
 #include <map>
