@@ -216,10 +216,11 @@ BOOST_AUTO_TEST_CASE(values_of_every_size) {
   {
     recording_resource rec{file, &up};
     for (int i = 0; i < 20'000; ++i) {
-      up.address = (random() >> random() % 64) & ~std::uintptr_t{1};
+      const std::size_t alignment = std::size_t{1} << i % 31, pace = std::max(alignment, 2uz);
+      up.address = std::max((random() >> random() % 64) & ~(pace - 1), pace);
       const std::size_t bytes = (random() >> (1 + random() % 63)) | 1;
       if (bytes > PTRDIFF_MAX - 1) continue;
-      (void)rec.allocate(bytes, std::size_t{1} << i % 31);
+      (void)rec.allocate(bytes, alignment);
       given.emplace_back(up.address, bytes);
     }
   }
