@@ -555,8 +555,9 @@ replay_summary replayer::run_on(std::pmr::memory_resource& resource, probe held,
   performer does(resource, options);
   sampler samples(held, of);
   replay_summary summary = state_->known;
-  summary.seconds =
-      options.free_running ? state_->run_freely(does, options, samples) : state_->run_in_order(does, options, samples);
+  // One thread alone needs no freedom, nor a resource that bears to be looked at meanwhile.
+  summary.seconds = options.free_running && state_->lanes > 1 ? state_->run_freely(does, options, samples)
+                                                              : state_->run_in_order(does, options, samples);
   summary.peak_held = samples.most();
   return summary;
 }

@@ -25,12 +25,15 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = false;
 #endif
 
-/// Whether a child process may start threads: ThreadSanitizer ends one that does.
+/// Whether ThreadSanitizer does.
 #if defined(BUFFERS_TESTS_TSAN)
-inline constexpr bool children_may_start_threads = false;
+inline constexpr bool thread_sanitized = true;
 #else
-inline constexpr bool children_may_start_threads = true;
+inline constexpr bool thread_sanitized = false;
 #endif
+
+/// Whether a child process may start threads: ThreadSanitizer ends one that does.
+inline constexpr bool children_may_start_threads = !thread_sanitized;
 
 /// Whether the library checks its preconditions.
 inline constexpr bool hardened = BUFFERS_HARDENED;
