@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdio>
@@ -87,33 +88,12 @@ BOOST_AUTO_TEST_CASE(the_limit_is_one) {
   BOOST_TEST(ended.survived(), ended);
 }
 
-BOOST_AUTO_TEST_CASE(slab) {
-  for (std::size_t size : {1000uz, 100'000uz, 3 * mib}) {
+using growing = boost::mpl::list<buffers::slab_resource, buffers::pool_resource, buffers::concurrent_pool_resource>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(what_grows, R, growing) {
+  for (std::size_t size : {200uz, 1000uz, 5000uz, 100'000uz, 3 * mib}) {
     const child ended = run_in_child([=] {
       leave(128 * mib);
-      buffers::slab_resource resource;
-      fill_and_empty(resource, size, 64 * mib);
-    });
-    BOOST_TEST(ended.survived(), size << ": " << ended);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(pool) {
-  for (std::size_t size : {200uz, 5000uz, 100'000uz, 3 * mib}) {
-    const child ended = run_in_child([=] {
-      leave(128 * mib);
-      buffers::pool_resource resource;
-      fill_and_empty(resource, size, 64 * mib);
-    });
-    BOOST_TEST(ended.survived(), size << ": " << ended);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(pool_for_many_threads) {
-  for (std::size_t size : {200uz, 5000uz, 100'000uz, 3 * mib}) {
-    const child ended = run_in_child([=] {
-      leave(128 * mib);
-      buffers::concurrent_pool_resource resource;
+      R resource;
       fill_and_empty(resource, size, 64 * mib);
     });
     BOOST_TEST(ended.survived(), size << ": " << ended);
