@@ -515,6 +515,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       const scalar<T> nothing(static_cast<T>(Op::finish(Op::template identity<R>, 0)));
       return detail::evaluate_into(target, nothing, false, threads, resource);
     }
+    if constexpr (!Threads::parallel)
+      if (in_one_call(target, node)) return;
     const reduction_pass<std::remove_const_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
     const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
     if (!Threads::parallel && (pass.template by_kernels<Op>(count) || pass.template in_target<Op>())) return;
@@ -527,6 +529,27 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       const std::size_t groups = (pass.loops.shape[pass.inner()] + pass.group - 1) / pass.group;
       run_parts(threads, positions * groups, count * pass.group,
                 [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
+    }
+  }
+
+ private:
+  // Rows without gaps of which the last dimensions go, or the first, as it mostly is: nothing has to be arranged. False,
+  // with nothing done, where it is not that.
+  template <class T, class Node>
+  [[nodiscard]] static bool in_one_call(const strided<T, rank>& target, const Node& node) {
+    constexpr bool last_go = ((Mask | (Mask - 1)) + 1) >> A::rank == 1, first_go = (Mask & (Mask + 1)) == 0;
+    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
+                  (last_go || first_go) && requires { Op::rows(target.data, 1, 1, 1, target.data); }) {
+      if (!is_row_major(node.extents, node.strides) || !is_row_major(target.shape, target.strides)) return false;
+      const std::size_t results = numel(target.shape), count = numel(node.extents) / results;
+      if (last_go)
+        Op::rows(node.data, results, count, static_cast<std::ptrdiff_t>(count), target.data);
+      else
+        Op::columns(node.data, count, results, static_cast<std::ptrdiff_t>(results), target.data);
+      for (std::size_t i = 0; i < results; ++i) target.data[i] = Op::finish(target.data[i], count);
+      return true;
+    } else {
+      return false;
     }
   }
 };

@@ -415,6 +415,8 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
   } else {
     const auto now = detail::ready(node, resource);
     if constexpr (Node::may_fail) now.check();
+    if constexpr (!Threads::parallel)
+      if (written_in_step(target, now)) return;
     const overlap common = overlap_with(target.as_operand(), now);
     if constexpr (is_leaf<std::remove_const_t<decltype(now)>> && Node::rank == Rank &&
                   std::is_same_v<typename Node::value_type, T>)

@@ -365,7 +365,7 @@ template <class T>
       b += load<V>(x + i + width);
     }
     if (i + width <= columns) a += load<V>(x + i);
-    b += (V)((B)load<V>(x + columns - width) & rest);
+    if (columns % width != 0) b += (V)((B)load<V>(x + columns - width) & rest);
     sums[r] = a + b;
   }
   store(out, sums_of_lines<T>(sums));
@@ -457,13 +457,13 @@ template <std::size_t Lines, class T>
   for (std::size_t k = 0; k < Lines; ++k) store(out + k * line_size<T>, totals[k].value());
 }
 
-// Up to a group of rows of `lines` lines, eight rows at a time, row by row, which is how memory is fetched ahead.
+// Up to a group of rows of `lines` lines, four rows at a time, row by row, which is how memory is fetched ahead.
 template <class T>
 [[gnu::always_inline]] inline void sum_group(const T* x, std::size_t rows, std::size_t lines, std::ptrdiff_t stride,
                                              line<T>* sums) {
   for (std::size_t k = 0; k < lines; ++k) sums[k] = line<T>{};
-  for (; rows >= 8; rows -= 8, x += 8 * stride)
-    for (std::size_t k = 0; k < lines; ++k) sums[k] += sum_of_rows<8>(x + k * line_size<T>, stride);
+  for (; rows >= 4; rows -= 4, x += 4 * stride)
+    for (std::size_t k = 0; k < lines; ++k) sums[k] += sum_of_rows<4>(x + k * line_size<T>, stride);
   for (; rows > 0; --rows, x += stride)
     for (std::size_t k = 0; k < lines; ++k) sums[k] += load<line<T>>(x + k * line_size<T>);
 }
@@ -600,7 +600,7 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
   }
   for (std::size_t band; rows >= side;
        rows -= band, from += static_cast<std::ptrdiff_t>(band) * from_stride, to += band) {
-    band = rows < 8 * side ? rows / side * side : 8 * side;
+    band = rows < 32 * side ? rows / side * side : 32 * side;
     std::size_t c = 0;
     for (; c + side <= columns; c += side)
       for (std::size_t r = 0; r < band; r += side) {
