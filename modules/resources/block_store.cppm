@@ -7,10 +7,11 @@
 //                                                                   ▲ frontier
 //
 // All that is known of a run lies in the tables, none of it in front of or between the blocks; which blocks of a run
-// are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever order
-// the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory beyond the frontier has never been
-// touched, and costs nothing until it is: it is used last. Blocks above 1 MiB have chunks of their own, so that small
-// ones do not break up their memory; only when upstream has no more, any memory serves any size.
+// are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever
+// order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
+// beyond the frontier has never been touched, and costs nothing until it is: it is used last. Blocks above 1 MiB have
+// chunks of their own, so that small ones do not break up their memory; only when upstream has no more, any memory
+// serves any size.
 module;
 #include <bit>
 #include <cstddef>
@@ -129,7 +130,9 @@ struct magazines {
   }
 
   /// The oldest of the blocks.
-  [[nodiscard]] void** oldest(std::size_t size_class) noexcept { return of[size_class].last - depth_of(size_class) + 1; }
+  [[nodiscard]] void** oldest(std::size_t size_class) noexcept {
+    return of[size_class].last - depth_of(size_class) + 1;
+  }
   /// How many there are.
   [[nodiscard]] std::size_t count(std::size_t size_class) const noexcept {
     return depth_of(size_class) - static_cast<std::size_t>(of[size_class].last - of[size_class].top);
@@ -182,8 +185,8 @@ class block_store {
   block_store& operator=(const block_store&) = delete;
   ~block_store();
 
-  /// Writes up to `most` blocks that have been in use before, in falling order of their addresses, and returns how many:
-  /// none when there are none. For a shared class.
+  /// Writes up to `most` blocks that have been in use before, in falling order of their addresses, and returns how
+  /// many: none when there are none. For a shared class.
   [[nodiscard]] std::size_t take(std::size_t size_class, void** to, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
