@@ -68,6 +68,15 @@ template <class T>
   return pointer;
 }
 
+/// An object to make in memory at hand: `new (at) placed<T>{T(...)}`, of which the T has the same address. GCC looks for the
+/// operator of `::new (at) T` where a template is used, and finds none in a program that does not include <new>.
+template <class T>
+struct placed {
+  T object;
+  static void* operator new(std::size_t, void* at) noexcept { return at; }
+  static void operator delete(void*, void*) noexcept {}
+};
+
 /// Writes zeros that somebody may look at, as far as the optimiser knows, even when the memory is freed right after.
 inline void wipe(void* first, std::size_t bytes) noexcept {
   __builtin_memset(first, 0, bytes);

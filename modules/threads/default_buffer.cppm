@@ -17,7 +17,6 @@
 module;
 #include <concepts>
 #include <cstddef>
-#include <new>
 #include <type_traits>
 #include <utility>
 export module buffers.threads:default_buffer;
@@ -35,7 +34,7 @@ struct thread_default {
     return buffer;
   }
   [[gnu::cold, gnu::noinline]] static R& make() {
-    R* const made = ::new (memory()) R;
+    R* const made = &(new (memory()) placed<R>{R()})->object;
     static constinit thread_local thread_end destroy{[]() noexcept {
       current() = nullptr;
       static_cast<R*>(memory())->~R();

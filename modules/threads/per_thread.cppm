@@ -23,9 +23,9 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <type_traits>
 export module buffers.threads:per_thread;
+import buffers.core;
 
 namespace buffers::detail {
 struct per_thread_state;
@@ -115,9 +115,9 @@ class per_thread : private per_thread_base {
       sizeof(Slot),
       [](void* at, void* owner) {
         if constexpr (std::is_constructible_v<Slot, Owner&>)
-          ::new (at) Slot(*static_cast<Owner*>(owner));
+          new (at) placed<Slot>{Slot(*static_cast<Owner*>(owner))};
         else
-          ::new (at) Slot();
+          new (at) placed<Slot>{Slot()};
       },
       [](void* slot) noexcept { static_cast<Slot*>(slot)->~Slot(); },
       [](void* owner, void* function, void* slot) noexcept {
