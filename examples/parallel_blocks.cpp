@@ -53,7 +53,7 @@ std::vector<std::uint8_t> make_picture() {
     for (std::size_t x = 0; x < width; ++x) {
       const bool mortar = y % 24 < 3 || (x + y / 24 % 2 * 30) % 60 < 3;
       const double light = 1 / (1 + std::hypot(static_cast<double>(x), static_cast<double>(y) - 500) / 300);
-      made[y * width + x] = static_cast<std::uint8_t>(light * (mortar ? 90 : 200) + random() % 12);
+      made[y * width + x] = static_cast<std::uint8_t>(light * (mortar ? 90 : 200) + static_cast<double>(random() % 12));
     }
   return made;
 }

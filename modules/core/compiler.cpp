@@ -1,5 +1,6 @@
 module;
 #include <cstddef>
+module buffers.core;
 
 // The runtime's functions under names of our own: in a build with AddressSanitizer the interface has declared them too,
 // as never missing.
@@ -8,7 +9,6 @@ extern "C" {
 [[gnu::weak]] void buffers_asan_unpoison(const volatile void*, std::size_t) __asm__("__asan_unpoison_memory_region");
 [[gnu::weak]] int buffers_asan_is_poisoned(const volatile void*) __asm__("__asan_address_is_poisoned");
 }
-module buffers.core;
 
 namespace buffers::detail {
 

@@ -84,7 +84,7 @@ struct expression_base {
   template <class Self, std::integral... I>
     requires(sizeof...(I) == Self::rank)
   [[nodiscard]] auto operator[](this const Self& self, I... index) {
-    std::size_t d = 0;
+    [[maybe_unused]] std::size_t d = 0;
     const std::array<std::size_t, sizeof...(I)> at{
         static_cast<std::size_t>(detail::place(index, self.shape()[d++]))...};
     return self.element(at.data());
@@ -93,7 +93,7 @@ struct expression_base {
   template <class Self, std::integral... I>
     requires(sizeof...(I) == Self::rank)
   [[nodiscard]] auto at(this const Self& self, I... index) {
-    std::size_t d = 0;
+    [[maybe_unused]] std::size_t d = 0;
     const std::array<std::size_t, sizeof...(I)> at{detail::checked_place(index, self.shape()[d++])...};
     return self.element(at.data());
   }
@@ -163,7 +163,7 @@ struct computed_row {
   [[no_unique_address]] A a;
   [[no_unique_address]] B b;
   [[no_unique_address]] C c;
-  [[gnu::always_inline]] auto at(std::size_t i) const {
+  [[gnu::always_inline]] inline auto at(std::size_t i) const {
     if constexpr (std::is_same_v<B, none>)
       return Op::apply(a.at(i));
     else if constexpr (std::is_same_v<C, none>)
@@ -718,10 +718,14 @@ template <class Node>
 
 template <class Node>
 [[nodiscard]] overlap overlap_with(const operand& target, const Node& node) noexcept {
-  operand list[Node::leaves + 1];
-  operand* next = list;
-  node.list(next);
-  return overlap_of(target, list, Node::leaves);
+  if constexpr (Node::leaves == 0) {
+    return overlap::none;
+  } else {
+    operand list[Node::leaves];
+    operand* next = list;
+    node.list(next);
+    return overlap_of(target, list, Node::leaves);
+  }
 }
 
 // --- Operands of operators and functions

@@ -77,7 +77,7 @@ template <std::size_t Rank, std::integral... I>
                                                                   I... index) noexcept {
   std::size_t d = 0;
   std::ptrdiff_t offset = 0;
-  const auto add_dimension = [&](auto i) {
+  [[maybe_unused]] const auto add_dimension = [&](auto i) {
     const std::ptrdiff_t at = place(i, shape[d]);
     if constexpr (hardened)
       if (at < 0 || static_cast<std::size_t>(at) >= shape[d]) violate("an index is beside the tensor");

@@ -306,9 +306,9 @@ class follower {
       slot = unused_.pop_back();
     else if (slots++ == UINT32_MAX)
       throw std::bad_alloc();
-    const step s{bytes, static_cast<std::uint64_t>(std::countr_zero(e.alignment)),
-                 0,     0,
-                 slot,  static_cast<std::uint32_t>(e.number)};
+    step s{.goes = 0, .lane = 0, .slot = slot, .event = static_cast<std::uint32_t>(e.number)};
+    s.bytes = bytes & step::most_bytes;
+    s.log_alignment = static_cast<unsigned>(std::countr_zero(e.alignment)) & 31;
     total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
     live_bytes_ += bytes;
     known_.peak_blocks = std::max(known_.peak_blocks, ++live_blocks_);

@@ -170,7 +170,7 @@ class writer {
     return 0;
   }
 
-  [[gnu::cold, gnu::noinline]] bool make_room(stream& s) noexcept;
+  [[gnu::cold, gnu::noinline]] inline bool make_room(stream& s) noexcept;
   int write_stream(const opened& file, stream& s) noexcept;
   int write_progress(const opened& file, uint64_t records, bool finished) noexcept;
   int write_all_streams(bool finished) noexcept;
@@ -259,7 +259,7 @@ inline int writer::write_progress(const opened& file, uint64_t records, bool fin
 }
 
 // Puts the stream's thread in front of what it has to say next, into another chunk where this one is full.
-inline bool writer::make_room(stream& s) noexcept {
+bool writer::make_room(stream& s) noexcept {
   const kept_errno kept;
   const locked guard(*state_);
   if (state_->error.load() != 0) {  // the number tells how many are missing
