@@ -41,7 +41,7 @@ def picture(found, machine):
     left, width, row_height, top = 450, 420, 20, 64
     height = top + row_height * len(found) + 34
     text = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 40} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 220} {height}" '
         'font-family="system-ui, sans-serif" font-size="12">',
         f'<rect width="100%" height="100%" fill="#fff"/><text x="16" y="22" font-size="15" font-weight="bold">'
         'Time of buffers and of its peers, the best peer being 1 (left is faster)</text>',
@@ -58,7 +58,9 @@ def picture(found, machine):
     for i, (question, rows) in enumerate(found):
         y = top + row_height * i + 6
         label = question if len(question) <= 70 else question[:68] + "…"
-        text.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{html.escape(label)}</text>')
+        ours = next(name for name, _, kind in rows if kind == "ours").split(",")[0].replace("buffers", "tensor")
+        text.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{html.escape(label)}</text>'
+                    f'<text x="{left + width + 16}" y="{y + 4}" fill="#667">{html.escape(ours)}</text>')
         for name, ratio, kind in sorted(rows, key=lambda row: row[2] == "ours"):
             if kind == "limit":
                 continue
