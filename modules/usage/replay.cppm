@@ -36,8 +36,12 @@ enum class replay_contents : std::uint8_t {
   verified,  // all are written, and must be the same when the block goes
 };
 
+/// How a trace is replayed.
 struct replay_options {
-  bool free_running = false;   // a thread for each that was recorded, instead of all in the recorded order
+  /// A thread for each that was recorded, instead of all in the recorded order on the caller's thread. A thread waits for
+  /// another only where a block crosses from that one to it. The resource must be one that threads may share. A trace of
+  /// one thread runs in its order on the caller's.
+  bool free_running = false;
   bool check_overlap = true;   // no two blocks share a byte
   replay_contents contents = replay_contents::touched;
   std::atomic<std::uint64_t>* progress = nullptr;  // where to say from time to time how many events are done
