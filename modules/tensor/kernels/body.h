@@ -80,7 +80,9 @@ template <class Machine, class V, class T, std::size_t N>
 }
 
 // exp(x) = 2^n * exp(r), x = n * ln 2 + r, and exp(r) = 1 + (r + r^2 * q(r)). ln 2 is taken in two parts of which the
-// first has so few bits that n times it is exact. The polynomials are minimax in the relative error of exp(r).
+// first has so few bits that n times it is exact. The polynomials are minimax in the relative error of exp(r); the last
+// bits of that of float are those with which the worst of all floats is least: 0.987 ulp off, without fused operations
+// 0.961.
 template <class T>
 struct exp_constants;
 template <>
@@ -88,7 +90,7 @@ struct exp_constants<float> {
   static constexpr float least = -104, most = 89;  // beyond: 0 and infinity
   static constexpr float log2e = 0x1.715476p+0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
   static constexpr float magic = 0x1.8p+23f;  // added and subtracted, it rounds to a whole number
-  static constexpr float q[] = {0x1.fffffcp-2f, 0x1.555490p-3f, 0x1.555928p-5f, 0x1.123a86p-7f, 0x1.69f304p-10f};
+  static constexpr float q[] = {0x1.fffffap-2f, 0x1.555450p-3f, 0x1.5558e8p-5f, 0x1.12575ap-7f, 0x1.6a1dacp-10f};
 };
 template <>
 struct exp_constants<double> {
