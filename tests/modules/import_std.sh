@@ -1,7 +1,7 @@
 #!/bin/sh
 # import_std.sh BUILD TBB-FOLDER COMPILER FLAG...: a program that says `import std; import buffers;`, with the interfaces
-# that BUILD made. CMake's own way to import std changes from version to version; this is the compiler's, for Clang with
-# libc++. Exits with 77 where the standard library has no std.cppm.
+# that BUILD made. CMake's own way to import std changes from version to version; these are the compilers', Clang's with
+# libc++ and GCC's. Exits with 77 where the standard library brings no module.
 set -eu
 build=$1
 tbb=$2
@@ -9,10 +9,29 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+interfaces=$build/CMakeFiles/buffers.dir
 header=$(printf '#include <version>' | "$@" -x c++ -M - | grep -o '/[^ ]*/version' | head -1)
-std=$(dirname "$(realpath "$header")")/../../../share/libc++/v1/std.cppm
+headers=$(dirname "$(realpath "$header")")
+
+if [ -e "$interfaces/buffers.gcm" ]; then
+  std=$headers/bits/std.cc
+else
+  std=$headers/../../../share/libc++/v1/std.cppm
+fi
 [ -e "$std" ] || { echo "skipped: there is no $std"; exit 77; }
-"$@" -Wno-reserved-module-identifier --precompile "$std" -o "$work/std.pcm"
-"$@" -fprebuilt-module-path="$build/CMakeFiles/buffers.dir" -fprebuilt-module-path="$work" "$here/import_std.cpp" \
-  "$work/std.pcm" "$build/libbuffers.a" -L"$tbb" -Wl,-rpath,"$tbb" -ltbb -o "$work/program"
+
+if [ -e "$interfaces/buffers.gcm" ]; then
+  for file in "$interfaces"/*.gcm; do
+    basename "$file" .gcm | sed "s|-|:|; s|\$| $file|"  # the partition buffers.core:errors is buffers.core-errors.gcm
+  done > "$work/map"
+  echo "std $work/std.gcm" >> "$work/map"
+  set -- "$@" -fmodules -fmodule-mapper="$work/map"
+  object=$work/std.o
+  "$@" -c "$std" -o "$object"
+else
+  object=$work/std.pcm
+  "$@" -Wno-reserved-module-identifier --precompile "$std" -o "$object"
+  set -- "$@" -fprebuilt-module-path="$interfaces" -fprebuilt-module-path="$work"
+fi
+"$@" "$here/import_std.cpp" "$object" "$build/libbuffers.a" -L"$tbb" -Wl,-rpath,"$tbb" -ltbb -o "$work/program"
 "$work/program"

@@ -67,8 +67,8 @@ BOOST_AUTO_TEST_CASE(one_thread_at_a_time) {
   synchronized_resource shared{&upstream};
   std::atomic<std::size_t> refused = 0;
   const auto work = [&](int seed) {
-    for (int i = 0; i < 2000; ++i) try {
-        const std::size_t bytes = i % 10 == 0 ? 333 : static_cast<std::size_t>(1 + i % 100);
+    for (std::size_t i = 0; i < 2000; ++i) try {
+        const std::size_t bytes = i % 10 == 0 ? 333 : 1 + i % 100;
         void* const block = shared.allocate(bytes);
         std::memset(block, seed, bytes);
         shared.deallocate(block, bytes);
