@@ -1,5 +1,6 @@
 #include <pthread.h>
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
@@ -54,6 +55,8 @@ BOOST_AUTO_TEST_CASE(another_object_in_each_thread) {
 }
 
 BOOST_AUTO_TEST_CASE(tasks_get_that_of_the_thread_they_run_on) {
+  // As many threads for tasks, on a machine with one processor as well.
+  const tbb::global_control limit{tbb::global_control::max_allowed_parallelism, 2};
   tbb::task_arena arena(2);
   std::mutex guard;
   std::map<std::thread::id, std::set<slab_resource*>> of_thread;
