@@ -68,8 +68,31 @@ template <class T>
   return pointer;
 }
 
-/// An object to make in memory at hand: `new (at) placed<T>{T(...)}`, of which the T has the same address. GCC looks for the
-/// operator of `::new (at) T` where a template is used, and finds none in a program that does not include <new>.
+/// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused
+/// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such functions
+/// in modules.
+template <class Loop>
+[[gnu::noinline]] void run_portably(const Loop loop) {
+  loop();
+}
+#if defined(__clang__) && defined(__x86_64__) && !defined(__AVX2__)
+template <class Loop>
+[[gnu::noinline, gnu::target("avx2")]] void run_wide(const Loop loop) {
+  loop();
+}
+template <class Loop>
+inline void run_loop(const Loop& loop) {
+  __builtin_cpu_supports("avx2") ? run_wide(loop) : run_portably(loop);
+}
+#else
+template <class Loop>
+inline void run_loop(const Loop& loop) {
+  run_portably(loop);
+}
+#endif
+
+/// An object to make in memory at hand: `new (at) placed<T>{T(...)}`, of which the T has the same address. GCC looks
+/// for the operator of `::new (at) T` where a template is used, and finds none in a program that does not include <new>.
 template <class T>
 struct placed {
   T object;

@@ -175,31 +175,20 @@ struct computed_row {
 
 // The loop. Nothing else writes elements.
 template <class Row, class T>
-[[gnu::always_inline]] inline void write_each(const Row row, T* __restrict out, std::size_t count) {
+[[gnu::always_inline]] inline void write_each(const Row& row, T* __restrict out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = converted<T>(row.at(i));
 }
 template <class Row, class T>
-[[gnu::noinline]] void write_portably(const Row row, T* __restrict out, std::size_t count) {
-  write_each(row, out, count);
-}
-
-// A program for any x86-64 looks at its processor for vectors of twice the size. They are not taken with fused
-// multiply-adds, so that both come to the same bits.
-#if defined(__x86_64__) && !defined(__AVX2__)
-template <class Row, class T>
-[[gnu::noinline, gnu::target("avx2")]] void write_wide(const Row row, T* __restrict out, std::size_t count) {
-  write_each(row, out, count);
-}
+struct write_loop {
+  Row row;
+  T* out;
+  std::size_t count;
+  [[gnu::always_inline]] inline void operator()() const { write_each(row, out, count); }
+};
 template <class Row, class T>
 void write(const Row& row, T* out, std::size_t count) {
-  __builtin_cpu_supports("avx2") ? write_wide(row, out, count) : write_portably(row, out, count);
+  run_loop(write_loop<Row, T>{row, out, count});
 }
-#else
-template <class Row, class T>
-void write(const Row& row, T* out, std::size_t count) {
-  write_portably(row, out, count);
-}
-#endif
 
 template <std::size_t Slot, class T>
 [[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
