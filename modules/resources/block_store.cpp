@@ -6,6 +6,7 @@ module;
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory_resource>
 #include <new>
 #include <utility>
@@ -72,6 +73,14 @@ run* sorted(run* list) noexcept {
   return list;
 }
 
+// A free block's first word leads to the next one, while AddressSanitizer holds the block to be out of bounds.
+[[gnu::no_sanitize("address")]] void* next_block(const void* block) noexcept {
+  return *static_cast<void* const*>(block);
+}
+[[gnu::no_sanitize("address")]] void link_block(void* block, void* next) noexcept {
+  *static_cast<void**>(block) = next;
+}
+
 constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 
 }  // namespace
@@ -88,142 +97,111 @@ block_store::block_store(const store_options& options, std::pmr::memory_resource
 
 block_store::~block_store() { release(); }
 
-// --- lists
+// --- magazines
 
 template <class Counter>
-void* block_lists<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
-  if (first[size_class] == nullptr) {
-    block_list more = std::exchange(second[size_class], {});
-    if (more.count == 0) more = store.take(size_class, store.depth(size_class));
-    first[size_class] = more.first;
-    set_count(size_class, more.count, store);
+void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
+  magazine& from = of[size_class];
+  if (*from.top == nullptr) {
+    const std::size_t count = store.take(size_class, from.top + 1, depth_of(size_class) / 2);
+    from.top += count;
   }
   return pop(size_class);
 }
 
 template <class Counter>
-void* block_lists<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
+void* magazines<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
   if (size_class >= shared_classes) {
     void* const block = store.carve(size_class).first;
-    ++misses[size_class];
+    ++of[size_class].misses;
     return block;
   }
   block_range& from = fresh[size_class];
   if (from.first == from.end) from = store.carve(size_class);
-  ++misses[size_class];
+  ++of[size_class].misses;
   return std::exchange(from.first, from.first + bytes_of(size_class));
 }
 
 template <class Counter>
-std::size_t block_lists<Counter>::fresh_count(std::size_t size_class) const noexcept {
+std::size_t magazines<Counter>::fresh_count(std::size_t size_class) const noexcept {
   if (size_class >= shared_classes) return 0;
   return static_cast<std::size_t>(fresh[size_class].end - fresh[size_class].first) / bytes_of(size_class);
 }
 
 template <class Counter>
-bool block_lists<Counter>::is_fresh(const std::byte* block, std::size_t bytes) const noexcept {
+bool magazines<Counter>::is_fresh(const std::byte* block, std::size_t bytes) const noexcept {
   if (bytes > largest_shared_block) return false;
   const block_range& range = fresh[class_of(bytes)];
   return address(block) - address(range.first) < address(range.end) - address(range.first);
 }
 
 template <class Counter>
-void block_lists<Counter>::give_fresh(block_store& store) noexcept {
+void magazines<Counter>::give_fresh(block_store& store) noexcept {
   for (std::size_t c = 0; c < shared_classes; ++c)
     if (fresh_count(c) != 0) store.uncarve(c, std::exchange(fresh[c], {}));
 }
 
-// Keeps the newest block, so that a program at the edge does not come here each time.
 template <class Counter>
-block_list block_lists<Counter>::make_room(std::size_t size_class, const block_store& store) noexcept {
-  void* const newest = first[size_class];
-  block_list& older = second[size_class];
-  // The newest blocks of two lists filled in a row are as far apart as one list is long when blocks come in order.
-  const std::uintptr_t now = address(newest), before = address(older.first);
-  const bool near = std::max(now, before) - std::min(now, before) <= 2 * store.depth(size_class) * bytes_of(size_class);
-  const std::size_t rest = count(size_class, store) - older.count - 1;
-  const block_list full = std::exchange(older, {next_block(newest), rest, near});
-  link_block(newest, nullptr);
-  set_count(size_class, 1, store);
-  return full;
+void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
+  const std::size_t half = depth_of(size_class) / 2;
+  void** const first = oldest(size_class);
+  store.give(size_class, first, half);
+  std::memmove(first, first + half, half * sizeof(void*));
+  of[size_class].top -= half;
 }
 
 template <class Counter>
-std::size_t block_lists<Counter>::count(std::size_t size_class, const block_store& store) const noexcept {
-  return static_cast<std::size_t>(given[size_class] - taken[size_class]) + store.depth(size_class) +
-         second[size_class].count;
-}
-
-template <class Counter>
-void block_lists<Counter>::set_count(std::size_t size_class, std::size_t count, const block_store& store) noexcept {
-  given[size_class] = taken[size_class] + static_cast<std::int64_t>(count - store.depth(size_class));
-}
-
-template <class Counter>
-void block_lists<Counter>::give_all(std::size_t from, block_store& store) noexcept {
+void magazines<Counter>::give_all(std::size_t from, block_store& store) noexcept {
   for (std::size_t c = from; c < classes; ++c) {
-    const block_list older = std::exchange(second[c], {});
-    const std::size_t rest = count(c, store);
-    set_count(c, 0, store);
-    store.give(c, older);
-    store.give(c, {std::exchange(first[c], nullptr), rest});
+    void** const first = oldest(c);
+    const std::size_t here = count(c);
+    of[c].top = first - 1;
+    store.give(c, first, here);
   }
 }
 
 template <class Counter>
-void block_lists<Counter>::forget(const block_store& store) noexcept {
-  std::ranges::fill(first, nullptr);
-  std::ranges::fill(second, block_list{});
+void magazines<Counter>::forget() noexcept {
   std::ranges::fill(fresh, block_range{});
-  for (std::size_t c = 0; c < classes; ++c) set_count(c, 0, store);
+  void** place = places_;
+  for (std::size_t c = 0; c < classes; ++c) {
+    *place = nullptr;
+    of[c].top = place;
+    of[c].last = place + depth_of(c);
+    place += depth_of(c) + 1;
+  }
 }
 
-template struct block_lists<std::int64_t>;
-template struct block_lists<relaxed_counter>;
+template struct magazines<std::int64_t>;
+template struct magazines<relaxed_counter>;
 
 // --- blocks
 
-block_list block_store::take(std::size_t size_class, std::size_t most) noexcept {
-  if (available_[size_class] == 0) return {};
-  block_list taken = take_batch(size_class);
-  if (taken.count == 0) taken = take_from_runs(size_class, most);
-  available_[size_class] -= taken.count;
-  in_use_[size_class] += taken.count;
-  return taken;
-}
-
-block_list block_store::take_batch(std::size_t size_class) noexcept {
-  void* const first = batches_[size_class];
-  if (first == nullptr) return {};
-  batches_[size_class] = next_block(static_cast<void**>(first) + 1);
-  return {first, depth(size_class), true};
-}
-
-// From the first run that has some, in the order of their addresses.
-block_list block_store::take_from_runs(std::size_t size_class, std::size_t most) noexcept {
-  if (partial_[size_class].sorted == nullptr)
-    partial_[size_class].sorted = sorted(std::exchange(partial_[size_class].others, nullptr));
-  run* const from = partial_[size_class].sorted;
-  std::byte* const memory = from->memory();
+// From the runs that have some, in the order of their addresses; the lowest comes last, and is used first.
+std::size_t block_store::take(std::size_t size_class, void** to, std::size_t most) noexcept {
+  run*& list = partial_[size_class].sorted;
   const std::size_t bytes = bytes_of(size_class);
-  block_list taken;
-  void* last = nullptr;
-  for (std::size_t word = 0; word < 4 && taken.count < most; ++word) {
-    std::uint64_t bits = from->bits[word];
-    for (; bits != 0 && taken.count < most; bits &= bits - 1, ++taken.count) {
-      void* const block = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
-      if (last == nullptr)
-        taken.first = block;
-      else
-        link_block(last, block);
-      last = block;
+  std::size_t left = most;
+  while (left != 0) {
+    if (list == nullptr) list = sorted(std::exchange(partial_[size_class].others, nullptr));
+    run* const from = list;
+    if (from == nullptr) break;
+    std::byte* const memory = from->memory();
+    const std::size_t before = left;
+    for (std::size_t word = 0; word < 4 && left != 0; ++word) {
+      std::uint64_t bits = from->bits[word];
+      for (; bits != 0 && left != 0; bits &= bits - 1)
+        to[--left] = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
+      from->bits[word] = bits;
     }
-    from->bits[word] = bits;
+    from->available = static_cast<std::uint16_t>(from->available - (before - left));
+    if (from->available == 0) unlink(list, from);
   }
-  link_block(last, nullptr);
-  from->available = static_cast<std::uint16_t>(from->available - taken.count);
-  if (from->available == 0) unlink(partial_[size_class].sorted, from);
-  return taken;
+  const std::size_t count = most - left;
+  if (left != 0) std::memmove(to, to + left, count * sizeof(void*));
+  available_[size_class] -= count;
+  in_use_[size_class] += count;
+  return count;
 }
 
 block_range block_store::carve(std::size_t size_class) {
@@ -297,46 +275,43 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   carving_[size_class] = to;
 }
 
-void block_store::give(std::size_t size_class, block_list blocks) noexcept {
-  in_use_[size_class] -= blocks.count;
+void block_store::give(std::size_t size_class, void* const* blocks, std::size_t count) noexcept {
+  in_use_[size_class] -= count;
   if (size_class >= shared_classes) {
-    while (void* const block = blocks.first) {
-      blocks.first = next_block(block);
-      free_run(run_of(block));
-    }
+    for (std::size_t i = 0; i < count; ++i) free_run(run_of(blocks[i]));
     return;
   }
-  available_[size_class] += blocks.count;
-  if (!blocks.near || blocks.count != depth(size_class)) return give_to_runs(size_class, blocks.first);
-  link_block(static_cast<void**>(blocks.first) + 1, batches_[size_class]);
-  batches_[size_class] = blocks.first;
-}
-
-void block_store::give_to_runs(std::size_t size_class, void* first) noexcept {
+  available_[size_class] += count;
+  // Blocks that lie together are noted together.
   const std::size_t bytes = pages_of(size_class) * page_bytes;
-  run* to = nullptr;
-  std::uintptr_t start = 0;
-  while (void* const block = first) {
-    first = next_block(block);
-    if (to == nullptr || address(block) - start >= bytes) {
-      to = run_of(block);
-      start = address(to->memory());
-    }
-    const std::size_t number = block_number(address(block) - start, size_class);
-    to->bits[number / 64] |= bit(number);
-    if (to->available++ == 0) {
+  for (std::size_t i = 0; i < count;) {
+    run* const to = run_of(blocks[i]);
+    const std::uintptr_t start = address(to->memory());
+    const std::size_t first = i;
+    do {
+      std::size_t number = block_number(address(blocks[i]) - start, size_class);
+      const std::size_t word = number / 64;
+      std::uint64_t more = 0;
+      do {
+        more |= bit(number);
+        if (++i == count || address(blocks[i]) - start >= bytes) break;
+        number = block_number(address(blocks[i]) - start, size_class);
+      } while (number / 64 == word);
+      to->bits[word] |= more;
+    } while (i != count && address(blocks[i]) - start < bytes);
+    if (to->available == 0) {
       to->previous = nullptr;
       to->next = partial_[size_class].others;
       if (to->next != nullptr) to->next->previous = to;
       partial_[size_class].others = to;
     }
+    to->available = static_cast<std::uint16_t>(to->available + (i - first));
   }
 }
 
 void block_store::take_all_back() noexcept {
-  block_list whole;  // they change the runs: after the loops
+  void* whole = nullptr;  // a list of blocks through their first words: they change the runs, so after the loops
   std::ranges::fill(partial_, partial{});
-  std::ranges::fill(batches_, nullptr);
   std::ranges::fill(available_, 0);
   std::fill_n(in_use_, shared_classes, 0);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
@@ -349,8 +324,8 @@ void block_store::take_all_back() noexcept {
       std::ranges::fill(r->in_use, 0);
 #endif
       if (r->is == run::whole) {
-        link_block(r->memory(), whole.first);
-        whole.first = r->memory();
+        link_block(r->memory(), whole);
+        whole = r->memory();
         continue;
       }
       if (r->carved == 0) continue;
@@ -367,8 +342,8 @@ void block_store::take_all_back() noexcept {
       list = r;
     }
   }
-  while (void* const block = whole.first) {
-    whole.first = next_block(block);
+  while (void* const block = whole) {
+    whole = next_block(block);
     if (const std::size_t size_class = run_of(block)->size_class; size_class < classes)
       owner_.hold(block, size_class);
     else
@@ -588,6 +563,10 @@ bool block_store::reclaim(std::size_t bytes) noexcept {
   std::size_t idle[shared_classes], sum = whole;
   for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
   if (sum < bytes / 2 || sum / page_bytes < touched_pages_ / 32) return false;
+  // What is taken from one size may be missed there soon, so there must have been growth since the last time: a program
+  // that has come to its full size does not get here any more.
+  if (touched_pages_ - reclaimed_at_ < reclaimed_at_ / 8) return false;
+  reclaimed_at_ = touched_pages_;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   for (std::size_t freed = whole, c; freed < bytes; freed += free_empty_runs(c, bytes - freed)) {
@@ -604,8 +583,6 @@ void block_store::free_empty_runs() noexcept {
 
 // Until there are so many bytes. Returns how many there are.
 std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept {
-  for (block_list batch = take_batch(size_class); batch.count != 0; batch = take_batch(size_class))
-    give_to_runs(size_class, batch.first);
   std::size_t pages = 0;
   run*& list = partial_[size_class].sorted =
       sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
@@ -628,15 +605,16 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
 // --- chunks
 
 chunk* block_store::find(const void* byte) const noexcept {
-  if (last_found_ != nullptr && address(byte) - address(last_found_) < last_found_->pages * page_bytes)
-    return last_found_;
+  chunk*& found = found_[(address(byte) >> 16) % found_room];
+  if (found != nullptr && address(byte) - address(found) < found->pages * page_bytes) [[likely]]
+    return found;
   chunk** const end = chunks_ + chunk_count_;
   chunk** const after =
       std::upper_bound(chunks_, end, byte, [](const void* b, const chunk* c) { return address(b) < address(c); });
   if (after == chunks_) return nullptr;
   chunk* const c = after[-1];
   if (address(byte) - address(c) >= c->pages * page_bytes) return nullptr;
-  return last_found_ = c;
+  return found = c;
 }
 
 // For a block that is in use.
@@ -704,7 +682,8 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
-  last_found_ = nullptr;
+  reclaimed_at_ = std::min(reclaimed_at_, touched_pages_);
+  std::ranges::fill(found_, nullptr);
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
   if (chunk_count_ == 0 && chunks_ != few_chunks_) {
@@ -743,9 +722,6 @@ void block_store::give_spare(std::size_t keep_bytes) noexcept {
 
 std::size_t block_store::releasable() const noexcept {
   std::size_t sum = 0;
-  for (void* batch : batches_)
-    for (; batch != nullptr; batch = next_block(static_cast<void**>(batch) + 1))
-      for (const void* block = batch; block != nullptr; block = next_block(block)) count_held(block);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     std::size_t in_use = 0;
@@ -761,14 +737,13 @@ std::size_t block_store::releasable() const noexcept {
 
 void block_store::release() noexcept {
   while (chunk_count_ != 0) give_upstream(chunk_count_ - 1);
-  std::ranges::fill(batches_, nullptr);
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(carving_, nullptr);
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
   for (large_counts& counts : large_) counts.live = counts.free = 0;
-  touched_pages_ = long_idle_pages_ = large_bytes_ = 0;
+  touched_pages_ = reclaimed_at_ = long_idle_pages_ = large_bytes_ = 0;
 }
 
 // --- blocks of upstream's own

@@ -1,5 +1,5 @@
 // What the pools keep their memory in: chunks from upstream, cut into runs of pages, cut into blocks. A pool keeps the
-// blocks that it hands out next in lists of its own, and takes them from and gives them to this store by the batch.
+// blocks that it hands out next in magazines of its own, and takes them from and gives them to this store by the batch.
 //
 //     chunk   ┌────────┬───────────────────┬───────┬───────────────┬─ ─ ─ ─ ─ ─ ─ ─ ─ ┐
 //             │ tables │ run of 256 blocks │ free  │ one block     │ not touched yet
@@ -7,10 +7,11 @@
 //                                                                   ▲ frontier
 //
 // All that is known of a run lies in the tables, none of it in front of or between the blocks; which blocks of a run
-// are free, in one bit each. So a batch comes out in the order of the addresses, whatever order the blocks went in, and
-// what is built from it lies close together. Neighbouring free runs are one. Memory beyond the frontier has never been
-// touched, and costs nothing until it is: it is used last. Blocks above 1 MiB have chunks of their own, so that small
-// ones do not break up their memory; only when upstream has no more, any memory serves any size.
+// are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever
+// order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
+// beyond the frontier has never been touched, and costs nothing until it is: it is used last. Blocks above 1 MiB have
+// chunks of their own, so that small ones do not break up their memory; only when upstream has no more, any memory
+// serves any size.
 module;
 #include <bit>
 #include <cstddef>
@@ -69,24 +70,8 @@ struct block_range {
   std::byte* end = nullptr;
 };
 
-/// Blocks in a list through their first words.
-struct block_list {
-  void* first = nullptr;
-  std::size_t count = 0;
-  bool near = false;  // they lie close together, in the order of the list
-};
-
-// A free block's first word leads to the next one, while AddressSanitizer holds the block to be out of bounds.
-[[nodiscard, gnu::no_sanitize("address")]] inline void* next_block(const void* block) noexcept {
-  return *static_cast<void* const*>(block);
-}
-[[gnu::no_sanitize("address")]] inline void link_block(void* block, void* next) noexcept {
-  *static_cast<void**>(block) = next;
-}
 struct store_options {
   std::size_t first_chunk, largest_chunk, spare;
-  /// How many blocks of a class a full list has.
-  std::size_t (*depth)(std::size_t size_class) noexcept;
 };
 
 /// A number that one thread counts and others may look at.
@@ -106,45 +91,61 @@ class relaxed_counter {
 
 class block_store;
 
-/// The free blocks that are next, of each class: the newest first, in a list that is taken from and given to, and a
-/// second one, full or empty, so that a program at the edge does not go back and forth.
+/// The free blocks that are next, of each class: a stack of their addresses, the newest on top. The blocks themselves
+/// are not touched. When a stack is full the older half of it goes to the store, so that a program at the edge does not
+/// go back and forth.
 /// Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
-struct block_lists {
-  void* first[classes] = {};
-  Counter taken[classes] = {};   // how many blocks were taken from the list, ever
-  Counter given[classes] = {};   // given - taken: how many there are, less the depth of a full list
-  Counter misses[classes] = {};  // requests that had to be served otherwise, or were not
-  block_list second[classes] = {};
+struct magazines {
+  struct magazine {
+    void** top;      // the newest block; below the oldest one is a null
+    void** last;     // where the newest one is when the magazine is full
+    Counter taken;   // how many blocks were taken from it, ever
+    Counter misses;  // requests that had to be served otherwise, or were not
+  };
+  magazine of[classes] = {};
   block_range fresh[shared_classes] = {};
 
-  explicit block_lists(const block_store& store) noexcept { forget(store); }
-  /// A block, or null when the list is empty.
+  magazines() noexcept { forget(); }
+  magazines(const magazines&) = delete;
+  magazines& operator=(const magazines&) = delete;
+
+  /// A block, or null when there is none.
   [[nodiscard]] inline void* pop(std::size_t size_class) noexcept {
-    void* const block = first[size_class];
+    magazine& from = of[size_class];
+    void* const block = *from.top;
     if (block == nullptr) [[unlikely]]
       return nullptr;
-    first[size_class] = next_block(block);
-    ++taken[size_class];
+    --from.top;
+    ++from.taken;
     return block;
   }
-  /// Takes a block; true when the list is more than full then: make_room is next.
+  /// Takes a block; false when there is no room for it: make_room is next.
   [[nodiscard]] inline bool push(std::size_t size_class, void* block) noexcept {
-    link_block(block, first[size_class]);
-    first[size_class] = block;
-    return ++given[size_class] > taken[size_class];
+    magazine& to = of[size_class];
+    if (to.top == to.last) [[unlikely]]
+      return false;
+    *++to.top = block;
+    return true;
   }
 
-  /// Whether the lists or the store have a block that was in use before.
+  /// The oldest of the blocks.
+  [[nodiscard]] void** oldest(std::size_t size_class) noexcept {
+    return of[size_class].last - depth_of(size_class) + 1;
+  }
+  /// How many there are.
+  [[nodiscard]] std::size_t count(std::size_t size_class) const noexcept {
+    return depth_of(size_class) - static_cast<std::size_t>(of[size_class].last - of[size_class].top);
+  }
+
+  /// Whether these or the store have a block that was in use before.
   [[nodiscard]] inline bool has_used(std::size_t size_class, const block_store& store) const noexcept;
   /// Such a block; there must be one.
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
   [[nodiscard]] void* pop_fresh(std::size_t size_class, block_store& store);
-  /// Makes a list that is more than full the second one. Returns what was the second one: for the store.
-  [[nodiscard]] block_list make_room(std::size_t size_class, const block_store& store) noexcept;
-  /// The blocks in both lists.
-  [[nodiscard]] std::size_t count(std::size_t size_class, const block_store& store) const noexcept;
+  /// Gives the older half of a full magazine to the store.
+  void make_room(std::size_t size_class, block_store& store) noexcept;
   /// Whether it is one of the blocks that have not been in use.
   [[nodiscard]] bool is_fresh(const std::byte* block, std::size_t bytes) const noexcept;
   /// How many of them there are: the store counts them as in use.
@@ -153,16 +154,21 @@ struct block_lists {
   void give_all(std::size_t from, block_store& store) noexcept;
   /// The same for those that have not been in use.
   void give_fresh(block_store& store) noexcept;
-  void forget(const block_store& store) noexcept;
+  void forget() noexcept;
 
  private:
-  void set_count(std::size_t size_class, std::size_t count, const block_store& store) noexcept;
+  static constexpr std::size_t places = [] {
+    std::size_t sum = 0;
+    for (std::size_t c = 0; c < classes; ++c) sum += depth_of(c) + 1;
+    return sum;
+  }();
+  void* places_[places];
 };
 
 /// Chunks, runs and the blocks in them.
 class block_store {
  public:
-  /// What the owner of the store holds back in lists: asked for before memory is used that never was before.
+  /// What the owner of the store holds back in magazines: asked for before memory is used that never was before.
   struct holder {
     virtual std::size_t held_whole_bytes() const noexcept = 0;
     /// Gives all blocks with a run of their own to the store, and with `shared` all others too.
@@ -179,8 +185,9 @@ class block_store {
   block_store& operator=(const block_store&) = delete;
   ~block_store();
 
-  /// Up to `most` blocks that have been in use before; none when there are none. For a shared class.
-  [[nodiscard]] block_list take(std::size_t size_class, std::size_t most) noexcept;
+  /// Writes up to `most` blocks that have been in use before, in falling order of their addresses, and returns how
+  /// many: none when there are none. For a shared class.
+  [[nodiscard]] std::size_t take(std::size_t size_class, void** to, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
   /// The bytes of all blocks that are not here.
@@ -199,14 +206,11 @@ class block_store {
   };
   [[nodiscard]] const large_counts& large(std::size_t bytes) const noexcept { return large_[large_bucket(bytes)]; }
   /// Takes back blocks of this class.
-  void give(std::size_t size_class, block_list blocks) noexcept;
+  void give(std::size_t size_class, void* const* blocks, std::size_t count) noexcept;
   /// How many blocks of the class take() could give ...
   [[nodiscard]] std::size_t available(std::size_t size_class) const noexcept { return available_[size_class]; }
   /// ... and how many there are besides: in use, or held by the holder.
   [[nodiscard]] std::size_t in_use(std::size_t size_class) const noexcept { return in_use_[size_class]; }
-
-  /// How many blocks a full list has.
-  [[nodiscard]] std::size_t depth(std::size_t size_class) const noexcept { return options_.depth(size_class); }
 
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;
@@ -257,16 +261,11 @@ class block_store {
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
-  block_list take_batch(std::size_t size_class) noexcept;
-  block_list take_from_runs(std::size_t size_class, std::size_t most) noexcept;
-  void give_to_runs(std::size_t size_class, void* first) noexcept;
   void free_empty_runs() noexcept;
   std::size_t free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
 
-  // Full lists of blocks that lie close together, as they came; linked through the second words of the first blocks.
-  void* batches_[shared_classes] = {};
   // Runs with free blocks: those that are next, in the order of their addresses, and those that have come since.
   struct partial {
     run* sorted;
@@ -284,7 +283,10 @@ class block_store {
   std::size_t large_bytes_ = 0;      // of large blocks in use
   std::size_t long_idle_pages_ = 0;  // in free_[1]
   std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
-  mutable chunk* last_found_ = nullptr;
+  std::size_t reclaimed_at_ = 0;     // how many there were when memory was reclaimed
+  // Where addresses were found last: the chunk of one in each 64 KiB, by the number of those.
+  static constexpr std::size_t found_room = 128;
+  mutable chunk* found_[found_room] = {};
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;
   chunk* few_chunks_[64];
@@ -295,8 +297,8 @@ class block_store {
 };
 
 template <class Counter>
-inline bool block_lists<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
-  return first[size_class] != nullptr || second[size_class].count != 0 || store.available(size_class) != 0;
+inline bool magazines<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
+  return *of[size_class].top != nullptr || store.available(size_class) != 0;
 }
 
 /// Blocks that are upstream's own: too large for a run, or aligned to more than a page.

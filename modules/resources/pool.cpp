@@ -19,23 +19,16 @@ namespace {
 
 using detail::is_oversize;
 
-// How many blocks a full list has: about 64 KiB at first, then 64 blocks, then about 4 MiB.
-std::size_t depth(std::size_t size_class) noexcept {
-  const std::size_t bytes = bytes_of(size_class);
-  if (bytes <= 1024) return bytes <= 256 ? 256 : 64 * 1024 / bytes;
-  return bytes <= 64 * 1024 ? 64 : (std::size_t{4} << 20) / bytes;
-}
-
 }  // namespace
 
 namespace detail {
 
-store_options checked(const pool_options& options, std::size_t (*depth)(std::size_t) noexcept) {
+store_options checked(const pool_options& options) {
   if (options.first_chunk < 64 * 1024 || options.first_chunk > largest_request / 2)
     throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
   if (options.largest_chunk < options.first_chunk || options.largest_chunk > std::size_t{1} << 40)
     throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
-  return {options.first_chunk, options.largest_chunk, options.spare, depth};
+  return {options.first_chunk, options.largest_chunk, options.spare};
 }
 
 std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) noexcept {
@@ -81,7 +74,7 @@ void require_in_use(const void* block, std::size_t bytes, std::size_t alignment,
 }  // namespace detail
 
 pool_resource::pool_resource(const pool_options& options, gsl::not_null<std::pmr::memory_resource*> upstream)
-    : store_(detail::checked(options, depth), upstream, *this) {}
+    : store_(detail::checked(options), upstream, *this) {}
 
 pool_resource::~pool_resource() { release(); }
 
@@ -102,8 +95,8 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 }
 
 void* pool_resource::take(std::size_t size_class) {
-  return lists_.has_used(size_class, store_) ? lists_.pop_used(size_class, store_)
-                                             : lists_.pop_fresh(size_class, store_);
+  return magazines_.has_used(size_class, store_) ? magazines_.pop_used(size_class, store_)
+                                             : magazines_.pop_fresh(size_class, store_);
 }
 
 void pool_resource::count_out(std::size_t bytes) noexcept {
@@ -136,22 +129,23 @@ void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes)
 }
 
 void pool_resource::hold(void* block, std::size_t size_class) noexcept {
-  if (lists_.push(size_class, block)) make_room(size_class);
+  if (!magazines_.push(size_class, block)) push_slow(size_class, block);
 }
 
-void pool_resource::make_room(std::size_t size_class) noexcept {
-  store_.give(size_class, lists_.make_room(size_class, store_));
+void pool_resource::push_slow(std::size_t size_class, void* block) noexcept {
+  magazines_.make_room(size_class, store_);
+  static_cast<void>(magazines_.push(size_class, block));
 }
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
   std::size_t sum = 0;
-  for (std::size_t c = shared_classes; c < classes; ++c) sum += lists_.count(c, store_) * bytes_of(c);
+  for (std::size_t c = shared_classes; c < classes; ++c) sum += magazines_.count(c) * bytes_of(c);
   return sum;
 }
 
 void pool_resource::give_held(bool shared) noexcept {
-  if (shared) lists_.give_fresh(store_);
-  lists_.give_all(shared ? 0 : shared_classes, store_);
+  if (shared) magazines_.give_fresh(store_);
+  magazines_.give_all(shared ? 0 : shared_classes, store_);
 }
 
 // --- get and put
@@ -166,10 +160,10 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
     if (block == nullptr) store_.count_large_miss(full);
   } else {
     const std::size_t size_class = detail::class_of(full);
-    if (lists_.has_used(size_class, store_))
-      block = lists_.pop_used(size_class, store_);
+    if (magazines_.has_used(size_class, store_))
+      block = magazines_.pop_used(size_class, store_);
     else
-      ++lists_.misses[size_class];
+      ++magazines_.of[size_class].misses;
   }
   if (block == nullptr) return {};
   handed_out(block, full);
@@ -197,7 +191,7 @@ void pool_resource::put(std::span<std::byte> block) {
     return;
   }
   if (block.size() > bytes) throw std::invalid_argument("buffers: put: the span is longer than the block");
-  if (lists_.is_fresh(block.data(), bytes))
+  if (magazines_.is_fresh(block.data(), bytes))
     throw std::invalid_argument("buffers: put: the block has not been handed out");
   if constexpr (detail::hardened) {
     if (block.size() != bytes) throw std::invalid_argument("buffers: put: the span is shorter than the block");
@@ -211,15 +205,15 @@ void pool_resource::put(std::span<std::byte> block) {
 
 void pool_resource::clear() noexcept {
   oversize_.deallocate_all(*store_.upstream());
-  lists_.give_fresh(store_);
-  lists_.forget(store_);
+  magazines_.give_fresh(store_);
+  magazines_.forget();
   store_.take_all_back();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
 
 void pool_resource::release() noexcept {
   oversize_.deallocate_all(*store_.upstream());
-  lists_.forget(store_);
+  magazines_.forget();
   store_.release();
   below_peak_ = static_cast<std::ptrdiff_t>(peak_);
 }
@@ -233,11 +227,8 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
 
 std::size_t pool_resource::releasable() const noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
-    for (const void* block = lists_.first[c]; block != nullptr; block = detail::next_block(block))
-      store_.count_held(block);
-    for (const void* block = lists_.second[c].first; block != nullptr; block = detail::next_block(block))
-      store_.count_held(block);
-    if (const std::size_t count = lists_.fresh_count(c); count != 0) store_.count_held(lists_.fresh[c].first, count);
+    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block);
+    if (const std::size_t count = magazines_.fresh_count(c); count != 0) store_.count_held(magazines_.fresh[c].first, count);
   }
   return store_.releasable();
 }
@@ -252,12 +243,12 @@ bool pool_resource::owns(const void* byte) const noexcept { return store_.owns(b
 pool_stats pool_resource::stats() const noexcept {
   pool_stats all = detail::stats_of(store_);
   for (std::size_t c = 0; c < classes; ++c) {
-    const std::size_t here = lists_.count(c, store_);
+    const std::size_t here = magazines_.count(c);
     detail::add_counts(all, bytes_of(c),  // what the store counts as live is here in part
-                       {.live = 0 - here - lists_.fresh_count(c),
+                       {.live = 0 - here - magazines_.fresh_count(c),
                         .free = here,
-                        .hits = static_cast<std::size_t>(lists_.taken[c]),
-                        .misses = static_cast<std::size_t>(lists_.misses[c])});
+                        .hits = static_cast<std::size_t>(magazines_.of[c].taken),
+                        .misses = static_cast<std::size_t>(magazines_.of[c].misses)});
   }
   all.oversize = oversize_.count();
   return all;

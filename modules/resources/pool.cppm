@@ -1,19 +1,19 @@
 // pool_resource keeps the blocks that are given back, by size, and hands them out again: for memory that is freed in
 // any order.
 //
-//     allocate, deallocate        ┌───┐ ┌───┐ ┌───┐
-//            ▲ ▼            16 B  │   │→│   │→│   │      a list for each size: the newest first
-//                           32 B  ├───┴─┴─┬─┴───┴─┐
-//                            …    │       │→      │     full lists go to, and empty ones come from
-//                        128 MiB  └───────┴───────┘                         ▲ ▼
+//     allocate, deallocate        ┌───┬───┬───┐
+//            ▲ ▼            16 B  │ ● │ ● │ ● │     a stack of free blocks for each size: the newest first
+//                           32 B  ├───┼───┼───┘
+//                            …    │ ● │ ● │        half of a full one goes to, and of an empty one comes from
+//                          1 MiB  └───┴───┘                             ▲ ▼
 //     upstream  →  chunks  →  runs of pages  →  blocks      a bit for each block, nothing in front of it
 //
 //   operation                cost   what it does
-//   allocate, deallocate     O(1)   one block off, or onto, the list of its size
+//   allocate, deallocate     O(1)   one block off, or onto, the stack of its size
 //   get, try_get, put        O(1)   the same with spans that tell the block's full size, in powers of two
 //   clear                    O(b)   takes all blocks back, b of them, and keeps the memory
 //   trim, release            O(b)   give memory upstream
-//   stats, used, peak        O(1)   what is in use, and how often the lists were enough
+//   stats, used, peak        O(1)   what is in use, and how often the blocks were enough
 //
 // Threads: one at a time; concurrent_pool_resource is for many.
 //
@@ -65,7 +65,8 @@ struct pool_stats : pool_counts {
   std::size_t oversize = 0;  ///< blocks in use that are upstream's own: above 128 MiB or aligned to more than 4096
 };
 
-/// A pool of blocks. Nothing is allocated before the first request.
+/// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
+/// which is about 30 KiB.
 class pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
  public:
   /// Chunks come from upstream, which must outlive this.
@@ -81,7 +82,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
-      if (void* const block = lists_.pop(detail::class_of(bytes))) [[likely]] {
+      if (void* const block = magazines_.pop(detail::class_of(bytes))) [[likely]] {
         if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
         detail::unpoison(block, bytes);
         if constexpr (detail::hardened) note_taken(block);
@@ -95,11 +96,10 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
       below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-      const std::size_t size_class = detail::class_of(bytes);
-      const bool full = lists_.push(size_class, block);
       detail::poison(block, bytes);
-      if (full) [[unlikely]]
-        make_room(size_class);
+      const std::size_t size_class = detail::class_of(bytes);
+      if (!magazines_.push(size_class, block)) [[unlikely]]
+        push_slow(size_class, block);
     } else {
       deallocate_slow(block, bytes, alignment);
     }
@@ -144,7 +144,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
  private:
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  [[gnu::cold]] void make_room(std::size_t size_class) noexcept;
+  [[gnu::cold]] void push_slow(std::size_t size_class, void* block) noexcept;
   inline void raise_peak() noexcept {
     peak_ += static_cast<std::size_t>(-below_peak_);
     below_peak_ = 0;
@@ -173,12 +173,12 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   std::size_t peak_ = 0;
   detail::oversize_list oversize_;
   detail::block_store store_;
-  detail::block_lists<std::int64_t> lists_{store_};
+  detail::magazines<std::int64_t> magazines_;
 };
 
 namespace detail {
 /// Throws invalid_argument for an option out of range.
-[[nodiscard]] store_options checked(const pool_options& options, std::size_t (*depth)(std::size_t) noexcept);
+[[nodiscard]] store_options checked(const pool_options& options);
 /// The size of the blocks of the bucket that a request falls into.
 [[nodiscard]] std::size_t bucket_bytes(std::size_t bytes, std::size_t alignment) noexcept;
 /// Adds these to the counts of a bucket and of all.

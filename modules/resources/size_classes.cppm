@@ -64,4 +64,10 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
 }
 
+/// How many free blocks of a class a magazine has room for.
+[[nodiscard]] constexpr std::size_t depth_of(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  return bytes <= 256 ? 128 : bytes <= 1024 ? 64 : bytes <= 64 * 1024 ? 32 : 8;
+}
+
 }  // namespace buffers::detail

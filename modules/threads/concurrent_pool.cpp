@@ -11,19 +11,9 @@ namespace buffers {
 
 using detail::bytes_of, detail::classes;
 
-namespace {
-
-// How many blocks a full list of a thread has: about 16 KiB, and from 8 to 128; of blocks above 64 KiB, 2.
-std::size_t depth(std::size_t size_class) noexcept {
-  const std::size_t bytes = bytes_of(size_class);
-  return bytes > 64 * 1024 ? 2 : std::clamp<std::size_t>(16 * 1024 / bytes, 8, 128);
-}
-
-}  // namespace
-
 concurrent_pool_resource::concurrent_pool_resource(const pool_options& options,
                                                    gsl::not_null<std::pmr::memory_resource*> upstream)
-    : store_(detail::checked(options, depth), upstream, *this), slots_(*this, thread_ended) {}
+    : store_(detail::checked(options), upstream, *this), slots_(*this, thread_ended) {}
 
 concurrent_pool_resource::~concurrent_pool_resource() {
   const std::lock_guard locked{mutex_};  // a thread that used it may be ending
@@ -58,9 +48,8 @@ void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t ali
 }
 
 void* concurrent_pool_resource::take(thread_lists& mine, std::size_t size_class) {
-  auto& lists = mine.lists;
+  auto& lists = mine.magazines;
   if (void* const block = lists.pop(size_class)) return block;
-  if (lists.second[size_class].count != 0) return lists.pop_used(size_class, store_);
   if (lists.fresh_count(size_class) != 0) return lists.pop_fresh(size_class, store_);
   const std::lock_guard locked{mutex_};
   const std::size_t before = store_.in_use(size_class);
@@ -92,10 +81,11 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
     const std::size_t size_class = detail::class_of(bytes, alignment);
     detail::poison_in_program(block, bytes_of(size_class));
     if (mine == nullptr) {
-      detail::link_block(block, nullptr);
-      give(size_class, {block, 1});
-    } else if (mine->lists.push(size_class, block)) {
-      make_room(*mine, size_class);
+      const std::lock_guard locked{mutex_};
+      store_.give(size_class, &block, 1);
+      out_ -= bytes_of(size_class);
+    } else if (!mine->magazines.push(size_class, block)) {
+      push_slow(*mine, size_class, block);
     }
     return;
   }
@@ -110,16 +100,12 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
   }
 }
 
-void concurrent_pool_resource::make_room(thread_lists& mine, std::size_t size_class) noexcept {
-  detail::block_list full = mine.lists.make_room(size_class, store_);
-  full.near = true;  // it is to be handed on as it is, at once
-  if (full.count != 0) give(size_class, full);
-}
-
-void concurrent_pool_resource::give(std::size_t size_class, const detail::block_list& blocks) noexcept {
+void concurrent_pool_resource::push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept {
   const std::lock_guard locked{mutex_};
-  store_.give(size_class, blocks);
-  out_ -= blocks.count * bytes_of(size_class);
+  const std::size_t before = store_.in_use(size_class);
+  mine.magazines.make_room(size_class, store_);
+  out_ -= (before - store_.in_use(size_class)) * bytes_of(size_class);
+  static_cast<void>(mine.magazines.push(size_class, block));
 }
 
 void concurrent_pool_resource::thread_ended(concurrent_pool_resource& pool, thread_lists& its) noexcept {
@@ -129,8 +115,8 @@ void concurrent_pool_resource::thread_ended(concurrent_pool_resource& pool, thre
 
 // Under the lock.
 void concurrent_pool_resource::give_lists(thread_lists& its) noexcept {
-  its.lists.give_fresh(store_);
-  its.lists.give_all(0, store_);
+  its.magazines.give_fresh(store_);
+  its.magazines.give_all(0, store_);
   out_ = store_.bytes_in_use() + oversize_.bytes();
 }
 
@@ -139,7 +125,7 @@ void concurrent_pool_resource::give_lists(thread_lists& its) noexcept {
 void concurrent_pool_resource::release() noexcept {
   const std::lock_guard locked{mutex_};
   slots_.for_each([&](thread_lists& its) {
-    its.lists.forget(store_);
+    its.magazines.forget();
     its.used = 0;
   });
   oversize_.deallocate_all(*store_.upstream());
@@ -189,8 +175,8 @@ pool_stats concurrent_pool_resource::stats() const noexcept {
   slots_.for_each([&](const thread_lists& its) {
     for (std::size_t c = 0; c < classes; ++c)
       detail::add_counts(all, bytes_of(c),
-                         {.hits = static_cast<std::size_t>(std::int64_t{its.lists.taken[c]}),
-                          .misses = static_cast<std::size_t>(std::int64_t{its.lists.misses[c]})});
+                         {.hits = static_cast<std::size_t>(std::int64_t{its.magazines.of[c].taken}),
+                          .misses = static_cast<std::size_t>(std::int64_t{its.magazines.of[c].misses})});
   });
   all.oversize = oversize_.count();
   return all;

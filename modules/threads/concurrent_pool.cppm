@@ -1,21 +1,21 @@
 // concurrent_pool_resource is a pool for many threads: a block may be freed by another thread than the one that
 // allocated it, and what a thread holds comes back when it ends.
 //
-//     thread 1   ┌───┐ ┌───┐              ┌───┐ ┌───┐   thread 2
-//     allocates  │   │→│   │  …           │   │→│   │   frees
-//                └───┴─┴───┘              └───┴─┴───┘
-//       empty lists ▲                         ▼ full lists
+//     thread 1   ┌───┬───┬─ ─              ┌───┬───┬───┐   thread 2
+//     allocates  │ ● │ ● │                 │ ● │ ● │ ● │   frees
+//                └───┴───┴─ ─              └───┴───┴───┘
+//        when empty ▲                         ▼ when full, half of it
 //                 ┌─────────────────────────────┐
 //                 │ central store, with a lock  │ ← chunks from upstream
 //                 └─────────────────────────────┘
 //
 //   operation                cost   what it does
-//   allocate, deallocate     O(1)   one block off, or onto, a list of this thread; a lock when that is empty or full
+//   allocate, deallocate     O(1)   one block off, or onto, a stack of this thread; a lock when that is empty or full
 //   trim, release            O(b)   give memory upstream, b blocks of it
 //   used, stats              O(t)   over t threads
 //
-// Lists are given and taken whole, so that there is a lock for every 8 to 128 blocks, and memory stays flat where one
-// thread allocates what another one frees.
+// Half a stack at a time is given and taken, so that there is a lock for every 4 to 64 blocks, and memory stays flat
+// where one thread allocates what another one frees. The memory of a block that is freed is not touched.
 //
 // Threads: any, at the same time; release() while no other thread uses it. Upstream is called by one thread at a time.
 //
@@ -46,11 +46,11 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
 
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two; bad_alloc when there is no
-  /// memory for a thread's lists.
+  /// memory for a thread's stacks.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
       if (thread_lists* const mine = slots_.find()) [[likely]]
-        if (void* const block = mine->lists.pop(detail::class_of(bytes))) [[likely]] {
+        if (void* const block = mine->magazines.pop(detail::class_of(bytes))) [[likely]] {
           mine->used += static_cast<std::int64_t>(bytes);
           detail::unpoison(block, bytes);
           if constexpr (detail::hardened) note_taken(block);
@@ -65,11 +65,10 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]]
       if (thread_lists* const mine = slots_.find()) [[likely]] {
         mine->used += -static_cast<std::int64_t>(bytes);
-        const std::size_t size_class = detail::class_of(bytes);
-        const bool full = mine->lists.push(size_class, block);
         detail::poison(block, bytes);
-        if (full) [[unlikely]]
-          make_room(*mine, size_class);
+        const std::size_t size_class = detail::class_of(bytes);
+        if (!mine->magazines.push(size_class, block)) [[unlikely]]
+          push_slow(*mine, size_class, block);
         return;
       }
     deallocate_slow(block, bytes, alignment);
@@ -77,13 +76,13 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
 
   /// Gives all memory upstream, blocks in use included.
   void release() noexcept;
-  /// Gives chunks in which no block is in use, nor in another thread's lists, upstream until at most keep_bytes are
+  /// Gives chunks in which no block is in use, nor in another thread's stacks, upstream until at most keep_bytes are
   /// left of them. Returns the bytes given.
   std::size_t trim(std::size_t keep_bytes) noexcept;
 
   /// The bytes that were asked for and not given back; while other threads go on, of about now.
   [[nodiscard]] std::size_t used() const noexcept;
-  /// The greatest number of bytes that were out of the central store, in use or in a thread's lists, since construction
+  /// The greatest number of bytes that were out of the central store, in use or in a thread's stacks, since construction
   /// or reset_peak(): used() was never more.
   [[nodiscard]] std::size_t peak() const noexcept;
   void reset_peak() noexcept;
@@ -91,23 +90,21 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[nodiscard]] std::size_t capacity() const noexcept;
   /// Whether the byte lies in memory that this holds. O(log chunks), and O(blocks) above 128 MiB.
   [[nodiscard]] bool owns(const void* byte) const noexcept;
-  /// As of pool_resource. Blocks in a thread's lists count as live.
+  /// As of pool_resource. Blocks in a thread's stacks count as live.
   [[nodiscard]] pool_stats stats() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
   // What a thread has.
   struct thread_lists {
-    explicit thread_lists(concurrent_pool_resource& owner) noexcept : lists(owner.store_) {}
-    detail::block_lists<detail::relaxed_counter> lists;
+    detail::magazines<detail::relaxed_counter> magazines;
     detail::relaxed_counter used;  // negative where it frees what others allocate
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  [[gnu::cold]] void make_room(thread_lists& mine, std::size_t size_class) noexcept;
+  [[gnu::cold]] void push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept;
   void* take(thread_lists& mine, std::size_t size_class);
-  void give(std::size_t size_class, const detail::block_list& blocks) noexcept;
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   void count_out(std::size_t bytes) noexcept;

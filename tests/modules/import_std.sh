@@ -25,6 +25,7 @@ if [ -e "$interfaces/buffers.gcm" ]; then
     basename "$file" .gcm | sed "s|-|:|; s|\$| $file|"  # the partition buffers.core:errors is buffers.core-errors.gcm
   done > "$work/map"
   echo "std $work/std.gcm" >> "$work/map"
+  cd "$build"  # an interface knows by a path from here what it imports
   set -- "$@" -fmodules -fmodule-mapper="$work/map"
   object=$work/std.o
   "$@" -c "$std" -o "$object"

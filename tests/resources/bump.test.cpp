@@ -396,6 +396,19 @@ BOOST_AUTO_TEST_CASE(storage_with_a_last_granule_that_is_cut_short) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(storage_on_the_stack_after_an_exception) {
+  alignas(64) std::array<std::byte, 100'000> storage;  // too large for the heap that AddressSanitizer takes for stacks
+  for (const std::size_t capacity : {std::size_t{256}, std::size_t{48}, storage.size()}) {
+    bump_resource buffer{std::span{storage}.first(capacity)};
+    BOOST_CHECK_THROW((void)buffer.allocate(storage.size() + 1), buffers::exhausted);
+    void* const first = buffer.allocate(10);
+    void* const second = buffer.allocate(20);
+    buffer.deallocate(second, 20);
+    buffer.deallocate(first, 10);
+    BOOST_TEST(buffer.used() == 0u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(dropping_in_any_order) {
   bump_resource buffer{1024};
   std::array<std::span<std::byte>, 4> blocks;

@@ -69,7 +69,6 @@ struct over_array final : std::pmr::memory_resource {
   explicit over_array(unsigned char* memory) : memory(memory) {}
   unsigned char* memory;
 
- private:
   void* do_allocate(std::size_t, std::size_t) override { return memory; }
   void do_deallocate(void*, std::size_t, std::size_t) override {}
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
@@ -91,10 +90,10 @@ void* leaves_it(void*) {
   unsigned char memory[length];
   room<over_array> a;
   auto* const upstream = ::new (a.memory) over_array{memory};
-  void* const block = upstream->allocate(length);
+  void* const block = upstream->do_allocate(length, 1);
   use(block);
   std::memset(block, 0, length);
-  upstream->deallocate(block, length);
+  upstream->do_deallocate(block, length, 1);  // deallocate() would hide from GCC that it is this function
   return nullptr;
 }
 
