@@ -77,7 +77,7 @@ class arguments {
  public:
   explicit arguments(std::span<char* const> all) : left_(all) {}
 
-  /// Options come before a "--" or the first argument that is none.
+  /// Options of `record` come before a "--" or the first argument that is none: what follows is the program's.
   std::optional<std::string_view> option() {
     if (left_.empty() || left_.front()[0] != '-' || left_.front()[1] == 0) return std::nullopt;
     const std::string_view taken = next();
@@ -113,11 +113,35 @@ std::optional<std::string> value_of(std::string_view option, std::string_view na
   return std::string(from.next());
 }
 
-std::string only_trace(arguments& from) {
-  if (from.is_empty()) throw usage_error{"which TRACE?"};
-  const std::string trace(from.next());
-  if (!from.is_empty()) throw usage_error{std::format("one TRACE at a time, not {} as well", from.next())};
-  return trace;
+/// The one TRACE. Options, for `take(option, from)`, come before and after it, up to a "--".
+template <class Take>
+std::string trace_among(arguments& from, Take take) {
+  std::optional<std::string> trace;
+  bool options = true;
+  while (!from.is_empty()) {
+    const std::string_view next = from.next();
+    if (options && next == "--")
+      options = false;
+    else if (options && next.size() > 1 && next.starts_with('-'))
+      take(next, from);
+    else if (trace)
+      throw usage_error{std::format("one TRACE at a time, not {} as well", next)};
+    else
+      trace = next;
+  }
+  if (!trace) throw usage_error{"which TRACE?"};
+  return *trace;
+}
+
+/// Says which file it is that is no trace.
+template <class Command>
+int with_trace(const std::string& trace, Command command) {
+  try {
+    return command();
+  } catch (const buffers::trace_error& error) {
+    complain("{}: {}", trace, error.what());
+    return failure;
+  }
 }
 
 int parse_record(arguments from) {
@@ -138,18 +162,17 @@ int parse_record(arguments from) {
 
 int parse_replay(arguments from) {
   replay_command wanted;
-  while (const auto option = from.option()) {
-    if (auto name = value_of(*option, "--only", from))
+  wanted.trace = trace_among(from, [&](std::string_view option, arguments& values) {
+    if (auto name = value_of(option, "--only", values))
       wanted.only.push_back(*name);
-    else if (*option == "--free-running")
+    else if (option == "--free-running")
       wanted.free_running = true;
-    else if (*option == "--verify")
+    else if (option == "--verify")
       wanted.verify = true;
     else
-      refuse_option(*option);
-  }
-  wanted.trace = only_trace(from);
-  return replay_on_all(wanted);
+      refuse_option(option);
+  });
+  return with_trace(wanted.trace, [&] { return replay_on_all(wanted); });
 }
 
 /// Says where a trace is damaged, which makes it a failure.
@@ -158,9 +181,7 @@ int tell(const std::string& trace, const std::optional<buffers::trace_error>& da
   return damage ? failure : success;
 }
 
-int info(arguments from) {
-  if (const auto option = from.option()) refuse_option(*option);
-  const std::string trace = only_trace(from);
+int info(const std::string& trace) {
   struct of_size {
     std::uint64_t blocks = 0, bytes = 0;
   };
@@ -206,31 +227,15 @@ int info(arguments from) {
   return tell(trace, damage);
 }
 
-int plot(arguments from) {
+struct plot_command {
   buffers::picture_options picture{.format = buffers::picture_format::text};
-  std::string file, title;
-  while (const auto option = from.option()) {
-    if (auto name = value_of(*option, "-o", from))
-      file = *name;
-    else if (auto text = value_of(*option, "--title", from))
-      title = *text;
-    else if (*option == "--map")
-      picture.kind = buffers::picture_kind::map;
-    else if (*option == "--by-thread")
-      picture.colour = buffers::picture_colour::thread;
-    else
-      refuse_option(*option);
-  }
-  picture.title = title;
-  const std::string trace = only_trace(from);
-  if (file.ends_with(".svg"))
-    picture.format = buffers::picture_format::svg;
-  else if (file.ends_with(".json"))
-    picture.format = buffers::picture_format::json;
-  else if (!file.empty() && !file.ends_with(".txt"))
-    throw usage_error{std::format("-o {}: a FILE.svg, FILE.json or FILE.txt", file)};
+  std::string file;  // empty: standard output
+};
+
+int plot(const std::string& trace, const plot_command& wanted) {
+  const std::string& file = wanted.file;
   std::ostringstream drawn;  // first of all: a trace that cannot be read leaves no empty file behind
-  const auto damage = buffers::draw_trace(drawn, trace, picture);
+  const auto damage = buffers::draw_trace(drawn, trace, wanted.picture);
   if (file.empty()) {
     std::cout << drawn.view() << std::flush;
     return tell(trace, damage);
@@ -244,6 +249,36 @@ int plot(arguments from) {
     return failure;
   }
   return tell(trace, damage);
+}
+
+int parse_info(arguments from) {
+  const std::string trace = trace_among(from, [](std::string_view option, arguments&) { refuse_option(option); });
+  return with_trace(trace, [&] { return info(trace); });
+}
+
+int parse_plot(arguments from) {
+  plot_command wanted;
+  std::string title;
+  const std::string trace = trace_among(from, [&](std::string_view option, arguments& values) {
+    if (auto name = value_of(option, "-o", values))
+      wanted.file = *name;
+    else if (auto text = value_of(option, "--title", values))
+      title = *text;
+    else if (option == "--map")
+      wanted.picture.kind = buffers::picture_kind::map;
+    else if (option == "--by-thread")
+      wanted.picture.colour = buffers::picture_colour::thread;
+    else
+      refuse_option(option);
+  });
+  wanted.picture.title = title;
+  if (wanted.file.ends_with(".svg"))
+    wanted.picture.format = buffers::picture_format::svg;
+  else if (wanted.file.ends_with(".json"))
+    wanted.picture.format = buffers::picture_format::json;
+  else if (!wanted.file.empty() && !wanted.file.ends_with(".txt"))
+    throw usage_error{std::format("-o {}: a FILE.svg, FILE.json or FILE.txt", wanted.file)};
+  return with_trace(trace, [&] { return plot(trace, wanted); });
 }
 
 int run(arguments from) {
@@ -265,9 +300,9 @@ int run(arguments from) {
     }
   }
   if (command == "record") return parse_record(from);
-  if (command == "info") return info(from);
+  if (command == "info") return parse_info(from);
   if (command == "replay") return parse_replay(from);
-  if (command == "plot") return plot(from);
+  if (command == "plot") return parse_plot(from);
   throw usage_error{std::format("there is no command {}; buffers-trace --help says which there are", command)};
 }
 
@@ -282,9 +317,6 @@ int main(int argc, char** argv) {
   } catch (const usage_error& error) {
     complain("{}", error.what);
     return wrong_usage;
-  } catch (const buffers::trace_error& error) {
-    complain("{}", error.what());
-    return failure;
   } catch (const std::system_error& error) {
     complain("{}", error.what());
     return failure;

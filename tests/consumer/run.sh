@@ -50,6 +50,11 @@ case $way in
   installed)
     install "$build"
     run installed -Dbuffers_DIR="$package" "$@"
+    # The program that comes with it finds its libraries, and the one that it preloads.
+    if [ -e "$build/examples/buffers-trace/buffers-trace" ]; then
+      "$work/moved/bin/buffers-trace" record -o "$work/trace" true
+      "$work/moved/bin/buffers-trace" info "$work/trace"
+    fi
     ;;
   built) run built -Dbuffers_DIR="$build" "$@" ;;
   subdirectory)
