@@ -81,6 +81,23 @@ run* sorted(run* list) noexcept {
   *static_cast<void**>(block) = next;
 }
 
+// How many of the first blocks, up to `most` of them, lie `step` behind each other.
+std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step, std::size_t most) noexcept {
+  if (count > most) count = most;
+  std::size_t n = 1;
+  while (n < count && address(blocks[n]) - address(blocks[n - 1]) == step) ++n;
+  return n;
+}
+
+void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) noexcept {
+  while (count != 0) {
+    const std::size_t here = std::min(count, 64 - first % 64);
+    words[first / 64] |= ~std::uint64_t{0} >> (64 - here) << (first % 64);
+    first += here;
+    count -= here;
+  }
+}
+
 constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 
 }  // namespace
@@ -282,23 +299,30 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
     return;
   }
   available_[size_class] += count;
-  // Blocks that lie together are noted together.
-  const std::size_t bytes = pages_of(size_class) * page_bytes;
+  const std::size_t bytes = bytes_of(size_class), per_run = blocks_per_run(size_class);
   for (std::size_t i = 0; i < count;) {
-    run* const to = run_of(blocks[i]);
-    const std::uintptr_t start = address(to->memory());
+    chunk* const home = find(blocks[i]);
+    const std::uint32_t page = home->first_of()[(address(blocks[i]) - address(home)) / page_bytes];
+    run* const to = home->runs() + page;
+    const std::uintptr_t start = address(home) + page * page_bytes;
     const std::size_t first = i;
     do {
-      std::size_t number = block_number(address(blocks[i]) - start, size_class);
-      const std::size_t word = number / 64;
-      std::uint64_t more = 0;
-      do {
-        more |= bit(number);
-        if (++i == count || address(blocks[i]) - start >= bytes) break;
-        number = block_number(address(blocks[i]) - start, size_class);
-      } while (number / 64 == word);
-      to->bits[word] |= more;
-    } while (i != count && address(blocks[i]) - start < bytes);
+      const std::size_t number = block_number(address(blocks[i]) - start, size_class);
+      // Most containers give neighbours back, in one direction or the other, or no neighbours at all.
+      const std::uintptr_t step = i + 1 < count ? address(blocks[i + 1]) - address(blocks[i]) : 0;
+      if (step == bytes) {
+        const std::size_t up = in_step(blocks + i, count - i, step, per_run - number);
+        set_bits(to->bits, number, up);
+        i += up;
+      } else if (step == 0 - bytes) {
+        const std::size_t down = in_step(blocks + i, count - i, step, number + 1);
+        set_bits(to->bits, number + 1 - down, down);
+        i += down;
+      } else {
+        to->bits[number / 64] |= bit(number);
+        ++i;
+      }
+    } while (i != count && address(blocks[i]) - start < per_run * bytes);
     if (to->available == 0) {
       to->previous = nullptr;
       to->next = partial_[size_class].others;
