@@ -122,15 +122,6 @@ namespace buffers::detail {
 
 // --- Rows: what a part of a row is for the loop that computes it.
 
-// A part of the innermost dimension: where each leaf is, how far apart its elements are, and memory for chunks.
-struct row_request {
-  const std::ptrdiff_t* offsets;
-  const std::ptrdiff_t* steps;
-  std::size_t first;
-  std::size_t count;
-  std::byte* scratch;
-};
-
 template <class T>
 struct pointer_row {
   const T* elements;
@@ -510,109 +501,45 @@ template <class T, std::size_t Rank, class Node>
     operand list[Node::leaves];
     operand* next = list;
     node.list(next);
-    const std::size_t count = numel(target.shape);
-    const auto first = reinterpret_cast<std::uintptr_t>(target.data), last = first + count * sizeof(T);
-    for (const operand& each : list) {
-      if (each.rank != Rank) return false;
-      for (std::size_t d = 0; d < Rank; ++d)
-        if (each.shape[d] != target.shape[d] || each.strides[d] != target.strides[d]) return false;
-      const auto begin = reinterpret_cast<std::uintptr_t>(each.data);
-      if (begin < last && first < begin + count * each.element_bytes) return false;
-    }
+    if (!in_step(target.as_operand(), list, Node::leaves)) return false;
     std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
     for (std::ptrdiff_t& step : steps) step = 1;
-    const row_request request{offsets, steps, 0, count, nullptr};
-    write(node.template row<0, 0, 0>(request), target.data, count);
+    const row_request request{offsets, steps, 0, numel(target.shape), nullptr};
+    write(node.template row<0, 0, 0>(request), target.data, request.count);
     return true;
   }
 }
 
-// What one pass over the target's elements needs to know.
+// A pass over the target's elements: what it needs to know of their types.
 template <class T, class Node, std::size_t Rank>
 struct elementwise_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
   static constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
-  static constexpr std::ptrdiff_t far = 16;
-  static constexpr std::size_t few_columns = 64;
 
-  const Node& node;
-  T* out;
-  bool through_chunks;  // the target's elements are read while they are written
   nest<operands, Rank> loops;
+  row_pass rows;
 
-  elementwise_pass(const Node& n, const strided<T, Rank>& target, bool overlapping)
-      : node(n), out(target.data), through_chunks(overlapping) {
+  elementwise_pass(const Node& node, const strided<T, Rank>& target, bool overlapping) {
     operand list[operands];
     list[0] = target.as_operand();
     operand* next = list + 1;
     node.list(next);
     arrange(loops.ref(), list);
+    rows = {loops.view(), loops.rank, &node, &write, &run, target.data, sizeof(T), Node::loops, overlapping};
   }
-
-  [[nodiscard]] std::size_t rows() const noexcept { return loops.steps(0, loops.rank - 1); }
-  [[nodiscard]] std::size_t columns() const noexcept { return loops.shape[loops.rank - 1]; }
-
-  // The columns [first, last) of the rows [first_row, last_row).
-  void run(std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last) const {
-    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];  // the last slot is for the target's elements
-    const std::size_t inner = loops.rank - 1;
-    std::ptrdiff_t steps[operands];
-    bool dense = !Node::loops, crosswise = false;
-    for (std::size_t k = 0; k < operands; ++k) {
-      steps[k] = loops.stride(k, inner);
-      dense &= steps[k] == 1;
-      crosswise |= steps[k] > far || steps[k] < -far;
-    }
-    const bool direct = steps[0] == 1 && !through_chunks;
-    const std::size_t pace = dense && direct ? last - first : chunk;
-    // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
-    // the lines are still there for the next row.
-    const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
-    for (std::size_t begin = first; begin < last; begin += tile) {
-      const std::size_t end = last - begin < tile ? last : begin + tile;
-      place_in<operands, Rank> place(loops);
-      place.seek(0, inner, first_row);
-      for (std::size_t row = first_row; row < last_row; ++row, place.next(0, inner)) {
-        for (std::size_t i = begin; i < end; i += pace) {
-          const std::size_t count = end - i < pace ? end - i : pace;
-          const row_request request{place.offset + 1, steps + 1, i, count, scratch};
-          T* const to = out + place.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
-          T* const results = direct ? to : reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
-          write_row<Node, slot_bytes>(node, request, results);
-          if (!direct) spread(to, steps[0], results, count);
-        }
-      }
-    }
-  }
-
-  void run_in_parallel() const {
-    constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
-    if (rows() * columns() < 2 * grain) return run(0, rows(), 0, columns());
-    if (rows() >= 64 || rows() >= columns()) {
-      struct part {
-        static void run(void* pass, std::size_t first, std::size_t last) {
-          const auto& self = *static_cast<const elementwise_pass*>(pass);
-          self.run(first, last, 0, self.columns());
-        }
-      };
-      in_parallel(rows(), grain / columns() + 1, const_cast<elementwise_pass*>(this), &part::run);
-    } else {
-      struct part {
-        static void run(void* pass, std::size_t first, std::size_t last) {
-          const auto& self = *static_cast<const elementwise_pass*>(pass);
-          self.run(0, self.rows(), first, last);
-        }
-      };
-      in_parallel(columns(), grain / rows() + 1, const_cast<elementwise_pass*>(this), &part::run);
-    }
-  }
+  elementwise_pass(const elementwise_pass&) = delete;
 
  private:
-  static void spread(T* to, std::ptrdiff_t step, const T* elements, std::size_t count) noexcept {
-    if (step == 1)
-      std::memcpy(to, elements, count * sizeof(T));
-    else
-      scatter(to, step, elements, count, sizeof(T));
+  static void write(const void* node, const row_request& request, void* out) {
+    write_row<Node, slot_bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out));
+  }
+  static void run(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first,
+                  std::size_t last) {
+    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    std::ptrdiff_t offsets[operands], steps[operands];
+    std::size_t index[decltype(loops)::pitch] = {};
+    write_part(pass, {offsets, steps, index, scratch, scratch + Node::slots * slot_bytes}, first_row, last_row, first,
+               last);
   }
 };
 
@@ -672,9 +599,9 @@ void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overla
                           node.data, target.data, sizeof(T)))
         return;
     if constexpr (Threads::parallel)
-      pass.run_in_parallel();
+      write_all_in_parallel(pass.rows);
     else
-      pass.run(0, pass.rows(), 0, pass.columns());
+      write_all(pass.rows);
   }
 }
 

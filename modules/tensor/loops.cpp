@@ -344,6 +344,108 @@ bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrd
   return true;
 }
 
+void seek(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
+          std::size_t step) noexcept {
+  for (std::size_t d = to; d-- > from; step /= loops.shape[d]) {
+    index[d] = step % loops.shape[d];
+    for (std::size_t k = 0; k < loops.operands; ++k)
+      offset[k] += static_cast<std::ptrdiff_t>(index[d]) * loops.strides[k * loops.pitch + d];
+  }
+}
+
+void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from,
+          std::size_t to) noexcept {
+  for (std::size_t d = to; d-- > from;) {
+    const std::ptrdiff_t* stride = loops.strides + d;
+    if (++index[d] < loops.shape[d]) {
+      for (std::size_t k = 0; k < loops.operands; ++k, stride += loops.pitch) offset[k] += *stride;
+      return;
+    }
+    for (std::size_t k = 0; k < loops.operands; ++k, stride += loops.pitch)
+      offset[k] -= static_cast<std::ptrdiff_t>(loops.shape[d] - 1) * *stride;
+    index[d] = 0;
+  }
+}
+
+// --- Rows
+
+namespace {
+
+std::size_t rows(const row_pass& pass) noexcept {
+  std::size_t count = 1;
+  for (std::size_t d = 0; d + 1 < pass.rank; ++d) count *= pass.loops.shape[d];
+  return count;
+}
+std::size_t columns(const row_pass& pass) noexcept { return pass.loops.shape[pass.rank - 1]; }
+
+}  // namespace
+
+void write_all(const row_pass& pass) { pass.run(pass, 0, rows(pass), 0, columns(pass)); }
+
+void write_all_in_parallel(const row_pass& pass) {
+  constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
+  const std::size_t height = rows(pass), width = columns(pass);
+  if (height * width < 2 * grain) return write_all(pass);
+  if (height >= 64 || height >= width) {
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, height, grain / width + 1),
+                      [&](const auto& part) { pass.run(pass, part.begin(), part.end(), 0, width); });
+  } else {
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, width, grain / height + 1),
+                      [&](const auto& part) { pass.run(pass, 0, height, part.begin(), part.end()); });
+  }
+}
+
+void write_part(const row_pass& pass, const row_pass::room& room, std::size_t first_row, std::size_t last_row,
+                std::size_t first, std::size_t last) {
+  constexpr std::ptrdiff_t far = 16;
+  constexpr std::size_t few_columns = 64;
+  const std::size_t inner = pass.rank - 1, bytes = pass.element_bytes;
+  bool dense = !pass.in_chunks, crosswise = false;
+  for (std::size_t k = 0; k < pass.loops.operands; ++k) {
+    const std::ptrdiff_t step = pass.loops.strides[k * pass.loops.pitch + inner];
+    room.steps[k] = step;
+    dense &= step == 1;
+    crosswise |= step > far || step < -far;
+  }
+  const std::ptrdiff_t step = room.steps[0];
+  const bool direct = step == 1 && !pass.through_results;
+  const std::size_t pace = dense && direct ? last - first : chunk;
+  // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
+  // the lines are still there for the next row.
+  const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
+  for (std::size_t begin = first; begin < last; begin += tile) {
+    const std::size_t end = last - begin < tile ? last : begin + tile;
+    std::fill_n(room.offsets, pass.loops.operands, std::ptrdiff_t{0});
+    seek(pass.loops, room.offsets, room.index, 0, inner, first_row);
+    for (std::size_t row = first_row; row < last_row; ++row, next(pass.loops, room.offsets, room.index, 0, inner)) {
+      for (std::size_t i = begin; i < end; i += pace) {
+        const std::size_t count = end - i < pace ? end - i : pace;
+        const row_request request{room.offsets + 1, room.steps + 1, i, count, room.scratch};
+        std::byte* const to = static_cast<std::byte*>(pass.out) +
+                              (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
+        pass.write_row(pass.node, request, direct ? to : room.results);
+        if (direct) continue;
+        if (step == 1)
+          std::memcpy(to, room.results, count * bytes);
+        else
+          scatter(to, step, room.results, count, bytes);
+      }
+    }
+  }
+}
+
+bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept {
+  std::size_t elements = 1;
+  for (std::size_t d = 0; d < target.rank; ++d) elements *= target.shape[d];
+  const auto first = reinterpret_cast<std::uintptr_t>(target.data), last = first + elements * target.element_bytes;
+  return std::all_of(sources, sources + count, [&](const operand& each) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(each.data);
+    return each.rank == target.rank && std::equal(each.shape, each.shape + each.rank, target.shape) &&
+           std::equal(each.strides, each.strides + each.rank, target.strides) &&
+           (begin >= last || begin + elements * each.element_bytes <= first);
+  });
+}
+
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last)) {
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),

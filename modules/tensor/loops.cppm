@@ -76,6 +76,64 @@ struct on_all_threads {
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last));
 
+// Dimensions that are arranged.
+struct dimensions {
+  const std::size_t* shape;
+  const std::ptrdiff_t* strides;
+  std::size_t operands;
+  std::size_t pitch;
+};
+
+// A place in the dimensions [from, to): an index, and for each operand the distance from where it began. `seek` goes to
+// a step of them from step 0; `next` goes one step on, after the last one to step 0 again.
+void seek(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
+          std::size_t step) noexcept;
+void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from,
+          std::size_t to) noexcept;
+
+// A part of the innermost dimension: where each leaf of a node is, how far apart its elements are, and memory for
+// chunks.
+struct row_request {
+  const std::ptrdiff_t* offsets;
+  const std::ptrdiff_t* steps;
+  std::size_t first;
+  std::size_t count;
+  std::byte* scratch;
+};
+
+// Writes a node's elements into a target, row by row: the loops around the one over neighbouring elements, the same for
+// all types. Operand 0 is the target.
+struct row_pass {
+  // On the stack of whoever runs a part.
+  struct room {
+    std::ptrdiff_t* offsets;
+    std::ptrdiff_t* steps;
+    std::size_t* index;
+    std::byte* scratch;  // of the node
+    std::byte* results;  // a chunk of the target's elements
+  };
+
+  dimensions loops;
+  std::size_t rank;
+  const void* node;
+  void (*write_row)(const void* node, const row_request& request, void* out);
+  // Calls write_part() with room for it.
+  void (*run)(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last);
+  void* out;
+  std::size_t element_bytes;
+  bool in_chunks;        // the node computes no more than a chunk at a time
+  bool through_results;  // the target's elements are read while they are written
+};
+void write_all(const row_pass& pass);
+void write_all_in_parallel(const row_pass& pass);
+// The columns [first, last) of the rows [first_row, last_row).
+void write_part(const row_pass& pass, const row_pass::room& room, std::size_t first_row, std::size_t last_row,
+                std::size_t first, std::size_t last);
+
+// Whether each of the sources has the target's shape and strides, and no byte of the target. That lies row by row
+// without gaps.
+[[nodiscard]] bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept;
+
 template <std::size_t Operands, std::size_t Rank>
 struct nest {
   static constexpr std::size_t pitch = Rank == 0 ? 1 : Rank;
@@ -84,6 +142,7 @@ struct nest {
   std::ptrdiff_t strides[Operands * pitch];
 
   nest_ref ref() noexcept { return {rank, shape, strides, Operands, pitch}; }
+  dimensions view() const noexcept { return {shape, strides, Operands, pitch}; }
   std::ptrdiff_t stride(std::size_t operand, std::size_t d) const noexcept { return strides[operand * pitch + d]; }
   // The number of steps over the dimensions [from, to).
   std::size_t steps(std::size_t from, std::size_t to) const noexcept {
@@ -93,37 +152,21 @@ struct nest {
   }
 };
 
-// A place in some of a nest's dimensions: for each operand, the distance from where it began.
+// A place in some of a nest's dimensions.
 template <std::size_t Operands, std::size_t Rank>
 class place_in {
  public:
-  explicit place_in(const nest<Operands, Rank>& loops) noexcept : loops_(loops) {}
+  explicit place_in(const nest<Operands, Rank>& loops) noexcept : loops_(loops.view()) {}
 
   std::ptrdiff_t offset[Operands] = {};
 
-  // Goes to a step of the dimensions [from, to), from step 0 of them.
   void seek(std::size_t from, std::size_t to, std::size_t step) noexcept {
-    for (std::size_t d = to; d-- > from; step /= loops_.shape[d]) {
-      index_[d] = step % loops_.shape[d];
-      for (std::size_t k = 0; k < Operands; ++k)
-        offset[k] += static_cast<std::ptrdiff_t>(index_[d]) * loops_.stride(k, d);
-    }
+    detail::seek(loops_, offset, index_, from, to, step);
   }
-  // One step on; after the last one it is at step 0 again.
-  void next(std::size_t from, std::size_t to) noexcept {
-    for (std::size_t d = to; d-- > from;) {
-      if (++index_[d] < loops_.shape[d]) {
-        for (std::size_t k = 0; k < Operands; ++k) offset[k] += loops_.stride(k, d);
-        return;
-      }
-      for (std::size_t k = 0; k < Operands; ++k)
-        offset[k] -= static_cast<std::ptrdiff_t>(loops_.shape[d] - 1) * loops_.stride(k, d);
-      index_[d] = 0;
-    }
-  }
+  void next(std::size_t from, std::size_t to) noexcept { detail::next(loops_, offset, index_, from, to); }
 
  private:
-  const nest<Operands, Rank>& loops_;
+  dimensions loops_;
   std::size_t index_[nest<Operands, Rank>::pitch] = {};
 };
 
