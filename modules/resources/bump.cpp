@@ -68,11 +68,13 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
-  if (memory_ == nullptr && bytes <= capacity_) acquire();  // after release()
+  const bool is_without = memory_ == nullptr && bytes <= capacity_;  // after release()
+  if (is_without) acquire();
   if (void* block = now_.take_aligned(bytes, alignment)) {
     static_cast<void>(order_.issue(nullptr));  // there may be a hole now
     return block;
   }
+  if (is_without) give_memory_back();  // where it lies, there is no room for the alignment
   throw exhausted(bytes, available(), capacity_);
 }
 

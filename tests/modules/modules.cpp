@@ -13,6 +13,7 @@ buffers::slab_resource* default_in_library();
 bool core_alone();
 bool resources_alone();
 bool threads_alone();
+bool usage_alone();
 bool tensor_alone();
 bool testing_alone();
 
@@ -47,7 +48,8 @@ int main() {
   expect(every_export() > 0, "all exported names can be used");
   expect(sum_in_library(scratch) == 100 && scratch.used() == 0, "a library takes the program's buffer");
   expect(default_in_library() == &buffers::default_buffer(), "a thread has one default buffer in all libraries");
-  expect(core_alone() && resources_alone() && threads_alone() && tensor_alone() && testing_alone(), "each room alone");
+  expect(core_alone() && resources_alone() && threads_alone() && tensor_alone() && testing_alone() && usage_alone(),
+         "each room alone");
   expect(caught_as<buffers::exhausted>() && caught_as<std::bad_alloc>() && caught_as<std::exception>(), "caught by type");
   expect(!caught_as<buffers::order_error>(), "and by no other");
   return failures;

@@ -235,6 +235,27 @@ BOOST_AUTO_TEST_CASE(release_gives_the_memory_upstream_until_it_is_needed) {
   BOOST_TEST(upstream.mistakes() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_released_buffer_takes_no_memory_for_a_request_that_does_not_fit_in_it) {
+  test_resource upstream;
+  bump_resource buffer{4096, &upstream};
+  buffer.release();
+  try {
+    (void)buffer.allocate(4096, 8192);  // test_resource's blocks are aligned to 64, as they are asked for, and no more
+    BOOST_ERROR("it fits");
+  } catch (const exhausted& e) {
+    BOOST_TEST(e.requested() == 4096u);
+    BOOST_TEST(e.available() == 4096u);
+  }
+  BOOST_TEST(upstream.live_bytes() == 0u);
+  BOOST_TEST(buffer.used() == 0u);
+  {
+    scope inner{buffer};
+    BOOST_CHECK_THROW((void)buffer.allocate(4096, 8192), exhausted);
+  }
+  BOOST_TEST(upstream.live_bytes() == 0u);
+  BOOST_TEST(buffer.allocate(4096, 64) != nullptr);
+}
+
 BOOST_AUTO_TEST_CASE(a_released_buffer_can_be_released_and_destroyed) {
   test_resource upstream;
   {
