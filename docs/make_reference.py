@@ -144,6 +144,11 @@ def opening(text):
     return [line[3:] if line.startswith("// ") else line[2:] for line in lines]
 
 
+def is_code(part):
+    """Whether it is an example, which the tests compile and run."""
+    return re.search(r"^(?!//)[^/]*\bbuffers::.*;$", part, re.S | re.M) is not None and not part.startswith("//")
+
+
 def as_markdown(lines):
     """Prose stays prose; pictures, tables and code, which are indented, become blocks."""
     out, block = [], []
@@ -151,8 +156,12 @@ def as_markdown(lines):
         if line is not None and (line.startswith("  ") or (block and not line)):
             block.append(line)
             continue
-        for part in "\n".join(block).strip("\n").split("\n\n") if block else []:
-            out += ["```text", *textwrap.dedent(part).split("\n"), "```", ""]
+        parts = [textwrap.dedent(part) for part in "\n".join(block).strip("\n").split("\n\n")] if block else []
+        for at, part in enumerate(parts):
+            if is_code(part) and at + 1 < len(parts) and is_code(parts[at + 1]):
+                parts[at + 1] = part + "\n\n" + parts[at + 1]
+            else:
+                out += ["```cpp" if is_code(part) else "```text", *part.split("\n"), "```", ""]
         block = []
         out.append(line or "")
     return out
@@ -191,7 +200,8 @@ def sources():
 
 def reference():
     out = ["# Reference", "", "Made from the comments in `modules/` by `docs/make_reference.py`. All names are in namespace `buffers`;",
-           "`import buffers;` brings all modules but `buffers.testing`.", ""]
+           "`import buffers;` brings all modules but `buffers.testing`. The examples leave out the usual standard includes; the tests",
+           "compile and run them.", ""]
     for module, files in sources():
         out += [f"## buffers.{module}", ""]
         for path in files:

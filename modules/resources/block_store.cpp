@@ -28,6 +28,13 @@ std::size_t block_number(std::size_t offset, std::size_t size_class) noexcept {
   return static_cast<std::size_t>((static_cast<std::uint64_t>(offset) * reciprocals[size_class]) >> 32);
 }
 
+// How many blocks a shared run of so many pages has.
+std::size_t blocks_in(std::uint32_t pages, std::size_t size_class) noexcept {
+  if (pages == pages_of(size_class)) [[likely]]
+    return blocks_per_run(size_class);
+  return pages * page_bytes / bytes_of(size_class);
+}
+
 bool is_free(const run& r) noexcept { return r.is == run::unused || r.is == run::decommitted; }
 
 std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
@@ -224,15 +231,15 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
 block_range block_store::carve(std::size_t size_class) {
   run* from = size_class < shared_classes ? std::exchange(carving_[size_class], nullptr) : nullptr;
   if (from == nullptr) {
-    from = allocate_run(pages_of(size_class));
+    from = size_class < shared_classes ? allocate_shared_run(size_class) : allocate_run(pages_of(size_class));
     from->is = size_class < shared_classes ? run::shared : run::whole;
     from->size_class = static_cast<std::uint8_t>(size_class);
     from->carved = from->available = 0;
     std::ranges::fill(from->bits, 0);
   }
-  const std::size_t count = blocks_per_run(size_class) - from->carved;
+  const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
-  from->carved = static_cast<std::uint16_t>(blocks_per_run(size_class));
+  from->carved = static_cast<std::uint16_t>(blocks);
   in_use_[size_class] += count;
   return {first, first + count * bytes_of(size_class)};
 }
@@ -299,11 +306,12 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
     return;
   }
   available_[size_class] += count;
-  const std::size_t bytes = bytes_of(size_class), per_run = blocks_per_run(size_class);
+  const std::size_t bytes = bytes_of(size_class);
   for (std::size_t i = 0; i < count;) {
     chunk* const home = find(blocks[i]);
     const std::uint32_t page = home->first_of()[(address(blocks[i]) - address(home)) / page_bytes];
     run* const to = home->runs() + page;
+    const std::size_t blocks_here = blocks_in(to->pages, size_class);
     const std::uintptr_t start = address(home) + page * page_bytes;
     const std::size_t first = i;
     do {
@@ -311,7 +319,7 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
       // Most containers give neighbours back, in one direction or the other, or no neighbours at all.
       const std::uintptr_t step = i + 1 < count ? address(blocks[i + 1]) - address(blocks[i]) : 0;
       if (step == bytes) {
-        const std::size_t up = in_step(blocks + i, count - i, step, per_run - number);
+        const std::size_t up = in_step(blocks + i, count - i, step, blocks_here - number);
         set_bits(to->bits, number, up);
         i += up;
       } else if (step == 0 - bytes) {
@@ -322,7 +330,7 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
         to->bits[number / 64] |= bit(number);
         ++i;
       }
-    } while (i != count && address(blocks[i]) - start < per_run * bytes);
+    } while (i != count && address(blocks[i]) - start < blocks_here * bytes);
     if (to->available == 0) {
       to->previous = nullptr;
       to->next = partial_[size_class].others;
@@ -414,6 +422,18 @@ run* block_store::allocate_run(std::uint32_t pages) {
     }
   occupy(found);
   return found;
+}
+
+// When there is no memory for a whole one, pages for a single block will do: whole runs of all classes take 1.5 MiB,
+// which a fixed buffer may not have.
+run* block_store::allocate_shared_run(std::size_t size_class) {
+  const auto few = static_cast<std::uint32_t>((bytes_of(size_class) + page_bytes - 1) / page_bytes);
+  try {
+    return allocate_run(pages_of(size_class));
+  } catch (const std::bad_alloc&) {
+    if (few == pages_of(size_class)) throw;
+  }
+  return allocate_run(few);
 }
 
 void block_store::occupy(run* r) noexcept {

@@ -243,6 +243,7 @@ class block_store {
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages);
+  run* allocate_shared_run(std::size_t size_class);
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
   run* gather(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;

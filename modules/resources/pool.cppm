@@ -19,7 +19,8 @@
 //
 //     buffers::pool_resource pool;
 //     std::pmr::map<std::pmr::string, int> counts{&pool};
-//     for (std::string_view word : words) ++counts[std::pmr::string{word, &pool}];
+//     for (const char* word : {"to", "be", "or", "not", "to", "be"}) ++counts[std::pmr::string{word, &pool}];
+//     assert(counts.size() == 4);
 module;
 #include <bit>
 #include <cstddef>

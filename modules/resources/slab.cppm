@@ -19,11 +19,13 @@
 // Threads: one at a time.
 //
 //     buffers::slab_resource scratch;
-//     for (auto line : lines) {
+//     for (std::size_t n : {10uz, 1000uz, 100uz}) {
 //       buffers::scope inner{scratch};
-//       std::pmr::vector<std::pmr::string> words{&scratch};
-//       split(line, words);
+//       std::pmr::vector<int> numbers(n, 1, &scratch);
+//       auto table = buffers::alloc<double>(scratch, n, 3);
+//       table[n - 1, 2] = numbers[0];
 //     }
+//     assert(scratch.used() == 0);
 module;
 #include <cstddef>
 #include <cstdint>

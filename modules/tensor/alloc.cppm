@@ -5,6 +5,7 @@
 //     auto a = buffers::alloc<double>(scratch, 10, 20);                          // 10 x 20, row by row
 //     auto b = buffers::alloc<float>(scratch, buffers::alignment{64}, 100);      // aligned for vector loads
 //     auto c = buffers::alloc<double, std::layout_left>(scratch, 20, 5);         // column by column, as in Fortran
+//     a[9, 19] = b[99] = 1;
 //     buffers::drop(scratch, a, c);                                              // in any order
 //
 //   operation            cost            what it does

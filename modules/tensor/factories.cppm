@@ -1,5 +1,7 @@
 // Tensors of a shape, the memory resource last and optional.
 //
+//     buffers::slab_resource scratch;
+//     std::mt19937 engine{1};
 //     auto m = buffers::zeros<float>({3, 3}, &scratch);          // the rank is that of the braces; {} has one element
 //     auto n = buffers::ones<float>(m.shape(), &scratch);        // ... or of another tensor's shape
 //     auto r = buffers::normal<float>({64, 64}, engine, &scratch);

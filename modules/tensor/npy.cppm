@@ -1,5 +1,6 @@
 // Arrays in the files of NumPy (.npy), of the versions 1.0 to 3.0, in both byte orders and both orders of elements.
 //
+//     buffers::slab_resource scratch;
 //     buffers::tensor t{{1.0, 2.0}, {3.0, 4.0}};
 //     buffers::save_npy("t.npy", t);                                // numpy.load("t.npy")
 //     auto u = buffers::load_npy<double, 2>("t.npy", &scratch);     // numpy.save("t.npy", ...)

@@ -3,7 +3,7 @@
 //     buffers::slab_resource scratch;
 //     buffers::tensor a{{1.0f, 2.0f}, {3.0f, 4.0f}};              // 2 x 2, from the default resource
 //     buffers::tensor b(a * 2.0f + 1.0f, &scratch);              // evaluated once, into memory of the slab
-//     b[0, all] = b[1, all];                                     // slices are views of it
+//     b[0, buffers::all] = b[1, buffers::all];                   // slices are views of it
 //     b = a * b;                                                 // into the memory that it has
 //
 //   operation                     cost            what it does

@@ -16,7 +16,8 @@
 //
 // It works with any test framework, or none. The three tests that a type with an allocator should have:
 //
-//     void gives_everything_back() {
+//     using my_list = std::pmr::list<std::pmr::string>;
+//     {                                                          // it gives everything back
 //       buffers::test_resource memory;
 //       {
 //         my_list list{&memory};
@@ -24,18 +25,16 @@
 //       }
 //       assert(memory.is_clean() && memory.allocations() > 0);   // else: memory.first_mistake()
 //     }
-//     void survives_every_failure() {                            // leaks nothing when any of its allocations fails
-//       buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
-//         my_list list{&memory};
-//         list.push_back("a string that is too long for the small-string optimisation");
-//       });
-//     }
-//     void allocates_from_its_own_resource_only() {
+//     buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
+//       my_list list{&memory};                                   // it leaks nothing when any of its allocations fails
+//       list.push_back("a string that is too long for the small-string optimisation");
+//     });
+//     {                                                          // it allocates from its own resource only
 //       buffers::test_resource own, by_default;
 //       buffers::default_resource_guard guard{&by_default};
 //       my_list list{&own};
 //       my_list copy{list, &own};
-//       assert(by_default.allocations() == 0);
+//       assert(own.is_clean() && by_default.allocations() == 0);
 //     }
 module;
 #include <cstddef>

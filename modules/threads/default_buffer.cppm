@@ -1,12 +1,14 @@
 // Each thread has a default buffer, made when it is first asked for; with_default puts another in its place for the
 // time of a call.
 //
-//     double norm(std::span<const double> x) {
+//     const auto median = [](std::span<const double> x) {
 //       return buffers::no_escape([&](auto& buffer) {        // this thread's default buffer
-//         auto y = buffers::alloc<double>(buffer, x.size());
-//         ...
+//         std::pmr::vector<double> y(x.begin(), x.end(), &buffer);
+//         std::ranges::sort(y);
+//         return y[y.size() / 2];
 //       });
-//     }
+//     };
+//     assert(median(std::array{3.0, 1.0, 2.0}) == 2);
 //
 //   operation        cost   what it does
 //   default_buffer   O(1)   this thread's buffer of that type

@@ -17,10 +17,10 @@
 // is for the thread that it belongs to.
 //
 //     buffers::thread_resource<> scratch;
-//     tbb::parallel_for(0, tiles, [&](int tile) {
+//     tbb::parallel_for(0, 100, [&](int tile) {
 //       auto buffer = scratch.lease();
 //       auto a = buffers::alloc<double>(*buffer, 64, 64);
-//       ...
+//       a[0, 0] = tile;
 //     });
 module;
 #include <concepts>

@@ -14,12 +14,11 @@
 //     constexpr auto outer = [](auto& buffer, std::size_t n) {
 //       auto a = buffers::alloc<double>(buffer, n, n);
 //       a[0, 0] = 1;
-//       ...
 //     };
-//     buffers::bump_resource exact{buffers::peak_bytes(outer, rows)};
-//     outer(exact, rows);
+//     buffers::bump_resource exact{buffers::peak_bytes(outer, 100uz)};
+//     outer(exact, 100);
 //
-//     alignas(64) static std::byte storage[buffers::peak_bytes(outer, 20)];   // by the compiler
+//     alignas(64) static std::byte storage[buffers::peak_bytes(outer, 20uz)];   // by the compiler
 //     buffers::bump_resource fixed{std::span{storage}};
 //
 // f is compiled for the dry_run as it is for the real buffer, and every branch and loop runs as it would. Its views can

@@ -10,8 +10,12 @@
 //
 // Threads: any; it has no state.
 //
-//     std::ofstream file{"program.svg"};
-//     buffers::draw_trace(file, "program.trace");
+//     {
+//       buffers::recording_resource recorded{"drawn.trace"};
+//       std::pmr::vector<int> numbers(1000, &recorded);
+//     }
+//     std::ofstream file{"drawn.svg"};
+//     buffers::draw_trace(file, "drawn.trace");
 module;
 #include <cstdint>
 #include <iosfwd>

@@ -1,6 +1,12 @@
 // print_usage runs a function on its buffers and prints how many bytes each of them needs, and a function that works it
 // out again: every call that was made, as a program for the compiler.
 //
+//     const auto work = [](auto& results, auto& scratch) {
+//       auto a = buffers::alloc<double>(results, 10, 10, 20);
+//       buffers::scope inner{scratch};
+//       auto b = buffers::alloc<double>(scratch, 100);
+//       a[0, 0, 0] = b[0] = 1;
+//     };
 //     buffers::slab_resource first, second;
 //     buffers::print_usage(std::cout, work, first, second);
 //

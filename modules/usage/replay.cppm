@@ -12,8 +12,12 @@
 // Threads: a replayer may run on several threads at the same time. Free-running calls the resource from many threads,
 // which it must allow.
 //
+//     {
+//       buffers::recording_resource recorded{"replayed.trace"};
+//       std::pmr::vector<int> numbers(1000, &recorded);
+//     }
 //     buffers::pool_resource pool;
-//     const auto summary = buffers::replay("program.trace", pool);
+//     const auto summary = buffers::replay("replayed.trace", pool);
 //     std::println("{} s, {} bytes for each byte in use", summary.seconds, summary.fragmentation());
 module;
 #include <atomic>

@@ -13,7 +13,11 @@
 //
 // Threads: one at a time for a trace_reader.
 //
-//     buffers::trace_reader trace{"program.trace"};
+//     {
+//       buffers::recording_resource recorded{"read.trace"};
+//       std::pmr::vector<int> numbers(1000, &recorded);
+//     }
+//     buffers::trace_reader trace{"read.trace"};
 //     for (buffers::trace_event e; trace.next(e);)
 //       if (e.operation == buffers::trace_operation::allocate) std::println("{}", e.bytes);
 module;

@@ -3,7 +3,8 @@
 #
 #   installed    the package installed from BUILD, in a folder that was moved afterwards
 #   built        the package that lies in BUILD itself
-#   subdirectory the sources, as shared libraries, by add_subdirectory; then the package that this project installs
+#   subdirectory the sources, as shared libraries in Debug, by add_subdirectory; then the package that this project installs,
+#                in Release
 #   refused      no programs: generators, compilers and libraries that cannot work are refused with a sentence
 set -eu
 build=$1
@@ -29,7 +30,9 @@ run() {
   folder=$work/$1
   shift
   cmake -S "$here" -B "$folder" -G Ninja "$@"
-  cmake --build "$folder"
+  cmake --build "$folder" > "$folder/log" 2>&1 || { cat "$folder/log" && return 1; }
+  cat "$folder/log"
+  if grep -q warning: "$folder/log"; then return 1; fi # the project's own options ask for all of them
   ctest --test-dir "$folder" --output-on-failure --no-tests=error
 }
 
@@ -58,9 +61,9 @@ case $way in
     ;;
   built) run built -Dbuffers_DIR="$build" "$@" ;;
   subdirectory)
-    run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON "$@"
+    run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Debug "$@"
     install "$work/subdirectory"
-    run shared -Dbuffers_DIR="$package" "$@"
+    run shared -Dbuffers_DIR="$package" -DCMAKE_BUILD_TYPE=Release "$@"
     ;;
   refused)
     install "$build"

@@ -203,10 +203,10 @@ struct slab_on {
   buffers::slab_resource resource;
 };
 /// A pool on a base that has room for what is rounded up, and for the pool's tables: not fixed, as where its room ends
-/// is the base's to say.
+/// is the base's to say; but there it ends.
 template <class Base>
 struct pool_on {
-  static constexpr bool is_fixed = false;
+  static constexpr bool is_fixed = false, base_ends = Base::is_fixed;
   pool_on(std::size_t bytes, std::pmr::memory_resource* upstream)
       : base(2 * bytes + (std::size_t{1} << 20), upstream), resource({}, &base.resource) {}
   Base base;
@@ -214,7 +214,7 @@ struct pool_on {
 };
 template <class Base>
 struct concurrent_pool_on {
-  static constexpr bool is_fixed = false;
+  static constexpr bool is_fixed = false, base_ends = Base::is_fixed;
   concurrent_pool_on(std::size_t bytes, std::pmr::memory_resource* upstream)
       : base(2 * bytes + (std::size_t{1} << 23), upstream), resource({}, &base.resource) {}
   Base base;

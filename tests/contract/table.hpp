@@ -69,6 +69,7 @@ class subject_of final : public subject {
 struct entry {
   std::string name;
   bool is_fixed;
+  bool ends;  // it, or what it stands on, may have no more while upstream has
   bool through_base;
   std::unique_ptr<subject> (*make)(std::size_t bytes, std::pmr::memory_resource* upstream);
 
@@ -82,11 +83,18 @@ std::unique_ptr<subject> make_subject(std::size_t bytes, std::pmr::memory_resour
   return std::make_unique<subject_of<Kind>>(bytes, upstream);
 }
 
+template <class Kind>
+constexpr bool ends() {
+  if constexpr (requires { Kind::base_ends; }) return Kind::base_ends;
+  return Kind::is_fixed;
+}
+
 template <class... Kinds>
 std::vector<entry> entries_of() {
   std::vector<entry> all;
   for (bool through_base : {false, true})
-    (all.push_back({boost::core::demangle(typeid(Kinds).name()), Kinds::is_fixed, through_base, make_subject<Kinds>}),
+    (all.push_back({boost::core::demangle(typeid(Kinds).name()), Kinds::is_fixed, ends<Kinds>(), through_base,
+                    make_subject<Kinds>}),
      ...);
   return all;
 }

@@ -1,4 +1,5 @@
 // What the examples of the documents include without saying so.
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cmath>
@@ -6,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <list>
 #include <map>
@@ -14,10 +16,13 @@
 #include <memory_resource>
 #include <new>
 #include <numeric>
+#include <oneapi/tbb/parallel_for.h>
+#include <print>
 #include <random>
 #include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>

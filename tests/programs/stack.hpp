@@ -8,7 +8,7 @@
 
 class stack_program {
  public:
-  stack_program(const entry& e, choices& from) : from_(from), is_fixed_(e.is_fixed), r_(e, 48 * 1024) {}
+  stack_program(const entry& e, choices& from) : from_(from), ends_(e.ends), r_(e, 48 * 1024) {}
 
   /// Returns how many steps it did.
   std::size_t run(std::size_t steps) {
@@ -63,7 +63,7 @@ class stack_program {
       std::ranges::fill(std::span(first, bytes), fill);
       live_.push_back({first, bytes, alignment, fill});
     } catch (const std::bad_alloc&) {
-      require(is_fixed_ || r_.upstream.refusals() != refusals);
+      require(ends_ || r_.upstream.refusals() != refusals);
       require(r_.of().used() == used);  // what is free may have gone upstream in the attempt
     }
   }
@@ -86,7 +86,7 @@ class stack_program {
   }
 
   choices& from_;
-  bool is_fixed_;
+  bool ends_;
   contract_rig r_;
   std::vector<block> live_;
   std::size_t number_ = 0;

@@ -603,6 +603,28 @@ BOOST_AUTO_TEST_CASE(nearly_all_of_a_budget_can_be_used) {
   BOOST_TEST(count * 4096 > 9 * mib);
 }
 
+// Short runs, whose blocks are given back by the batch in every order.
+BOOST_AUTO_TEST_CASE(what_is_left_of_a_buffer_is_used_block_by_block) {
+  for (std::size_t size : {14uz * 1024, 12uz * 1024, 5uz * 1024, 4096uz, 2560uz, 1280uz, 640uz}) {
+    buffers::bump_resource upstream{192 * kib};
+    pool_resource pool{{}, &upstream};
+    std::size_t most = 0;
+    for (unsigned round = 0; round < 4; ++round) {
+      std::vector<std::byte*> all;
+      try {
+        for (;;) all.push_back(bytes(pool, size));
+      } catch (const std::bad_alloc&) {
+      }
+      BOOST_TEST(all.size() * size >= 144 * kib);
+      BOOST_TEST((most == 0 || all.size() == most));
+      most = all.size();
+      const std::vector<std::byte*> in_order = sorted(all);
+      for (std::size_t i = 1; i < all.size(); ++i) BOOST_TEST(in_order[i] - in_order[i - 1] >= std::ptrdiff_t(size));
+      give_back(pool, round == 0 ? all : round == 1 ? in_order : shuffled(all, round), size);
+    }
+  }
+}
+
 // A free run at the end and the memory behind it that was never used make one block.
 BOOST_AUTO_TEST_CASE(free_memory_and_fresh_memory_are_joined_before_a_request_fails) {
   untouched_memory upstream;
