@@ -173,7 +173,7 @@ class dry_run {
     const std::uintptr_t first = address_of(block);
     if (first <= grows_after_ || first <= floor() || !detail::is_newest(first, old_bytes, top_)) return false;
     if (new_bytes < old_bytes || new_bytes > detail::largest_request - (first - 1 - now_.zero)) return false;
-    rise_to(first + new_bytes - 1);
+    if (const std::uintptr_t end = first + new_bytes - 1; end > top_) rise_to(end);
     return true;
   }
   /// Makes the newest block shorter; false, and nothing done, when it is not the newest. Not to 0 bytes.

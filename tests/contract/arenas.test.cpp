@@ -201,6 +201,20 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(used_peak_and_reset_peak, K, arenas) {
   BOOST_TEST(resource.peak() == 0u);
 }
 
+// The end lies behind a block's last byte once the one after it is gone.
+BOOST_AUTO_TEST_CASE_TEMPLATE(expanding_lowers_nothing, K, arenas) {
+  rig<K> r;
+  std::byte* const block = r.allocate(41);
+  r.deallocate(r.allocate(16), 16);
+  BOOST_TEST(r.resource().used() == 48u);
+  for (const std::size_t bytes : {41uz, 44uz, 48uz}) {
+    BOOST_TEST(r.resource().try_expand(block, 41, bytes));
+    BOOST_TEST(r.resource().used() == 48u);
+  }
+  BOOST_TEST(r.resource().shrink(block, 48, 41));
+  BOOST_TEST(r.resource().used() == 41u);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(later_rounds_do_not_go_upstream, K, arenas) {
   rig<K> r;
   const auto round = [&] {

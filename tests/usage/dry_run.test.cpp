@@ -103,6 +103,15 @@ void check_exact(std::size_t n, const F& f, Args... args) {
 
 BOOST_AUTO_TEST_SUITE(dry_runs)
 
+BOOST_AUTO_TEST_CASE(expanding_lowers_nothing) {
+  buffers::dry_run buffer;
+  void* const block = buffer.allocate(41);
+  buffer.deallocate(buffer.allocate(16), 16);
+  BOOST_TEST(buffer.used() == 48u);
+  BOOST_TEST(buffer.try_expand(block, 41, 44));
+  BOOST_TEST(buffer.used() == 48u);
+}
+
 BOOST_AUTO_TEST_CASE(T11_the_example_of_the_document) {
   BOOST_TEST(peak_bytes(contraction, true) == doubles(3200));
   BOOST_TEST(peak_bytes(contraction, false) == doubles(4300));
