@@ -73,6 +73,22 @@ class arguments {
     }
   }
   bool asked_for(const std::string& part) const { return parts_.empty() || std::ranges::contains(parts_, part); }
+  /// Asks a part's questions, if they are to be asked, in a process of their own: malloc adapts to what a process has
+  /// freed, so that after other questions a contestant's memory may not go back to the system as it would in a program.
+  template <class Questions>
+  void ask(const std::string& part, Questions questions) const {
+    if (!asked_for(part)) return;
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+      questions();
+      std::fflush(stdout);
+      _exit(0);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    if (status != 0) std::exit(1);
+  }
 
  private:
   std::vector<std::string> parts_;

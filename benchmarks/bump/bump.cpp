@@ -379,14 +379,14 @@ void containers() {
 int main(int argc, char** argv) {
   bench::pin_to_one_processor();
   const bench::arguments arguments{argc, argv};
-  if (arguments.asked_for("tight")) {
+  arguments.ask("tight", [] {
     tight_allocation("W1: 1000 blocks of 8..256 bytes aligned to 8 or 16, then all back; per block",
                      requests(1000, 8, 256));
     tight_allocation("W1: 1000 blocks of 32 bytes, then all back; per block", requests(1000, 32, 32));
-  }
-  if (arguments.asked_for("scope")) scope_around_a_computation();
-  if (arguments.asked_for("edge")) scope_at_an_edge();
-  if (arguments.asked_for("many")) many_blocks();
-  if (arguments.asked_for("restore")) restore_after_many_slabs();
-  if (arguments.asked_for("containers")) containers();
+  });
+  arguments.ask("scope", scope_around_a_computation);
+  arguments.ask("edge", scope_at_an_edge);
+  arguments.ask("many", many_blocks);
+  arguments.ask("restore", restore_after_many_slabs);
+  arguments.ask("containers", containers);
 }

@@ -223,13 +223,13 @@ int main(int argc, char** argv) {
   bench::make_room_for_libraries(argv);
   bench::pin_to_one_processor();
   const bench::arguments arguments{argc, argv};
-  if (arguments.asked_for("churn")) {
+  arguments.ask("churn", [] {
     churning("16 B to 1 KiB", 1 << 10, 1'000, 0.85);
     churning("16 B to 64 KiB", 64 << 10, 1'000, 0.85);
     churning("16 B to 1 KiB", 1 << 10, 100'000, 0.95);
     churning("16 B to 64 KiB", 64 << 10, 100'000, 0.80);
-  }
-  if (arguments.asked_for("containers")) containers();
-  if (arguments.asked_for("big")) big();
-  if (arguments.asked_for("traces")) traces();
+  });
+  arguments.ask("containers", containers);
+  arguments.ask("big", big);
+  arguments.ask("traces", traces);
 }

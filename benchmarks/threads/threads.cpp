@@ -204,9 +204,9 @@ int main(int argc, char** argv) {
   bench::make_room_for_libraries(argv);
   const bench::arguments arguments{argc, argv};
   if (bench::processors().size() < 2) std::printf("only one processor: both threads share it\n");
-  if (arguments.asked_for("churn")) {
+  arguments.ask("churn", [] {
     churning("16 B to 1 KiB", 1 << 10, 0.95);
     churning("16 B to 64 KiB", 64 << 10, 0.60);
-  }
-  if (arguments.asked_for("exchange")) exchanging();
+  });
+  arguments.ask("exchange", exchanging);
 }
