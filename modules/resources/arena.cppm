@@ -85,10 +85,11 @@ struct region {
 
   [[nodiscard]] inline bool try_expand(void* block, std::size_t old_bytes, std::size_t new_bytes) noexcept {
     if (!is_newest(block, old_bytes) || new_bytes < old_bytes || new_bytes - 1 > last - address(block)) return false;
-    const std::uintptr_t end = address(block) + new_bytes - 1;
-    if (end > top) top = end;  // which may be the end of the granule
     unpoison(block, new_bytes);
-    note_newest(address(block));
+    if (const std::uintptr_t end = address(block) + new_bytes - 1; end > top) {  // the end of the granule may do
+      top = end;
+      note_newest(address(block));
+    }
     return true;
   }
 

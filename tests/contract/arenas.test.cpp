@@ -213,6 +213,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(expanding_lowers_nothing, K, arenas) {
   }
   BOOST_TEST(r.resource().shrink(block, 48, 41));
   BOOST_TEST(r.resource().used() == 41u);
+  r.deallocate(block, 41);
+  BOOST_TEST(r.resource().used() == 0u);
+
+  std::byte* const another = r.allocate(34);
+  r.deallocate(r.allocate(16), 16);
+  BOOST_TEST(r.resource().try_expand(another, 34, 40));
+  r.deallocate(another, 40);
+  BOOST_TEST(r.resource().used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(later_rounds_do_not_go_upstream, K, arenas) {

@@ -334,52 +334,62 @@ T sum(const T* x, std::size_t n) {
   return sum_all(x, n);
 }
 
-template <std::size_t Size, bool Second, class V, std::size_t... I>
-[[gnu::always_inline]] inline V evens_or_odds(V a, V b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (2 * I + (Second ? 1 : 0))...);
+// The even or the odd lanes of both, by 16 bytes: what crosses those is slow.
+template <std::size_t Odd, class V, std::size_t... I>
+[[gnu::always_inline]] inline V every_other(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t all = sizeof...(I), here = all / 2;  // lanes of a vector, and of 16 bytes
+  return __builtin_shufflevector(
+      a, b, (I / here * here + I % here % (here / 2) * 2 + I % here / (here / 2) * all + Odd)...);
+}
+template <class V, class Lanes>
+[[gnu::always_inline]] inline V pairs_added(V a, V b, Lanes lanes) {
+  return every_other<0>(a, b, lanes) + every_other<1>(a, b, lanes);
+}
+// The low or the high 16 bytes of both.
+template <std::size_t From, class V, std::size_t... I>
+[[gnu::always_inline]] inline V halves_of(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t all = sizeof...(I), here = all / 2;
+  return __builtin_shufflevector(a, b, (I / here * all + From + I % here)...);
 }
 
+// Rows of at least one and at most sixteen lines: as many rows as a line has lanes, a quarter of them at a time.
+// `rest` are the lanes of a last line that ends with the row which the lines before do not hold.
 template <class T>
-[[gnu::always_inline]] inline line<T> sums_of_lines(line<T> (&v)[line_size<T>]) {
-  constexpr std::size_t width = line_size<T>;
-  using all = std::make_index_sequence<width>;
-  for (std::size_t left = width; left > 1; left /= 2)
-    for (std::size_t i = 0; i < left / 2; ++i)
-      v[i] = evens_or_odds<width, false>(v[2 * i], v[2 * i + 1], all{}) +
-             evens_or_odds<width, true>(v[2 * i], v[2 * i + 1], all{});
-  return v[0];
-}
-
-// Rows of at least one and at most sixteen lines: as many rows at once as a line has lanes.
-template <class T>
-[[gnu::always_inline]] inline void sum_short_rows(const T* x, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
-  using V = line<T>;
-  using B = bits_of<T, 64>;
-  constexpr std::size_t width = line_size<T>;
-  B rest{};  // the lanes of a last line that ends with the row which the lines before do not hold
-  for (std::size_t i = 0; i < width; ++i) rest[i] = i >= width - columns % width ? -1 : 0;
-  V sums[width];
-  for (std::size_t r = 0; r < width; ++r, x += row_stride) {
-    V a{}, b{};
-    std::size_t i = 0;
-    for (; i + 2 * width <= columns; i += 2 * width) {
-      a += load<V>(x + i);
-      b += load<V>(x + i + width);
-    }
-    if (i + width <= columns) a += load<V>(x + i);
-    if (columns % width != 0) b += (V)((B)load<V>(x + columns - width) & rest);
-    sums[r] = a + b;
+[[gnu::always_inline]] inline void sum_short_rows(const T* x, std::size_t columns, std::ptrdiff_t row_stride,
+                                                  const bits_of<T, 64>& rest, T* out) {
+  constexpr std::size_t width = line_size<T>, rows = width / 4;
+  using L = line<T>;
+  using V = vec<T, 32>;
+  using half = std::make_index_sequence<width / 2>;
+  V sums[4];  // each has a part of a row's sum in its low 16 bytes, and another one in its high
+  for (std::size_t quarter = 0; quarter < 4; ++quarter, x += static_cast<std::ptrdiff_t>(rows) * row_stride) {
+    L a[rows] = {};
+    for (std::size_t i = 0; i + width <= columns; i += width)
+      for (std::size_t r = 0; r < rows; ++r) a[r] += load<L>(x + static_cast<std::ptrdiff_t>(r) * row_stride + i);
+    if (columns % width != 0)
+      for (std::size_t r = 0; r < rows; ++r)
+        a[r] += (L)((bits_of<T, 64>)load<L>(x + static_cast<std::ptrdiff_t>(r) * row_stride + columns - width) & rest);
+    V v[rows];
+    for (std::size_t r = 0; r < rows; ++r) v[r] = part_of<0>(a[r], half{}) + part_of<width / 2>(a[r], half{});
+    sums[quarter] = pairs_added(v[0], v[1], half{});
+    if constexpr (rows == 4) sums[quarter] = pairs_added(sums[quarter], pairs_added(v[2], v[3], half{}), half{});
   }
-  store(out, sums_of_lines<T>(sums));
+  for (std::size_t i = 0; i < 4; i += 2)
+    store(out + i * rows,
+          halves_of<0>(sums[i], sums[i + 1], half{}) + halves_of<rows>(sums[i], sums[i + 1], half{}));
 }
 
 template <class Machine, class T>
 void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
   constexpr std::size_t width = line_size<T>;
   std::size_t r = 0;
-  if (columns >= width && columns <= 16 * width)
+  if (columns >= width && columns <= 16 * width) {
+    bits_of<T, 64> rest{};
+    if (const std::size_t over = columns % width; over != 0) [[unlikely]]
+      for (std::size_t i = width - over; i < width; ++i) rest[i] = -1;
     for (; r + width <= rows; r += width, x += static_cast<std::ptrdiff_t>(width) * row_stride)
-      sum_short_rows(x, columns, row_stride, out + r);
+      sum_short_rows(x, columns, row_stride, rest, out + r);
+  }
   for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
 }
 
