@@ -137,12 +137,12 @@ struct value_row {
 // The operand that an operation of fewer operands does not have.
 struct none {
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
-  static constexpr bool materialises = false, may_fail = false, loops = false;
+  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
 
-  [[nodiscard]] static std::array<std::size_t, 0> shape() noexcept { return {}; }
-  static void list(operand*&) noexcept {}
-  [[nodiscard]] static std::pmr::memory_resource* resource() noexcept { return nullptr; }
-  static void check() noexcept {}
+  [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
+  static constexpr void list(operand*&) noexcept {}
+  [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
+  static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
   static none row(const row_request&) noexcept {
     return {};
@@ -192,14 +192,13 @@ template <element T>
 struct scalar : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false;
+  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
 
   T value;
 
   explicit scalar(T v) : value(v) {}
   [[nodiscard]] std::array<std::size_t, 0> shape() const noexcept { return {}; }
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
-  [[nodiscard]] scalar ready(std::pmr::memory_resource*) const noexcept { return *this; }
   static void check() noexcept {}
   void list(operand*&) const noexcept {}
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
@@ -213,7 +212,7 @@ template <element T, std::size_t Rank>
 struct leaf : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false;
+  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
 
   const T* data;
   std::array<std::size_t, Rank> extents;
@@ -225,7 +224,6 @@ struct leaf : expression_base {
       : data(d), extents(e), strides(s), memory(m) {}
 
   [[nodiscard]] const std::array<std::size_t, Rank>& shape() const noexcept { return extents; }
-  [[nodiscard]] leaf ready(std::pmr::memory_resource*) const noexcept { return *this; }
   static void check() noexcept {}
   [[nodiscard]] T element(const std::size_t* index) const noexcept {
     std::ptrdiff_t offset = 0;
@@ -252,7 +250,7 @@ template <element T, std::size_t Rank>
 struct owned : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false;
+  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = false;
 
   block<T, Rank> memory;
   std::array<std::ptrdiff_t, Rank> strides;
@@ -290,11 +288,12 @@ inline constexpr bool is_leaf<leaf<T, Rank>> = true;
 template <class T, std::size_t Rank>
 inline constexpr bool is_leaf<owned<T, Rank>> = true;
 
-// A node in which nothing is left to be computed before: a copy of pointers, with the results of reductions in it.
+// A node in which nothing is left to be computed before: itself, or a copy of pointers with the results of reductions in
+// it.
 template <class N>
-[[nodiscard]] auto ready(const N& node, std::pmr::memory_resource* resource) {
-  if constexpr (std::is_same_v<N, none>)
-    return none{};
+[[nodiscard]] decltype(auto) ready(const N& node, std::pmr::memory_resource* resource) {
+  if constexpr (N::is_ready)
+    return (node);
   else
     return node.ready(resource);
 }
@@ -345,6 +344,7 @@ struct elementwise : expression_base {
   static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
   static constexpr bool materialises = A::materialises || B::materialises || C::materialises;
+  static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
   static constexpr bool can_fail_itself = [] {
     if constexpr (operands == 2)
       return can_fail<Op, typename A::value_type, typename B::value_type>;

@@ -440,9 +440,10 @@ bool in_step(const operand& target, const operand* sources, std::size_t count) n
   const auto first = reinterpret_cast<std::uintptr_t>(target.data), last = first + elements * target.element_bytes;
   return std::all_of(sources, sources + count, [&](const operand& each) {
     const auto begin = reinterpret_cast<std::uintptr_t>(each.data);
-    return each.rank == target.rank && std::equal(each.shape, each.shape + each.rank, target.shape) &&
-           std::equal(each.strides, each.strides + each.rank, target.strides) &&
-           (begin >= last || begin + elements * each.element_bytes <= first);
+    if (each.rank != target.rank || (begin < last && begin + elements * each.element_bytes > first)) return false;
+    for (std::size_t d = 0; d < target.rank; ++d)  // few, so no call
+      if (each.shape[d] != target.shape[d] || each.strides[d] != target.strides[d]) return false;
+    return true;
   });
 }
 

@@ -102,7 +102,7 @@ struct concatenation : expression_base {
   using value_type = Result;
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
   static constexpr std::size_t leaves = (Nodes::leaves + ...), slots = 0, largest = sizeof(Result);
-  static constexpr bool materialises = true, may_fail = false, loops = false;
+  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
     shape_[Axis] = 0;
@@ -173,7 +173,7 @@ struct lower_triangle : expression_base {
   using self_evaluating = void;
   using value_type = typename A::value_type;
   static constexpr std::size_t rank = A::rank, leaves = A::leaves, slots = 0, largest = sizeof(value_type);
-  static constexpr bool materialises = true, may_fail = false, loops = false;
+  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
 
   lower_triangle(A&& operand, std::ptrdiff_t diagonal) : operand_(std::move(operand)), diagonal_(diagonal) {}
 

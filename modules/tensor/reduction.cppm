@@ -252,7 +252,7 @@ struct reduction_base : expression_base {
   using value_type = Result;
   static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
   static constexpr std::size_t leaves = A::leaves, slots = 0, largest = sizeof(Result);
-  static constexpr bool materialises = true, may_fail = false, loops = false;
+  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
 
   reduction_base(A&& operand, const char* name, bool needs_elements)
       : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
@@ -506,7 +506,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
 
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
-    const auto node = detail::ready(base::operand_, resource);
+    const auto& node = detail::ready(base::operand_, resource);
     if constexpr (A::may_fail) node.check();
     const std::size_t count = base::reduced_count();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
@@ -517,7 +517,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     }
     if constexpr (!Threads::parallel)
       if (in_one_call(target, node)) return;
-    const reduction_pass<std::remove_const_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
+    const reduction_pass<std::remove_cvref_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
     const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
     if (!Threads::parallel && (pass.template by_kernels<Op>(count) || pass.template in_target<Op>())) return;
     if (!pass.plan.inner_kept) {
@@ -570,11 +570,11 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
 
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
-    const auto node = detail::ready(base::operand_, resource);
+    const auto& node = detail::ready(base::operand_, resource);
     if constexpr (A::may_fail) node.check();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
-    const reduction_pass<std::remove_const_t<decltype(node)>, E, T> pass(node, wide, Mask, true);
+    const reduction_pass<std::remove_cvref_t<decltype(node)>, E, T> pass(node, wide, Mask, true);
     run_parts(threads, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
               [&](std::size_t first, std::size_t last) {
                 pass.template along_rows<first_maximum<E>>(

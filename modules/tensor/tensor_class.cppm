@@ -326,7 +326,7 @@ class tensor {
           return block_.reshape(shape);
         }
       } else {
-        const auto now = detail::ready(node, block_.resource());
+        const auto& now = detail::ready(node, block_.resource());
         if constexpr (Node::may_fail) now.check();
         if constexpr (!Threads::parallel)
           if (detail::written_in_step(here, now)) return block_.reshape(shape);

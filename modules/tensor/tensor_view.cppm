@@ -401,31 +401,34 @@ struct view_access {
 template <class T, std::size_t Rank, class Node, class Threads>
 void assign(const strided<T, Rank>& target, const Node& node, Threads threads, std::pmr::memory_resource* memory) {
   const std::array<std::size_t, Node::rank> shape = node.shape();
-  (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape, "assignment");
+  bool same_shape = false;
+  if constexpr (Node::rank == Rank) same_shape = shape == target.shape;
+  if (!same_shape) (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape, "assignment");
   if (numel(target.shape) == 0) return;
-  std::pmr::memory_resource* const resource = resource_for(memory, node);
   if constexpr (self_evaluating<Node>) {
-    bool straight = overlap_with(target.as_operand(), node) == overlap::none;
-    if constexpr (Node::rank == Rank) straight &= shape == target.shape;
+    std::pmr::memory_resource* const resource = resource_for(memory, node);
     if constexpr (Node::rank == Rank)
-      if (straight) return node.evaluate_into(target, threads, resource);
+      if (same_shape && overlap_with(target.as_operand(), node) == overlap::none)
+        return node.evaluate_into(target, threads, resource);
     const owned<typename Node::value_type, Node::rank> result(
         evaluated<typename Node::value_type>(node, threads, resource));
     evaluate_into(target, result.view(), false, threads, resource);
   } else {
-    const auto now = detail::ready(node, resource);
+    std::pmr::memory_resource* resource = Node::is_ready ? nullptr : resource_for(memory, node);
+    const auto& now = detail::ready(node, resource);
     if constexpr (Node::may_fail) now.check();
     if constexpr (!Threads::parallel)
       if (written_in_step(target, now)) return;
     const overlap common = overlap_with(target.as_operand(), now);
-    if constexpr (is_leaf<std::remove_const_t<decltype(now)>> && Node::rank == Rank &&
+    if constexpr (is_leaf<std::remove_cvref_t<decltype(now)>> && Node::rank == Rank &&
                   std::is_same_v<typename Node::value_type, T>)
-      if (common != overlap::none && shape == target.shape && is_row_major(shape, target.strides) &&
+      if (common != overlap::none && same_shape && is_row_major(shape, target.strides) &&
           is_row_major(shape, now.strides)) {
         std::memmove(target.data, now.data, numel(shape) * sizeof(T));
         return;
       }
     if (common == overlap::shifted) {
+      if constexpr (Node::is_ready) resource = resource_for(memory, node);
       const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
       const leaf<T, Node::rank> elements(result.data(), shape, row_major(shape), resource);
       evaluate_into(target, elements, false, threads, resource);
