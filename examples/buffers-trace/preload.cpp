@@ -22,6 +22,7 @@
 #include "trace_writer.h"
 
 // What glibc's functions are called beside the names that are replaced here.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 void* __libc_malloc(size_t);
 void __libc_free(void*);
@@ -29,6 +30,7 @@ void* __libc_calloc(size_t, size_t);
 void* __libc_realloc(void*, size_t);
 void* __libc_memalign(size_t, size_t);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 
@@ -169,7 +171,7 @@ bool is_recorded() { return recorded != 0 && getpid() == recorded; }  // vfork's
     if (value(*variable, "BUFFERS_TRACE_CHILDREN") != nullptr) with_children = true;
   }
   if (wanted == nullptr || strlen(wanted) >= sizeof path) return;
-  strcpy(path, wanted);
+  memcpy(path, wanted, strlen(wanted) + 1);
   has_key = pthread_key_create(&at_thread_end, end_thread) == 0;
   if (process == getpid())
     start(path);

@@ -63,7 +63,7 @@ class limit_resource final : public std::pmr::memory_resource {
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if (detail::is_nothing(block, bytes)) return;
     upstream_->deallocate(block, bytes, alignment);
-    const std::size_t used = count_.give_back(bytes);
+    [[maybe_unused]] const std::size_t used = count_.give_back(bytes);
     if constexpr (detail::hardened)
       if (used < bytes) detail::violate("deallocate: more bytes than this limit_resource has handed out");
   }

@@ -48,7 +48,7 @@ template <element T, element X>
     using wide = std::conditional_t<(sizeof(X) < sizeof(float)), float, X>;
     using limits = std::numeric_limits<T>;
     constexpr wide least = static_cast<wide>(limits::min());
-    constexpr wide beyond = static_cast<wide>(limits::max() / 2 + 1) * 2;
+    constexpr wide beyond = static_cast<wide>(limits::max() / 2 + 1) * 2;  // NOLINT(bugprone-integer-division)
     const wide x = static_cast<wide>(value);
     return x >= beyond ? limits::max() : x >= least ? static_cast<T>(x) : x < least ? limits::min() : T{0};
   }

@@ -37,8 +37,8 @@ template <class T>
 std::size_t write_floating_point(char* to, T value) noexcept {
   std::size_t count = write_number(to, value);
   if (std::isfinite(value) && std::string_view(to, count).find_first_of(".e") == std::string_view::npos) {
-    std::memcpy(to + count, ".0", 2);
-    count += 2;
+    to[count++] = '.';
+    to[count++] = '0';
   }
   return count;
 }

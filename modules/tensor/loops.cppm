@@ -147,7 +147,7 @@ struct nest {
   // The number of steps over the dimensions [from, to).
   std::size_t steps(std::size_t from, std::size_t to) const noexcept {
     std::size_t count = 1;
-    for (std::size_t d = from; d < to; ++d) count *= shape[d];
+    for (std::size_t d = from; d < to; ++d) count *= shape[d];  // NOLINT(clang-analyzer-core.uninitialized.Assign)
     return count;
   }
 };

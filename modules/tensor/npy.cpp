@@ -338,7 +338,7 @@ class new_file {
     // A symbolic link stays one: what it leads to is replaced.
     if (!exists || ::realpath(path, target_) == nullptr) {
       if (std::strlen(path) >= sizeof target_) fail(ENAMETOOLONG, "cannot write", path);
-      std::strcpy(target_, path);
+      std::memcpy(target_, path, std::strlen(path) + 1);
     }
     static std::atomic<unsigned> number{0};
     do {

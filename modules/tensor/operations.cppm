@@ -139,7 +139,7 @@ struct larger {
     if constexpr (std::is_integral_v<R>)
       return x < y ? y : x;
     else
-      return ((x >= y) | (x != x)) ? x : y;
+      return ((x >= y) | (x != x)) ? x : y;  // NOLINT(misc-redundant-expression): a NaN
   }
 };
 
@@ -150,7 +150,7 @@ struct smaller {
     if constexpr (std::is_integral_v<R>)
       return y < x ? y : x;
     else
-      return ((x <= y) | (x != x)) ? x : y;
+      return ((x <= y) | (x != x)) ? x : y;  // NOLINT(misc-redundant-expression): a NaN
   }
 };
 

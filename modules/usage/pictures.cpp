@@ -213,6 +213,7 @@ overview::overview(file_path trace, const picture_options& options)
     return;
   }
   std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // who allocates most has a colour
+  order.reserve(bytes_of_thread.size());
   for (const auto& [thread, total] : bytes_of_thread) order.emplace_back(total, thread);
   std::ranges::sort(order, std::greater<>());
   if (order.size() > most_groups) order.resize(most_groups - 1);

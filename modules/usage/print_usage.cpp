@@ -188,6 +188,7 @@ std::vector<std::size_t> bytes_needed(const std::vector<event>& events, std::siz
     }
   }
   std::vector<std::size_t> needed;
+  needed.reserve(dry.size());
   for (const dry_run& buffer : dry) needed.push_back(buffer.peak());
   return needed;
 }
@@ -370,7 +371,8 @@ class writer {
 };
 
 std::string padded(std::string number, std::size_t width) {
-  return number.size() < width ? std::string(width - number.size(), ' ') + number : number;
+  if (number.size() < width) number.insert(0, width - number.size(), ' ');
+  return number;
 }
 
 // "buffer1, buffer2", with something after each.

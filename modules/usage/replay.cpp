@@ -107,9 +107,11 @@ std::size_t resident() {
   if (file < 0) return 0;
   const ssize_t got = read(file, text, sizeof text - 1);
   close(file);
-  unsigned long all = 0, of_files = 0;
-  if (got <= 0 || std::sscanf(text, "%*u %lu %lu", &all, &of_files) != 2 || all < of_files) return 0;
-  return (all - of_files) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  if (got <= 0) return 0;
+  char* at = text;
+  static_cast<void>(std::strtoul(at, &at, 10));  // its addresses
+  const std::size_t all = std::strtoul(at, &at, 10), of_files = std::strtoul(at, &at, 10);
+  return (all - std::min(all, of_files)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
 double seconds_now() {
