@@ -195,6 +195,7 @@ bool serve(std::uint64_t requests, const std::vector<std::string>& lines, std::p
   };
 
   std::vector<std::thread> threads;
+  threads.reserve(receivers);
   for (unsigned i = 0; i < receivers; ++i)
     threads.emplace_back(guarded([&, i] {
       std::uint64_t sum = 0;

@@ -84,7 +84,7 @@ void mathematics(slab_resource& scratch) {
   std::println("exp(a) {:.4f}", exp(a));
   std::println("log(a) {:.4f}", log(a));
   std::println("maximum(a, 2.5) {}", maximum(a, 2.5f));
-  std::println("a < 3 {}  a == a {}", a < 3.0f, a == a);
+  std::println("a < 3 {}  a == a {}", a < 3.0f, a == a);  // NOLINT(misc-redundant-expression)
   check(is(pow(a, 2), tensor{{1.0f, 4.0f}, {9.0f, 16.0f}}) && is(a < 3.0f, tensor{{true, true}, {false, false}}));
   check(all(abs(log(exp(a)) - a) < 1e-6f));
 

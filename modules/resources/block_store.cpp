@@ -99,6 +99,7 @@ std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step,
 void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) noexcept {
   while (count != 0) {
     const std::size_t here = std::min(count, 64 - first % 64);
+    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift, clang-analyzer-security.ArrayBound): all bits are in the words
     words[first / 64] |= ~std::uint64_t{0} >> (64 - here) << (first % 64);
     first += here;
     count -= here;

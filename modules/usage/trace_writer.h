@@ -202,6 +202,7 @@ inline int writer::open(const char* path) noexcept {
   // Later the file is opened by its name again, wherever the program has gone by then.
   size_t length = 0;
   if (path[0] != '/') {
+    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): an array
     if (getcwd(state_->path, sizeof state_->path) == nullptr) return failed(errno);
     length = strlen(state_->path);
     state_->path[length++] = '/';
