@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 """Makes the page and the picture of the benchmarks from what they printed.
 
-    benchmarks/report.py RESULTS PAGE PICTURE
-    benchmarks/report.py --check PAGE PICTURE    # whether the picture is of the results that are in the page
+    benchmarks/report.py RESULTS PAGE PICTURES
+    benchmarks/report.py --check PAGE PICTURES    # whether the pictures are of the results that are in the page
 
-RESULTS is what `benchmarks/run` printed. PAGE gets every table as it is, and PICTURE (SVG) a row for each question: how
-long buffers took in terms of the best peer, and where the other peers are.
+RESULTS is what `benchmarks/run` printed. PAGE gets every table as it is. PICTURES is a folder for two: benchmarks.svg has
+a row for each question, how long buffers took in terms of the best peer, and where the other peers are; summary.svg has
+those of one question of each kind.
 """
 import html
+import pathlib
 import re
 import sys
 
 TABLE_ROW = re.compile(r"^    (?P<name>\S.*?)\s+(?P<time>[\d.]+) ns\s+(?P<ratio>[\d.]+) x the best peer(?P<rest>.*)$")
+SUMMARY = (  # questions, and who of ours answers them
+    ("1000 blocks of 8..256", "bump"), ("30 int64", "slab"), ("10 000 blocks", "slab"), ("unordered_map", "pool"),
+    ("16 B to 1 KiB, 1000 live$", "pool"), ("16 B to 1 KiB, 100000 live$", "pool"), ("python", "pool"), ("clang", "pool"),
+    ("two threads, 16 B to 1 KiB", "concurrent"), ("one thread allocates", "concurrent"), (r"a \* b \+ c, 1024", ""),
+    ("exp, 1024", ""), ("sum over axis 1, 1024", ""), ("permuted copy, 2048", ""))
 LEAST, MOST = 1 / 16, 16  # ratios beyond are drawn at the edge
 
 
@@ -28,6 +35,12 @@ def questions(lines):
             if any(kind == "ours" for _, _, kind in rows) and any(kind == "peer" for _, _, kind in rows):
                 yield question, rows
             question, rows = re.sub(r"^W\d+: |(; |: \d).*$", "", line), []
+
+
+def summary(found):
+    return [(question, rows) for question, rows in found
+            if any(re.search(about, question) and any(kind == "ours" and name.startswith(ours) for name, _, kind in rows)
+                   for about, ours in SUMMARY)]
 
 
 def place(ratio, left, width):
@@ -94,7 +107,7 @@ those by some per cent: by more where threads or resident memory are concerned. 
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    results, page_path, picture_path = sys.argv[1:]
+    results, page_path, pictures = sys.argv[1:]
     check = results == "--check"
     if check:
         page_path, results = None, page_path
@@ -104,14 +117,15 @@ def main():
     found = list(questions(lines))
     if not found:
         sys.exit(f"{results}: there is no table in it")
-    drawn = picture(found, lines[0])
-    if check:
-        with open(picture_path, encoding="utf-8") as file:
-            sys.exit(0 if file.read() == drawn else f"{picture_path} is not of the results in {results}")
-    with open(picture_path, "w", encoding="utf-8") as file:
-        file.write(drawn)
-    with open(page_path, "w", encoding="utf-8") as file:
-        file.write(page(lines, "pictures/" + picture_path.rsplit("/", 1)[-1]))
+    for name, shown in (("benchmarks.svg", found), ("summary.svg", summary(found))):
+        path, drawn = pathlib.Path(pictures) / name, picture(shown, lines[0])
+        if not check:
+            path.write_text(drawn, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != drawn:
+            sys.exit(f"{path} is not of the results in {results}")
+    if not check:
+        with open(page_path, "w", encoding="utf-8") as file:
+            file.write(page(lines, f"{pathlib.Path(pictures).name}/benchmarks.svg"))
 
 
 if __name__ == "__main__":
