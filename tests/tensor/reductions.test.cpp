@@ -193,6 +193,11 @@ BOOST_AUTO_TEST_CASE(of_nothing) {
   BOOST_TEST(same(sum(rows, axes<1>, keepdims), zeros<float>({3, 1})));
   BOOST_TEST(same(all(rows > 0.0f, axes<1>), tensor{true, true, true}));
   BOOST_TEST(std::isnan((mean(rows, axes<1>)[2])));
+  auto target = ones<float>({2, 3});
+  target[0, all] = sum(rows, axes<1>);
+  target[1, all] = mean(rows, axes<1>);
+  BOOST_TEST(same(target[0, all], zeros<float>({3})));
+  BOOST_TEST(std::isnan((target[1, 2])));
 }
 
 BOOST_AUTO_TEST_CASE(into_parts_of_tensors) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory_resource>
 #include <random>
@@ -50,6 +51,27 @@ BOOST_AUTO_TEST_CASE(an_integer_takes_its_dimension_away) {
   BOOST_TEST((t[1, range{1, 3}][range{1, 2}].data() == &t[1, 2]));
   BOOST_CHECK_THROW(((void)((t[2, all]))), std::out_of_range);
   BOOST_CHECK_THROW(((void)((t[all, -4]))), std::out_of_range);
+}
+
+template <class T>
+void with_steps() {
+  auto t = zeros<T>({4, 6});
+  const auto from = reshape(arange<T>(0, 24), {4, 6});
+  t[all, range{0, 6, 2}] = from[all, range{5, all, -2}] + from[all, range{0, 6, 2}];  // from places with steps to such
+  t[all, 1] = from[all, 3];
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) BOOST_TEST((t[i, 2 * j]) == (from[i, 5 - 2 * j]) + (from[i, 2 * j]));
+    BOOST_TEST((t[i, 1]) == (from[i, 3]));
+    BOOST_TEST((t[i, 3]) == T{});
+  }
+}
+BOOST_AUTO_TEST_CASE(elements_of_every_size_with_steps) {
+  with_steps<std::int8_t>();
+  with_steps<std::uint16_t>();
+  with_steps<std::int32_t>();
+  with_steps<float>();
+  with_steps<std::int64_t>();
+  with_steps<double>();
 }
 
 BOOST_AUTO_TEST_CASE(ranges_are_those_of_python) {
