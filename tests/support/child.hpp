@@ -9,28 +9,9 @@
 #include <string>
 #include <string_view>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define BUFFERS_TESTS_ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define BUFFERS_TESTS_TSAN 1
-#endif
-#endif
-
-/// Whether AddressSanitizer watches the tests.
-#if defined(BUFFERS_TESTS_ASAN)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-
-/// Whether ThreadSanitizer does.
-#if defined(BUFFERS_TESTS_TSAN)
-inline constexpr bool thread_sanitized = true;
-#else
-inline constexpr bool thread_sanitized = false;
-#endif
+/// Whether AddressSanitizer watches the tests, and whether ThreadSanitizer does.
+inline constexpr bool sanitized = std::string_view(BUFFERS_TESTS_SANITIZER).contains("address");
+inline constexpr bool thread_sanitized = std::string_view(BUFFERS_TESTS_SANITIZER).contains("thread");
 
 /// Whether a child process may start threads: ThreadSanitizer ends one that does.
 inline constexpr bool children_may_start_threads = !thread_sanitized;
