@@ -73,9 +73,10 @@ class short_list {
   /// After a reserve_one_more(), nothing can fail.
   constexpr void insert(std::size_t at, const T& item) {
     reserve_one_more();
-    // NOLINTNEXTLINE(clang-analyzer-security.ArrayBound): there is room for one more
+    // NOLINTBEGIN(clang-analyzer-security.ArrayBound): there is room for one more
     for (std::size_t i = size_; i > at; --i) items_[i] = items_[i - 1];
     items_[at] = item;
+    // NOLINTEND(clang-analyzer-security.ArrayBound)
     ++size_;
   }
   constexpr void push_back(const T& item) { insert(size_, item); }

@@ -202,9 +202,10 @@ inline int writer::open(const char* path) noexcept {
   // Later the file is opened by its name again, wherever the program has gone by then.
   size_t length = 0;
   if (path[0] != '/') {
-    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): an array
+    // NOLINTBEGIN(clang-analyzer-core.NonNullParamChecker): an array
     if (getcwd(state_->path, sizeof state_->path) == nullptr) return failed(errno);
     length = strlen(state_->path);
+    // NOLINTEND(clang-analyzer-core.NonNullParamChecker)
     state_->path[length++] = '/';
   }
   if (length + strlen(path) >= sizeof state_->path) return failed(ENAMETOOLONG);
