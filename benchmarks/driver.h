@@ -166,7 +166,7 @@ class residence {
 struct outcome {
   double seconds = 0;
   double peak = 0, kept = 0;         // resident bytes: at most, and when all blocks are given back
-  double first = 0;                  // seconds of the very first run, where that was looked at
+  double first = 0, first_peak = 0;  // of the very first run, where that was looked at
   std::array<double, 4> quarters{};  // resident bytes after each quarter of the work, likewise
 };
 inline constexpr outcome absent{.seconds = -1};
@@ -187,6 +187,7 @@ struct contestant {
   bool limit = false;            // what nobody could be faster than
   bool alone = false;            // in a process of its own, where a round before has no effect
   std::vector<outcome> rounds;   // one of each round
+  double first_peak = 0;         // resident bytes after the very first run
   double median = 0, first = 0;  // nanoseconds per operation
   double peak = 0, kept = 0;     // medians as well
   std::array<double, 4> quarters{};
@@ -237,6 +238,7 @@ class comparison {
     for (contestant& c : all_) {
       c.median = median(c, &outcome::seconds) * 1e9 / static_cast<double>(operations_);
       c.first = median(c, &outcome::first) * 1e9 / static_cast<double>(operations_);
+      c.first_peak = median(c, &outcome::first_peak);
       c.peak = median(c, &outcome::peak);
       c.kept = median(c, &outcome::kept);
       for (std::size_t i = 0; i < c.quarters.size(); ++i)
@@ -318,13 +320,13 @@ class comparison {
     const bool quarters = std::ranges::any_of(all_, [](const contestant& c) { return c.quarters[0] > 0; });
     std::printf("\n%s%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
                 memory ? "; resident at most, and when all is given back" : "",
-                live_peak_ > 0 ? "; at most / most live" : "", quarters ? "; resident after each quarter" : "");
+                live_peak_ > 0 ? "; at most / most live, the first time and after all" : "", quarters ? "; resident after each quarter" : "");
     for (const contestant& c : all_) {
       std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
                   best > 0 ? c.median / best : 0);
       if (first) std::printf("   %8.2f ns", c.first);
       if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
-      if (live_peak_ > 0) std::printf("   %5.2f", c.peak / live_peak_);
+      if (live_peak_ > 0) std::printf("   %5.2f %5.2f", c.first_peak / live_peak_, c.peak / live_peak_);
       if (quarters) {
         std::printf("  ");
         for (const double bytes : c.quarters) std::printf(" %6.1f", bytes / (1 << 20));

@@ -189,13 +189,16 @@ void traces() {
       std::pmr::memory_resource* const memory = make();
       if (!memory) return bench::absent;
       const auto run = [&] { recorded.run(*memory, {.check_overlap = false}); };
-      const double first = bench::timed(run, 0, 1);
+      const double first = bench::timed(run, 0, 1), first_peak = resident.peak();
       const double seconds = bench::timed(run, 0, 3);
-      return {seconds, resident.peak(), resident.now(), first};
+      return {seconds, resident.peak(), resident.now(), first, first_peak};
     });
     contest.measure();
-    contest.target("pool_resource's resident memory / most live",
-                   contest.peak_of("pool_resource") / live_peak, 1.30);
+    if (const auto* const ours = contest.find("pool_resource")) {
+      contest.target("pool_resource's resident memory / most live, as the program ran once", ours->first_peak / live_peak,
+                     1.30);
+      contest.target("... and when it has run four times in one pool", ours->peak / live_peak, 1.30);
+    }
     ++measured;
     for (const bench::contestant& c : contest.all()) {
       ratios.try_emplace(c.name, 1.0).first->second *= contest.of("pool_resource") / c.median;
@@ -212,8 +215,9 @@ void traces() {
   means.target("pool_resource / mimalloc", mean(ratios, "mimalloc"), 1.0);
   for (const char* const peer : pmr_peers)
     means.target(std::string("pool_resource / ") + peer, mean(ratios, peer), 0.80);
+  means.target("pool_resource / mimalloc, the first time", mean(first_ratios, "mimalloc"), 1.0);
   for (const auto& [name, product] : first_ratios)
-    if (name != "pool_resource")
+    if (name != "pool_resource" && name != "mimalloc")
       std::printf("    the first time, pool_resource / %-40s %.2f\n", name.c_str(), std::pow(product, 1.0 / measured));
 }
 

@@ -101,8 +101,9 @@ void churning(const std::string& sizes, std::uint32_t most, double at_most) {
 
 constexpr std::size_t blocks_per_batch = 128;
 
-/// Batches of blocks on their way from one thread to the other, no more than fit. Who has to wait sleeps: that the
-/// other is slower should not count.
+/// Batches of blocks on their way from one thread to the other, no more than fit, and half of that at least: or else a
+/// slow allocator had fewer blocks on the way, and a small memory. Who has to wait sleeps: that the other is slower
+/// should not count.
 class ring {
  public:
   using batch = std::array<void*, blocks_per_batch>;
@@ -118,9 +119,11 @@ class ring {
   /// The batch to read next, and that it has been read.
   const batch& next() {
     const std::size_t mine = read_.load(std::memory_order_relaxed);
-    while (mine == written_.load(std::memory_order_acquire)) nap();
+    while (written_.load(std::memory_order_acquire) - mine < (is_last_.load(std::memory_order_acquire) ? 1 : least_)) nap();
     return batches_[mine % batches_.size()];
   }
+  /// That no more will be written.
+  void is_last() { is_last_.store(true, std::memory_order_release); }
   void read() { read_.store(read_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
  private:
@@ -129,7 +132,9 @@ class ring {
     nanosleep(&time, nullptr);
   }
 
-  std::array<batch, 128> batches_{};
+  static constexpr std::size_t least_ = 64;
+  std::array<batch, 2 * least_> batches_{};
+  std::atomic<bool> is_last_{false};
   alignas(64) std::atomic<std::size_t> written_{0};
   alignas(64) std::atomic<std::size_t> read_{0};
 };
@@ -155,6 +160,7 @@ void exchanging() {
         between[0].written();
         if (resident && i % quarter == 0) result.quarters[i / quarter - 1] = resident->now();
       }
+      between[0].is_last();
       return thread_seconds() - begin;
     };
     const auto consumer = [&] {

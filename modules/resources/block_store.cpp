@@ -35,7 +35,10 @@ std::size_t blocks_in(std::uint32_t pages, std::size_t size_class) noexcept {
   return pages * page_bytes / bytes_of(size_class);
 }
 
-bool is_free(const run& r) noexcept { return r.is == run::unused || r.is == run::decommitted; }
+bool is_free(const run& r) noexcept { return r.is == run::unused; }
+
+// Whether all blocks of a shared run that have been in use are here.
+bool is_empty(const run& r) noexcept { return r.carved != 0 && r.available == r.carved; }
 
 std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
@@ -213,6 +216,7 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
     if (from == nullptr) break;
     std::byte* const memory = from->memory();
     const std::size_t before = left;
+    if (is_empty(*from)) count_empty(*from, -1);
     for (std::size_t word = 0; word < 4 && left != 0; ++word) {
       std::uint64_t bits = from->bits[word];
       for (; bits != 0 && left != 0; bits &= bits - 1)
@@ -238,6 +242,7 @@ block_range block_store::carve(std::size_t size_class) {
     from->carved = from->available = 0;
     std::ranges::fill(from->bits, 0);
   }
+  if (is_empty(*from)) count_empty(*from, -1);
   const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
   from->carved = static_cast<std::uint16_t>(blocks);
@@ -258,7 +263,7 @@ void* block_store::take_large(std::size_t bytes) {
 void* block_store::take_used_large(std::size_t bytes) noexcept {
   large_counts& counts = large_[large_bucket(bytes)];
   const auto pages = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
-  run* const found = counts.free != 0 ? take_from_bins(pages, free_[1]) : nullptr;
+  run* const found = counts.free != 0 ? take_from_bins(pages, 1) : nullptr;
   if (found == nullptr) return nullptr;
   occupy(found);
   ++counts.hits;
@@ -283,7 +288,8 @@ void block_store::give_large(void* block) noexcept {
   large_bytes_ -= r->pages * page_bytes;
   poison_in_program(block, r->pages * page_bytes);
   free_run(r);
-  if (long_idle_pages_ * page_bytes > options_.spare) decommit(long_idle_pages_ - options_.spare / page_bytes);
+  if (const std::size_t most = options_.spare / page_bytes; idle_pages_[1] > most)
+    static_cast<void>(decommit(1, idle_pages_[1] - most));
 }
 
 std::size_t block_store::bytes_in_use() const noexcept {
@@ -296,6 +302,7 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   run* const to = run_of(blocks.first);
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
   to->carved = static_cast<std::uint16_t>(to->carved - count);
+  if (is_empty(*to)) count_empty(*to, 1);
   in_use_[size_class] -= count;
   carving_[size_class] = to;
 }
@@ -339,6 +346,7 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
       partial_[size_class].others = to;
     }
     to->available = static_cast<std::uint16_t>(to->available + (i - first));
+    if (is_empty(*to)) count_empty(*to, 1);
   }
 }
 
@@ -346,6 +354,8 @@ void block_store::take_all_back() noexcept {
   void* whole = nullptr;  // a list of blocks through their first words: they change the runs, so after the loops
   std::ranges::fill(partial_, partial{});
   std::ranges::fill(available_, 0);
+  std::ranges::fill(empty_pages_, 0);
+  all_empty_pages_ = 0;
   std::fill_n(in_use_, shared_classes, 0);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
@@ -368,6 +378,7 @@ void block_store::take_all_back() noexcept {
         r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
       }
       r->available = r->carved;
+      count_empty(*r, 1);
       run*& list = partial_[r->size_class].others;
       r->previous = nullptr;
       r->next = list;
@@ -408,10 +419,11 @@ bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused
 // --- runs
 
 run* block_store::allocate_run(std::uint32_t pages) {
+  const std::size_t touched_before = touched_pages_;
   const std::uint32_t kind = pages * page_bytes > largest_listed ? 1 : 0;
-  run* found = take_from_bins(pages, free_[kind]);
-  if (found == nullptr && kind == 0 && reclaim(pages * page_bytes)) found = take_from_bins(pages, free_[kind]);
-  if (found == nullptr) found = take_untouched(pages, kind);
+  run* found = take_from_bins(pages, kind);
+  if (found == nullptr && kind == 0) found = reclaim(pages);
+  if (found == nullptr) found = extend(pages, kind);
   if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
       add_chunk(pages, kind);
@@ -422,6 +434,7 @@ run* block_store::allocate_run(std::uint32_t pages) {
       if (found == nullptr) throw;
     }
   occupy(found);
+  if (touched_pages_ != touched_before) pay_for(touched_pages_ - touched_before);
   return found;
 }
 
@@ -444,6 +457,7 @@ void block_store::occupy(run* r) noexcept {
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
 #endif
+  r->is = run::whole;  // not free any more; the caller knows what it is
 }
 
 // Whether so much is free, in pieces or in the holder's lists, that it is better to do without another chunk.
@@ -463,18 +477,12 @@ run* block_store::gather(std::uint32_t pages) noexcept {
   free_empty_runs();
   options_.spare = spare;
   run* found = nullptr;
-  for (free_runs& in : free_)
-    if (found == nullptr) found = take_from_bins(pages, in);
+  for (std::uint32_t kind = 0; kind < 2 && found == nullptr; ++kind) found = take_from_bins(pages, kind);
   return found;
 }
 
-// Memory that the operating system has to give pages for.
-run* block_store::take_untouched(std::uint32_t pages, std::uint32_t kind) noexcept {
-  run* const found = take_from_bins(pages, free_[kind + 2]);
-  return found != nullptr ? found : extend(pages, kind);
-}
-
-run* block_store::take_from_bins(std::uint32_t pages, const free_runs& in) noexcept {
+run* block_store::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept {
+  const free_runs& in = free_[kind];
   std::size_t bin = bin_of(pages);
   run* best = nullptr;
   int looked_at = 0;
@@ -500,8 +508,10 @@ run* block_store::cut(run* from, std::uint32_t pages) noexcept {
     run* const after = from + pages;
     after->index = from->index + pages;
     after->pages = rest;
+    after->resident = from->resident - std::min(from->resident, pages);
+    after->holes = from->holes - std::min(from->holes, pages);
+    after->is = run::unused;
     from->pages = pages;
-    after->is = from->is;
     insert(after);
   }
   return from;
@@ -524,43 +534,69 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   }
   if (best == nullptr) return nullptr;
   run* const made = &best->runs()[best_first];
-  if (best_first != best->frontier) remove(made);
+  if (best_first != best->frontier)
+    remove(made);
+  else
+    made->resident = made->holes = 0;
   made->index = best_first;
   const std::uint32_t end = std::max(best->frontier, best_first + pages);
   made->pages = end - best_first;
   made->is = run::unused;
-  touched_pages_ += end - best->frontier;
-  best->frontier = end;
+  touched_pages_ += end - std::exchange(best->frontier, end);
   return cut(made, pages);
 }
 
-// Hands as many pages of free runs for large blocks back to the operating system: their contents are of no use to
-// anybody; the addresses stay. Where that is not possible, nothing happens.
-void block_store::decommit(std::size_t pages) noexcept {
-  std::size_t given = 0;
-  for (std::size_t bin = bins; bin-- > 0;)
-    for (run *r = free_[1].bins[bin], *next; r != nullptr && given < pages; r = next) {
-      next = r->next;
-      if (madvise(r->memory(), r->pages * page_bytes, MADV_DONTNEED) != 0) return;
-      remove(r);
-      r->is = run::decommitted;
-      insert(r);
-      given += r->pages;
+// So many pages are about to be touched that never were: as many that lie idle go back to the operating system, so that
+// a program whose phases need different sizes does not hold the memory of all of them. In steps that are worth a system
+// call. Pages that come back then are not paid for, or else the same ones might come and go for ever.
+void block_store::pay_for(std::size_t pages) noexcept {
+  constexpr std::size_t step = 256;
+  unpaid_pages_ += pages;
+  if (unpaid_pages_ < step || options_.spare == SIZE_MAX) return;
+  std::size_t due = std::exchange(unpaid_pages_, 0);
+  due -= decommit(1, due);
+  due -= decommit(0, due);
+  if (due == 0) return;
+  static_cast<void>(collect(due * page_bytes, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  static_cast<void>(decommit(0, due));
+}
+
+// Hands so many pages of free runs back to the operating system: their contents are of no use to anybody; the addresses
+// stay. Returns how many there were; where it is not possible, none.
+std::size_t block_store::decommit(std::uint32_t kind, std::size_t pages) noexcept {
+  constexpr std::size_t least = 8;  // for a few pages it is not worth the call
+  std::size_t left = pages;
+  for (std::size_t bin = bins; bin-- > least && left != 0;)
+    for (run* r = free_[kind].bins[bin]; r != nullptr && left != 0; r = r->next) {
+      const auto given = static_cast<std::uint32_t>(std::min<std::size_t>(left, r->resident - r->holes));
+      if (given == 0) continue;
+      if (madvise(r->memory() + (r->resident - given) * page_bytes, given * page_bytes, MADV_DONTNEED) != 0)
+        return pages - left;
+      r->resident -= given;
+      idle_pages_[kind] -= given;
+      left -= given;
     }
+  return pages - left;
 }
 
 void block_store::free_run(run* freed) noexcept {
   chunk* const home = freed->home();
   home->used -= freed->pages;
+  freed->resident = freed->pages;
+  freed->holes = 0;
   const std::uint32_t end = freed->index + freed->pages;
   if (run* const after = &home->runs()[end]; end != home->frontier && is_free(*after)) {
     remove(after);
+    freed->resident += after->resident;
+    freed->holes = after->holes;
     freed->pages += after->pages;
     after->pages = 0;  // no longer the start of a run
   }
   if (freed->index != home->tables)
     if (run* const before = &home->runs()[home->first_of()[freed->index - 1]]; is_free(*before)) {
       remove(before);
+      before->holes += before->pages - before->resident + freed->holes;
+      before->resident = before->pages + freed->resident;
       before->pages += freed->pages;
       freed->pages = 0;
       freed->is = run::unused;
@@ -571,29 +607,26 @@ void block_store::free_run(run* freed) noexcept {
   if (home->used == 0 && spare_bytes() > options_.spare) give_spare(options_.spare);
 }
 
-block_store::free_runs& block_store::runs_like(run& r) noexcept {
-  return free_[r.home()->kind + (r.is == run::decommitted ? 2 : 0)];
-}
-
 void block_store::insert(run* r) noexcept {
   chunk* const home = r->home();
   home->first_of()[r->index] = home->first_of()[r->index + r->pages - 1] = r->index;
-  free_runs& in = runs_like(*r);
+  free_runs& in = free_[home->kind];
   const std::size_t bin = bin_of(r->pages);
   r->previous = nullptr;
   r->next = in.bins[bin];
   if (r->next != nullptr) r->next->previous = r;
   in.bins[bin] = r;
   in.filled[bin / 64] |= bit(bin);
-  if (&in == &free_[1]) long_idle_pages_ += r->pages;
+  idle_pages_[home->kind] += r->resident - r->holes;
 }
 
 void block_store::remove(run* r) noexcept {
-  free_runs& in = runs_like(*r);
+  const std::uint32_t kind = r->home()->kind;
+  free_runs& in = free_[kind];
   const std::size_t bin = bin_of(r->pages);
   unlink(in.bins[bin], r);
   if (in.bins[bin] == nullptr) in.filled[bin / 64] &= ~bit(bin);
-  if (&in == &free_[1]) long_idle_pages_ -= r->pages;
+  idle_pages_[kind] -= r->resident - r->holes;
 }
 
 void block_store::unlink(run*& list, run* r) noexcept {
@@ -601,25 +634,48 @@ void block_store::unlink(run*& list, run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r->previous;
 }
 
-// Before memory is used that never was: collects what lies idle, when that is enough to matter; of shared runs as much
-// as is needed. Tells whether it did.
-bool block_store::reclaim(std::size_t bytes) noexcept {
-  const std::size_t whole = owner_.held_whole_bytes();
-  std::size_t idle[shared_classes], sum = whole;
-  for (std::size_t c = 0; c < shared_classes; ++c) sum += idle[c] = available_[c] * bytes_of(c);
-  if (sum < bytes / 2 || sum / page_bytes < touched_pages_ / 32) return false;
-  // What is taken from one size may be missed there soon, so there must have been growth since the last time: a program
-  // that has come to its full size does not get here any more.
-  if (touched_pages_ - reclaimed_at_ < reclaimed_at_ / 8) return false;
-  reclaimed_at_ = touched_pages_;
+// Frees what the holder has and shared runs without a block in use, the most of one size first, until
+// is_enough(bytes so far); nothing, when what lies idle does not matter. Tells whether it was enough.
+template <class Enough>
+bool block_store::collect(std::size_t bytes, Enough is_enough) noexcept {
+  const std::size_t whole = owner_.held_whole_bytes(), idle = whole + all_empty_pages_ * page_bytes;
+  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128) return false;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
-  for (std::size_t freed = whole, c; freed < bytes; freed += free_empty_runs(c, bytes - freed)) {
-    c = static_cast<std::size_t>(std::ranges::max_element(idle) - idle);
-    if (std::exchange(idle[c], 0) == 0) break;
+  std::size_t freed = whole;
+  bool enough = whole != 0 && is_enough(freed);
+  while (!enough && all_empty_pages_ != 0) {
+    const auto c = static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_);
+    // A part of them at a time, so that the list is not gone through for each.
+    freed += free_empty_runs(c, std::max(bytes, empty_pages_[c] * page_bytes / 64));
+    enough = is_enough(freed);
   }
   options_.spare = spare;
-  return true;
+  return enough;
+}
+
+// A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there soon,
+// so when much was taken, there is none for a while: a program that goes round and round comes to hold what all of its
+// phases need.
+run* block_store::reclaim(std::uint32_t pages) noexcept {
+  if (reclaimed_pages_ > touched_pages_ / 8) {
+    reclaimed_pages_ = 0;
+    reclaim_from_ = touched_pages_ + touched_pages_ / 8;
+  }
+  if (touched_pages_ < reclaim_from_) return nullptr;
+  run* found = nullptr;
+  if (collect(pages * page_bytes, [&](std::size_t) {
+        found = take_from_bins(pages, 0);
+        return found != nullptr;
+      }))
+    reclaimed_pages_ += pages;
+  return found;
+}
+
+void block_store::count_empty(const run& r, int runs) noexcept {
+  const std::size_t pages = runs > 0 ? r.pages : 0 - std::size_t{r.pages};
+  empty_pages_[r.size_class] += pages;
+  all_empty_pages_ += pages;
 }
 
 void block_store::free_empty_runs() noexcept {
@@ -633,8 +689,9 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
       sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
   for (run *r = list, *next; r != nullptr && pages * page_bytes < bytes; r = next) {
     next = r->next;
-    if (r->available != r->carved) continue;
+    if (!is_empty(*r)) continue;
     unlink(list, r);
+    count_empty(*r, -1);
     available_[size_class] -= r->available;
     if (carving_[size_class] == r) carving_[size_class] = nullptr;
     pages += r->pages;
@@ -727,7 +784,7 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
-  reclaimed_at_ = std::min(reclaimed_at_, touched_pages_);
+  reclaim_from_ = std::min(reclaim_from_, touched_pages_);
   std::ranges::fill(found_, nullptr);
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
@@ -742,11 +799,16 @@ std::size_t block_store::capacity() const noexcept {
   return capacity_ + (chunks_ != few_chunks_ ? chunk_room_ * sizeof(chunk*) : 0);
 }
 
+// With all chunks goes their index.
+std::size_t block_store::with_index(std::size_t chunk_bytes) const noexcept {
+  return chunk_bytes == capacity_ ? capacity() : chunk_bytes;
+}
+
 std::size_t block_store::spare_bytes() const noexcept {
   std::size_t sum = 0;
   for (std::size_t i = 0; i < chunk_count_; ++i)
     if (chunks_[i]->used == 0) sum += chunks_[i]->upstream_bytes;
-  return sum;
+  return with_index(sum);
 }
 
 void block_store::trim(std::size_t keep_bytes) noexcept {
@@ -777,7 +839,7 @@ std::size_t block_store::releasable() const noexcept {
     }
     if (in_use == std::exchange(c->held, 0)) sum += c->upstream_bytes;
   }
-  return sum == capacity_ ? capacity() : sum;  // with all chunks goes their index
+  return with_index(sum);
 }
 
 void block_store::release() noexcept {
@@ -788,7 +850,9 @@ void block_store::release() noexcept {
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
   for (large_counts& counts : large_) counts.live = counts.free = 0;
-  touched_pages_ = reclaimed_at_ = long_idle_pages_ = large_bytes_ = 0;
+  std::ranges::fill(empty_pages_, 0);
+  touched_pages_ = all_empty_pages_ = reclaimed_pages_ = reclaim_from_ = unpaid_pages_ = large_bytes_ = 0;
+  std::ranges::fill(idle_pages_, 0);
 }
 
 // --- blocks of upstream's own

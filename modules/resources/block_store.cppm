@@ -9,9 +9,9 @@
 // All that is known of a run lies in the tables, none of it in front of or between the blocks; which blocks of a run
 // are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever
 // order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
-// beyond the frontier has never been touched, and costs nothing until it is: it is used last. Blocks above 1 MiB have
-// chunks of their own, so that small ones do not break up their memory; only when upstream has no more, any memory
-// serves any size.
+// beyond the frontier has never been touched, and costs nothing until it is: it is used last, and then as many pages that
+// lie idle go back to the operating system. Blocks above 1 MiB have chunks of their own, so that small ones do not break
+// up their memory; only when upstream has no more, any memory serves any size.
 module;
 #include <bit>
 #include <cstddef>
@@ -28,8 +28,8 @@ struct chunk;
 
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
-  // Free; free, and its pages are with the operating system; shared by blocks of a class; one block.
-  enum state : std::uint8_t { unused, decommitted, shared, whole };
+  // Free; shared by blocks of a class; one block.
+  enum state : std::uint8_t { unused, shared, whole };
 
   std::uint32_t index;  // of its first page in the chunk
   std::uint32_t pages;
@@ -39,7 +39,13 @@ struct alignas(64) run {
   std::uint16_t available;  // of those, how many are here and not in use: their bits are set
   run* next;
   run* previous;
-  std::uint64_t bits[4];
+  union {
+    std::uint64_t bits[4];
+    // Of a free run: all behind its first `resident` pages are with the operating system, and `holes` of these.
+    struct {
+      std::uint32_t resident, holes;
+    };
+  };
 #if BUFFERS_HARDENED
   std::uint64_t in_use[4];
 #endif
@@ -248,24 +254,26 @@ class block_store {
   run* gather(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
-  struct free_runs;
-  run* take_from_bins(std::uint32_t pages, const free_runs& in) noexcept;
-  run* take_untouched(std::uint32_t pages, std::uint32_t kind) noexcept;
-  free_runs& runs_like(run& r) noexcept;
+  run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
   void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
-  bool reclaim(std::size_t bytes) noexcept;
-  void decommit(std::size_t pages) noexcept;
+  template <class Enough>
+  bool collect(std::size_t bytes, Enough is_enough) noexcept;
+  run* reclaim(std::uint32_t pages) noexcept;
+  std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
+  void pay_for(std::size_t pages) noexcept;
   void free_run(run* freed) noexcept;
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
+  void count_empty(const run& r, int runs) noexcept;
   void free_empty_runs() noexcept;
   std::size_t free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
+  [[nodiscard]] std::size_t with_index(std::size_t chunk_bytes) const noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
 
   // Runs with free blocks: those that are next, in the order of their addresses, and those that have come since.
@@ -276,16 +284,21 @@ class block_store {
   run* carving_[shared_classes] = {};  // the run that fresh blocks come from
   std::size_t available_[classes] = {};
   std::size_t in_use_[classes] = {};
-  // The free runs of chunks of a kind, by length; from 2 on, those whose pages are with the operating system.
+  // Of the shared runs without a block in use.
+  std::size_t empty_pages_[shared_classes] = {};
+  std::size_t all_empty_pages_ = 0;
+  // The free runs of chunks of a kind, by length.
   struct free_runs {
     run* bins[block_store::bins];
     std::uint64_t filled[2];  // bins that are not empty
-  } free_[4] = {};
+  } free_[2] = {};
   large_counts large_[7] = {};
   std::size_t large_bytes_ = 0;      // of large blocks in use
-  std::size_t long_idle_pages_ = 0;  // in free_[1]
+  std::size_t idle_pages_[2] = {};   // in free_, resident
+  std::size_t reclaimed_pages_ = 0;  // see reclaim
+  std::size_t reclaim_from_ = 0;     // not before so many are touched
+  std::size_t unpaid_pages_ = 0;     // see pay_for
   std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
-  std::size_t reclaimed_at_ = 0;     // how many there were when memory was reclaimed
   // Where addresses were found last: the chunk of one in each 64 KiB, by the number of those.
   static constexpr std::size_t found_room = 128;
   mutable chunk* found_[found_room] = {};

@@ -49,7 +49,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   /// memory for a thread's stacks.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
-      if (thread_lists* const mine = slots_.find()) [[likely]]
+      if (thread_lists* const mine = slots_.at_hand()) [[likely]]
         if (void* const block = mine->magazines.pop(detail::class_of(bytes))) [[likely]] {
           mine->used += static_cast<std::int64_t>(bytes);
           detail::unpoison(block, bytes);
@@ -63,7 +63,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]]
-      if (thread_lists* const mine = slots_.find()) [[likely]] {
+      if (thread_lists* const mine = slots_.at_hand()) [[likely]] {
         mine->used += -static_cast<std::int64_t>(bytes);
         detail::poison(block, bytes);
         const std::size_t size_class = detail::class_of(bytes);

@@ -9,7 +9,8 @@
 //
 //   operation   cost                      what it does
 //   local       one load, one compare     this thread's slot; the first call on a thread makes it or takes a free one
-//   find        the same                  ... or null where this thread has none
+//   at_hand     one load, one compare     ... or null where that would need a call
+//   find        the same as local         ... or null where this thread has none
 //   for_each    O(slots)                  all slots, those that wait for a thread included
 //   thread end  O(objects it used)        ended(owner, slot), and then the slot is free
 //
@@ -95,6 +96,11 @@ class per_thread : private per_thread_base {
     if (entry.object == id_) [[likely]]
       return *static_cast<Slot*>(entry.slot);
     return *static_cast<Slot*>(local_slow());
+  }
+  /// This thread's slot when it is at hand, without a call; null: local() or find() may still have one.
+  [[nodiscard]] inline Slot* at_hand() const noexcept {
+    const cached_slot& entry = cached();
+    return entry.object == id_ ? static_cast<Slot*>(entry.slot) : nullptr;
   }
   /// This thread's slot, or null where there is none.
   [[nodiscard]] inline Slot* find() const noexcept {

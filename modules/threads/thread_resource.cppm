@@ -74,6 +74,11 @@ class thread_buffers {
       return buffer;
     return bind(slot, bytes);
   }
+  /// The same when it is at hand, without a call; else null.
+  [[nodiscard]] inline void* mine_at_hand() const noexcept {
+    const thread_slot* const slot = slots_.at_hand();
+    return slot != nullptr ? slot->buffer.load(std::memory_order_relaxed) : nullptr;
+  }
   /// This thread's buffer; null when it has none.
   [[nodiscard]] inline void* mine_or_null() const noexcept {
     const thread_slot* const slot = slots_.find();
@@ -232,19 +237,15 @@ class thread_resource final : public std::pmr::memory_resource,
 
   /// A block of this thread's buffer. Throws what local() and the buffer throw.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    return static_cast<R*>(mine(bytes))->allocate(bytes, alignment);
+    if (void* const buffer = mine_at_hand()) [[likely]]
+      return static_cast<R*>(buffer)->allocate(bytes, alignment);
+    return allocate_slow(bytes, alignment);
   }
   /// Gives the block back to this thread's buffer, when it is from there; else it is there until its buffer is reset.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
-    R* const buffer = static_cast<R*>(mine_to_free());
-    if (buffer == nullptr) return;
-    if constexpr (requires { buffer->deallocate_if_own(block, bytes, alignment); }) {
-      buffer->deallocate_if_own(block, bytes, alignment);
-    } else if constexpr (requires {
-                           { buffer->owns(block) } -> std::convertible_to<bool>;
-                         }) {
-      if (buffer->owns(block)) buffer->deallocate(block, bytes, alignment);
-    }
+    if (void* const buffer = mine_at_hand()) [[likely]]
+      return return_block(*static_cast<R*>(buffer), block, bytes, alignment);
+    deallocate_slow(block, bytes, alignment);
   }
 
   /// A hold on this thread's buffer for the time of a task: what is allocated meanwhile is given back at its end, and
@@ -375,6 +376,22 @@ class thread_resource final : public std::pmr::memory_resource,
       [](void* buffer) { static_cast<R*>(buffer)->reset(); },
       [](const void* buffer) -> std::size_t { return static_cast<const R*>(buffer)->used(); },
   };
+
+  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment) {
+    return static_cast<R*>(mine(bytes))->allocate(bytes, alignment);
+  }
+  [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+    if (void* const buffer = mine_to_free()) return_block(*static_cast<R*>(buffer), block, bytes, alignment);
+  }
+  static inline void return_block(R& buffer, void* block, std::size_t bytes, std::size_t alignment) noexcept {
+    if constexpr (requires { buffer.deallocate_if_own(block, bytes, alignment); }) {
+      buffer.deallocate_if_own(block, bytes, alignment);
+    } else if constexpr (requires {
+                           { buffer.owns(block) } -> std::convertible_to<bool>;
+                         }) {
+      if (buffer.owns(block)) buffer.deallocate(block, bytes, alignment);
+    }
+  }
 
   void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {

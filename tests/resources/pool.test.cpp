@@ -1,6 +1,8 @@
 #include "support/pool_sizes.hpp"
 #include "support/untouched_memory.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/test/unit_test.hpp>
@@ -223,6 +225,18 @@ BOOST_AUTO_TEST_CASE(more_chunks_than_the_index_has_room_for) {
   }
   pool.release();
   BOOST_TEST(upstream.is_clean(), upstream.first_mistake());
+}
+
+BOOST_AUTO_TEST_CASE(trim_keeps_no_more_than_it_is_told_with_the_index) {
+  untouched_memory upstream;
+  pool_resource pool{{.largest_chunk = 64 * kib}, &upstream};
+  give_back(pool, blocks(pool, 100, 60'000), 60'000);
+  const std::size_t capacity = pool.capacity();
+  BOOST_TEST(pool.releasable() == capacity);
+  BOOST_TEST(capacity % (64 * kib) != 0u);  // with the index of more than 64 chunks
+  (void)pool.trim(capacity - 1);
+  BOOST_TEST(pool.releasable() < capacity);
+  BOOST_TEST(pool.releasable() == pool.capacity());
 }
 
 BOOST_AUTO_TEST_CASE(over_a_bump_resource) {
@@ -1144,6 +1158,53 @@ BOOST_AUTO_TEST_CASE(sizes_that_take_turns_do_not_grow_the_pool) {
       BOOST_TEST(pool.capacity() <= most);
     }
   BOOST_TEST(most <= 16 * mib);
+}
+
+// Fills blocks of a size and gives them back.
+static void phase(pool_resource& pool, std::size_t total, std::size_t size) {
+  const std::vector<std::byte*> all = blocks(pool, total / size, size);
+  for (std::byte* block : all) std::memset(block, 1, size);
+  give_back(pool, all, size);
+}
+
+BOOST_AUTO_TEST_CASE(what_lies_idle_pays_for_growth) {
+  constexpr std::size_t total = 32 * mib;
+  for (auto [first, then] : {std::pair{8 * mib, 1000uz}, std::pair{1000uz, 8 * mib}, std::pair{300 * kib, 4 * mib},
+                             std::pair{48uz, 2 * mib}, std::pair{8 * mib, 100 * kib}}) {
+    for (const std::size_t spare : {256 * mib, SIZE_MAX}) {
+      untouched_memory upstream;
+      pool_resource pool{{.spare = spare}, &upstream};
+      phase(pool, total, first);
+      BOOST_TEST(upstream.resident_bytes() > total * 9 / 10);
+      phase(pool, total, then);
+      if (spare != SIZE_MAX)
+        BOOST_TEST(upstream.resident_bytes() < total * 12 / 10, upstream.resident_bytes() / kib << " KiB: " << first << " then " << then);
+      else
+        BOOST_TEST(upstream.resident_bytes() > total * 9 / 5, first << " then " << then);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_program_that_goes_round_comes_to_hold_what_it_needs) {
+  untouched_memory upstream;
+  pool_resource pool{{}, &upstream};
+  const auto faults = [] {
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_minflt;
+  };
+  const auto round = [&] {
+    const long before = faults();
+    phase(pool, 4 * mib, 48);
+    phase(pool, 4 * mib, 300 * kib);
+    phase(pool, 4 * mib, 2000);
+    phase(pool, 8 * mib, 2 * mib);
+    return faults() - before;
+  };
+  for (int i = 0; i < 50; ++i) (void)round();
+  long fewest = round();
+  for (int i = 0; i < 10; ++i) fewest = std::min(fewest, round());
+  BOOST_TEST(fewest < 20);  // of 5000 pages that a round touches
 }
 
 BOOST_AUTO_TEST_CASE(large_blocks_that_are_freed_become_one) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory_resource>
 #include <new>
+#include <vector>
 
 /// A memory resource straight over mmap. Blocks lie at odd multiples of their alignment. Counts what it gives, has a
 /// budget, fails when it is told to, and notes deallocations that do not fit.
@@ -29,6 +30,16 @@ class untouched_memory final : public std::pmr::memory_resource {
   std::size_t live_blocks() const { return live_.size(); }
   std::size_t live_bytes() const { return live_bytes_; }
   std::size_t calls() const { return calls_; }
+  /// Of all that is live, the bytes of the pages that were touched and not given back to the operating system.
+  std::size_t resident_bytes() const {
+    std::size_t pages = 0;
+    for (const auto& [block, m] : live_) {
+      std::vector<unsigned char> is_resident((m.mapped + 4095) / 4096);
+      mincore(m.start, m.mapped, is_resident.data());
+      for (const unsigned char page : is_resident) pages += page & 1u;
+    }
+    return pages * 4096;
+  }
   std::size_t refusals() const { return refusals_; }
   bool is_clean() const { return mistakes_ == 0 && live_.empty(); }
   std::size_t mistakes() const { return mistakes_; }
