@@ -18,7 +18,8 @@ say() { printf '\033[1m-- %s\033[0m\n' "$*" >&2; }
 refuse() { printf '%s; %s.\n' "$needs" "$*" >&2; exit 1; }
 
 packages=(clang-22 clang-tools-22 libclang-rt-22-dev libc++-19-dev libc++abi-19-dev cmake ninja-build
-          libmsgsl-dev libboost1.83-dev libopenblas-dev python3-numpy dpkg-dev binutils)
+          libmsgsl-dev libboost1.83-dev libopenblas-dev python3-numpy dpkg-dev binutils
+          valgrind)
 # Peers of the benchmarks, each left out of its table where it cannot be installed, and a program whose allocations they
 # repeat.
 peers=(libmimalloc-dev libjemalloc-dev libfoonathan-memory-dev libboost-container1.83-dev libeigen3-dev

@@ -1,5 +1,14 @@
 module;
 #include <cstddef>
+#if BUFFERS_HARDENED && __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else  // Valgrind's header was not there when the library was built
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_MAKE_MEM_NOACCESS(first, bytes) 0
+#define VALGRIND_MAKE_MEM_DEFINED(first, bytes) 0
+#define VALGRIND_DISABLE_ERROR_REPORTING static_cast<void>(0)
+#define VALGRIND_ENABLE_ERROR_REPORTING static_cast<void>(0)
+#endif
 module buffers.core;
 
 // The runtime's functions under names of our own: in a build with AddressSanitizer the interface has declared them too,
@@ -14,11 +23,18 @@ namespace buffers::detail {
 
 void poison_in_program(const volatile void* first, std::size_t bytes) noexcept {
   if (buffers_asan_poison) buffers_asan_poison(first, bytes);
+  static_cast<void>(VALGRIND_MAKE_MEM_NOACCESS(first, bytes));
 }
 
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept {
   if (buffers_asan_unpoison) buffers_asan_unpoison(first, bytes);
+  static_cast<void>(VALGRIND_MAKE_MEM_DEFINED(first, bytes));
 }
+
+void unwatched::begin() noexcept { VALGRIND_DISABLE_ERROR_REPORTING; }
+void unwatched::end() noexcept { VALGRIND_ENABLE_ERROR_REPORTING; }
+
+bool is_watched() noexcept { return is_sanitized() || RUNNING_ON_VALGRIND != 0; }
 
 bool is_sanitized() noexcept { return buffers_asan_poison != nullptr; }
 

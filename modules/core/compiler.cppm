@@ -24,26 +24,51 @@ export namespace buffers::detail {
 /// Whether this library was built to check what costs too much for every program (CMake option BUFFERS_HARDENED).
 inline constexpr bool hardened = BUFFERS_HARDENED;
 
+/// Tells AddressSanitizer, and in the hardened build Valgrind, that nobody may touch these bytes. For code that is
+/// compiled once, into the library: it finds AddressSanitizer in the running program, so that a program built with it
+/// may use a library built without.
+void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
+/// ... that they may be touched again, and count as initialised.
+void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
+
+/// The same for code that is compiled into each program: AddressSanitizer is told where that is compiled with it.
 #if defined(BUFFERS_ASAN)
 inline constexpr bool address_sanitizer = true;
-/// Tells AddressSanitizer, where the translation unit at hand is compiled with it, that nobody may touch these bytes.
 inline void poison(const volatile void* first, std::size_t bytes) noexcept {
   __asan_poison_memory_region(first, bytes);
 }
-/// ... that they may be touched again.
 inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
   __asan_unpoison_memory_region(first, bytes);
 }
 #else
 inline constexpr bool address_sanitizer = false;
-inline void poison(const volatile void*, std::size_t) noexcept {}
-inline void unpoison(const volatile void*, std::size_t) noexcept {}
+inline void poison(const volatile void* first, std::size_t bytes) noexcept {
+  if constexpr (hardened) poison_in_program(first, bytes);
+}
+inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
+  if constexpr (hardened) unpoison_in_program(first, bytes);
+}
 #endif
 
-/// The same for code that is compiled once, into the library: they find AddressSanitizer in the running program, so
-/// that a program built with it may use a library built without.
-void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
-void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
+/// As long as one lives, Valgrind lets this thread touch what nobody may touch.
+class unwatched {
+ public:
+  inline unwatched() noexcept {
+    if constexpr (hardened) begin();
+  }
+  inline ~unwatched() {
+    if constexpr (hardened) end();
+  }
+  unwatched(const unwatched&) = delete;
+  unwatched& operator=(const unwatched&) = delete;
+
+ private:
+  static void begin() noexcept;
+  static void end() noexcept;
+};
+
+/// Whether somebody watches this program who has to know what nobody may touch.
+[[nodiscard]] bool is_watched() noexcept;
 /// Whether AddressSanitizer watches this program.
 [[nodiscard]] bool is_sanitized() noexcept;
 /// Whether it does, and holds this byte to be out of bounds.

@@ -290,7 +290,7 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
     to = first_;
     top = first_->away.base;
   }
-  if (detail::is_sanitized())
+  if (detail::is_watched())
     for (slab* s = current_; s != to; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
   const bool crossed = to != current_;
@@ -343,7 +343,7 @@ void slab_resource::reset() {
   settle();
   const std::size_t needed = meter_.round;
   meter_.next_round();
-  if (detail::is_sanitized())
+  if (detail::is_watched())
     for (slab* s = current_; s != nullptr; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
   forget_oversize_after(0);
