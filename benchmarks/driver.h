@@ -320,7 +320,8 @@ class comparison {
     const bool quarters = std::ranges::any_of(all_, [](const contestant& c) { return c.quarters[0] > 0; });
     std::printf("\n%s%s%s%s%s\n", question_.c_str(), first ? "; the first time" : "",
                 memory ? "; resident at most, and when all is given back" : "",
-                live_peak_ > 0 ? "; at most / most live, the first time and after all" : "", quarters ? "; resident after each quarter" : "");
+                live_peak_ > 0 ? "; at most / most live, the first time and after all" : "",
+                quarters ? "; resident after each quarter" : "");
     for (const contestant& c : all_) {
       std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
                   best > 0 ? c.median / best : 0);

@@ -195,8 +195,8 @@ void traces() {
     });
     contest.measure();
     if (const auto* const ours = contest.find("pool_resource")) {
-      contest.target("pool_resource's resident memory / most live, as the program ran once", ours->first_peak / live_peak,
-                     1.30);
+      contest.target("pool_resource's resident memory / most live, as the program ran once",
+                     ours->first_peak / live_peak, 1.30);
       contest.target("... and when it has run four times in one pool", ours->peak / live_peak, 1.30);
     }
     ++measured;

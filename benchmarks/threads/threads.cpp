@@ -119,7 +119,8 @@ class ring {
   /// The batch to read next, and that it has been read.
   const batch& next() {
     const std::size_t mine = read_.load(std::memory_order_relaxed);
-    while (written_.load(std::memory_order_acquire) - mine < (is_last_.load(std::memory_order_acquire) ? 1 : least_)) nap();
+    while (written_.load(std::memory_order_acquire) - mine < (is_last_.load(std::memory_order_acquire) ? 1 : least_))
+      nap();
     return batches_[mine % batches_.size()];
   }
   /// That no more will be written.

@@ -94,8 +94,8 @@ template <class T>
 }
 
 /// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused
-/// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such functions
-/// in modules.
+/// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such
+/// functions in modules.
 template <class Loop>
 [[gnu::noinline]] void run_portably(const Loop loop) {
   loop();
@@ -117,7 +117,8 @@ inline void run_loop(const Loop& loop) {
 #endif
 
 /// An object to make in memory at hand: `new (at) placed<T>{T(...)}`, of which the T has the same address. GCC looks
-/// for the operator of `::new (at) T` where a template is used, and finds none in a program that does not include <new>.
+/// for the operator of `::new (at) T` where a template is used, and finds none in a program that does not include
+/// <new>.
 template <class T>
 struct placed {
   T object;

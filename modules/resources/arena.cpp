@@ -115,8 +115,9 @@ bool region::has_size_of_a_block(std::span<const std::byte> block) const noexcep
 #if BUFFERS_HARDENED
   if (newest <= top && (first == newest ? end != top : first < newest && end >= newest)) return false;
 #endif
-  // It knows of eight bytes at a time, and the last ones may be in part somebody else's. Of memory on the stack it forgets
-  // all when an exception is thrown: then the free memory at the end is not poisoned either, if there is any to look at.
+  // It knows of eight bytes at a time, and the last ones may be in part somebody else's. Of memory on the stack it
+  // forgets all when an exception is thrown: then the free memory at the end is not poisoned either, if there is any to
+  // look at.
   const bool remembers = is_sanitized() && granule_end(top) < last && is_poisoned(reinterpret_cast<void*>(last));
   const bool next_is_known = granule_end(end) != end && ((end + 1) | 7) <= last;
   return !is_poisoned(&block.back()) && (!remembers || !next_is_known || is_poisoned(&block.back() + 1));

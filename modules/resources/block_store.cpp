@@ -656,9 +656,9 @@ bool block_store::collect(std::size_t bytes, Enough is_enough) noexcept {
   return enough;
 }
 
-// A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there soon,
-// so when much was taken, there is none for a while: a program that goes round and round comes to hold what all of its
-// phases need.
+// A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
+// soon, so when much was taken, there is none for a while: a program that goes round and round comes to hold what all
+// of its phases need.
 run* block_store::reclaim(std::uint32_t pages) noexcept {
   if (reclaimed_pages_ > touched_pages_ / 8) {
     reclaimed_pages_ = 0;

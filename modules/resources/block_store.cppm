@@ -9,9 +9,9 @@
 // All that is known of a run lies in the tables, none of it in front of or between the blocks; which blocks of a run
 // are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever
 // order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
-// beyond the frontier has never been touched, and costs nothing until it is: it is used last, and then as many pages that
-// lie idle go back to the operating system. Blocks above 1 MiB have chunks of their own, so that small ones do not break
-// up their memory; only when upstream has no more, any memory serves any size.
+// beyond the frontier has never been touched, and costs nothing until it is: it is used last, and then as many pages
+// that lie idle go back to the operating system. Blocks above 1 MiB have chunks of their own, so that small ones do not
+// break up their memory; only when upstream has no more, any memory serves any size.
 module;
 #include <bit>
 #include <cstddef>

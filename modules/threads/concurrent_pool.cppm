@@ -82,8 +82,8 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
 
   /// The bytes that were asked for and not given back; while other threads go on, of about now.
   [[nodiscard]] std::size_t used() const noexcept;
-  /// The greatest number of bytes that were out of the central store, in use or in a thread's stacks, since construction
-  /// or reset_peak(): used() was never more.
+  /// The greatest number of bytes that were out of the central store, in use or in a thread's stacks, since
+  /// construction or reset_peak(): used() was never more.
   [[nodiscard]] std::size_t peak() const noexcept;
   void reset_peak() noexcept;
   /// The bytes that it holds from upstream.

@@ -1178,7 +1178,8 @@ BOOST_AUTO_TEST_CASE(what_lies_idle_pays_for_growth) {
       BOOST_TEST(upstream.resident_bytes() > total * 9 / 10);
       phase(pool, total, then);
       if (spare != SIZE_MAX)
-        BOOST_TEST(upstream.resident_bytes() < total * 12 / 10, upstream.resident_bytes() / kib << " KiB: " << first << " then " << then);
+        BOOST_TEST(upstream.resident_bytes() < total * 12 / 10,
+                   upstream.resident_bytes() / kib << " KiB: " << first << " then " << then);
       else
         BOOST_TEST(upstream.resident_bytes() > total * 9 / 5, first << " then " << then);
     }

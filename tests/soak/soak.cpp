@@ -180,8 +180,9 @@ int main(int count, char** arguments) {
     if (const long percent = static_cast<long>(passed * 100); percent > printed) {
       printed = percent;
       const struct mallinfo2 malloced = mallinfo2();
-      std::printf("%3ld %%  %6u rounds  %12zu operations  %6zu KiB resident, in malloc's heaps %6zu, of which in use %6zu\n",
-                  percent, round + 1, all->operations.load(), now >> 10, malloced.arena >> 10, malloced.uordblks >> 10);
+      std::printf(
+          "%3ld %%  %6u rounds  %12zu operations  %6zu KiB resident, in malloc's heaps %6zu, of which in use %6zu\n",
+          percent, round + 1, all->operations.load(), now >> 10, malloced.arena >> 10, malloced.uordblks >> 10);
       std::fflush(stdout);
     }
   }
