@@ -39,10 +39,7 @@ template <class R>
 void use_after_reset() {
   R resource;
   std::byte* const block = bytes(resource, 64);
-  if constexpr (requires { resource.reset(); })
-    resource.reset();
-  else
-    resource.release();
+  resource.reset();
   write(block);
 }
 template <class R>
