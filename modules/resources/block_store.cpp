@@ -140,16 +140,12 @@ void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) n
 }
 
 template <class Counter>
-void* magazines<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
-  if (size_class >= shared_classes) {
-    void* const block = store.carve(size_class).first;
-    ++of[size_class].misses;
-    return block;
-  }
-  block_range& from = fresh[size_class];
-  if (from.first == from.end) from = store.carve(size_class);
+void* magazines<Counter>::pop_carved(std::size_t size_class, block_store& store) {
+  block_range carved = store.carve(size_class);
   ++of[size_class].misses;
-  return std::exchange(from.first, from.first + bytes_of(size_class));
+  void* const block = std::exchange(carved.first, carved.first + bytes_of(size_class));
+  if (size_class < shared_classes) fresh[size_class] = carved;
+  return block;
 }
 
 template <class Counter>

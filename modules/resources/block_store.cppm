@@ -16,6 +16,7 @@ module;
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 export module buffers.resources:block_store;
 import buffers.core;
 import buffers.std;
@@ -150,7 +151,7 @@ struct magazines {
   /// Such a block; there must be one.
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
-  [[nodiscard]] void* pop_fresh(std::size_t size_class, block_store& store);
+  [[nodiscard]] inline void* pop_fresh(std::size_t size_class, block_store& store);
   /// Gives the older half of a full magazine to the store.
   void make_room(std::size_t size_class, block_store& store) noexcept;
   /// Whether it is one of the blocks that have not been in use.
@@ -164,6 +165,7 @@ struct magazines {
   void forget() noexcept;
 
  private:
+  [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
   static constexpr std::size_t places = [] {
     std::size_t sum = 0;
     for (std::size_t c = 0; c < classes; ++c) sum += depth_of(c) + 1;
@@ -314,6 +316,16 @@ class block_store {
 template <class Counter>
 inline bool magazines<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
   return *of[size_class].top != nullptr || store.available(size_class) != 0;
+}
+
+template <class Counter>
+inline void* magazines<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
+  if (size_class < shared_classes)
+    if (block_range& from = fresh[size_class]; from.first != from.end) [[likely]] {
+      ++of[size_class].misses;
+      return std::exchange(from.first, from.first + bytes_of(size_class));
+    }
+  return pop_carved(size_class, store);
 }
 
 /// Blocks that are upstream's own: too large for a run, or aligned to more than a page.

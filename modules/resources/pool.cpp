@@ -80,6 +80,12 @@ pool_resource::~pool_resource() { release(); }
 
 // --- allocate and deallocate
 
+void* pool_resource::allocate_more(std::size_t bytes, std::size_t size_class) {
+  void* const block = take(size_class);
+  handed_out(block, bytes);
+  return block;
+}
+
 void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);

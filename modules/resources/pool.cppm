@@ -84,13 +84,16 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
-      if (void* const block = magazines_.pop(detail::class_of(bytes))) [[likely]] {
-        if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
-        detail::unpoison(block, bytes);
-        if constexpr (detail::hardened) note_taken(block);
-        return block;
-      }
+    if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]] {
+      const std::size_t size_class = detail::class_of(bytes);
+      void* const block = magazines_.pop(size_class);
+      if (block == nullptr) [[unlikely]]
+        return allocate_more(bytes, size_class);
+      if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
+      detail::unpoison(block, bytes);
+      if constexpr (detail::hardened) note_taken(block);
+      return block;
+    }
     return allocate_slow(bytes, alignment);
   }
 
@@ -145,6 +148,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
+  // Where the magazine is empty: often, while a program grows.
+  [[gnu::noinline]] void* allocate_more(std::size_t bytes, std::size_t size_class);
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(std::size_t size_class, void* block) noexcept;
