@@ -48,7 +48,7 @@ struct region {
   std::uintptr_t last = top;
   std::uintptr_t base = top;
   std::uintptr_t zero = top;  // top - zero bytes are in use, those of the regions before included
-  hole* holes = nullptr;              // from the highest address down
+  hole* holes = nullptr;      // from the highest address down
 #if BUFFERS_HARDENED
   // Where the block begins that was taken last. While it is at or below top, it is live and ends there.
   std::uintptr_t newest = 0;

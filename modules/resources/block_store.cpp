@@ -111,6 +111,18 @@ void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) n
   }
 }
 
+// Marks the first of the blocks as free, which is the one of this number in a run, and all that are its neighbours' in
+// turn, upwards or downwards. Returns how many they are.
+[[gnu::noinline]] std::size_t free_neighbours(run& r, std::size_t number, void* const* blocks,
+                                              std::size_t count) noexcept {
+  const bool rise = blocks[1] > blocks[0];
+  const std::size_t bytes = bytes_of(r.size_class);
+  const std::size_t here = rise ? in_step(blocks, count, bytes, blocks_in(r.pages, r.size_class) - number)
+                                : in_step(blocks, count, 0 - bytes, number + 1);
+  set_bits(r.bits, rise ? number : number + 1 - here, here);
+  return here;
+}
+
 constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 
 }  // namespace
@@ -234,7 +246,7 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
 block_range block_store::carve(std::size_t size_class) {
   run* from = size_class < shared_classes ? std::exchange(carving_[size_class], nullptr) : nullptr;
   if (from == nullptr) {
-    from = size_class < shared_classes ? allocate_shared_run(size_class) : allocate_run(pages_of(size_class));
+    from = size_class < shared_classes ? allocate_shared_run(size_class) : allocate_whole_run(bytes_of(size_class));
     from->is = size_class < shared_classes ? run::shared : run::whole;
     from->size_class = static_cast<std::uint8_t>(size_class);
     from->carved = from->available = 0;
@@ -252,7 +264,7 @@ void* block_store::take_large(std::size_t bytes) {
   large_counts& counts = large_[large_bucket(bytes)];
   void* block = counts.free != 0 ? take_used_large(bytes) : nullptr;
   if (block != nullptr) return block;
-  block = use_whole(allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes)));
+  block = use_whole(allocate_whole_run(bytes));
   ++counts.misses;
   ++counts.live;
   return block;
@@ -286,8 +298,7 @@ void block_store::give_large(void* block) noexcept {
   large_bytes_ -= r->pages * page_bytes;
   poison_in_program(block, r->pages * page_bytes);
   free_run(r);
-  if (const std::size_t most = options_.spare / page_bytes; idle_pages_[1] > most)
-    static_cast<void>(decommit(1, idle_pages_[1] - most));
+  keep_spare_pages();
 }
 
 std::size_t block_store::bytes_in_use() const noexcept {
@@ -309,43 +320,40 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
   in_use_[size_class] -= count;
   if (size_class >= shared_classes) {
     for (std::size_t i = 0; i < count; ++i) free_run(run_of(blocks[i]));
-    return;
+    return keep_spare_pages();
   }
   available_[size_class] += count;
   const std::size_t bytes = bytes_of(size_class);
-  for (std::size_t i = 0; i < count;) {
-    chunk* const home = find(blocks[i]);
-    const std::uint32_t page = home->first_of()[(address(blocks[i]) - address(home)) / page_bytes];
-    run* const to = home->runs() + page;
-    const std::size_t blocks_here = blocks_in(to->pages, size_class);
-    const std::uintptr_t start = address(home) + page * page_bytes;
-    const std::size_t first = i;
-    do {
-      const std::size_t number = block_number(address(blocks[i]) - start, size_class);
-      // Most containers give neighbours back, in one direction or the other, or no neighbours at all.
-      const std::uintptr_t step = i + 1 < count ? address(blocks[i + 1]) - address(blocks[i]) : 0;
-      if (step == bytes) {
-        const std::size_t up = in_step(blocks + i, count - i, step, blocks_here - number);
-        set_bits(to->bits, number, up);
-        i += up;
-      } else if (step == 0 - bytes) {
-        const std::size_t down = in_step(blocks + i, count - i, step, number + 1);
-        set_bits(to->bits, number + 1 - down, down);
-        i += down;
-      } else {
-        to->bits[number / 64] |= bit(number);
-        ++i;
-      }
-    } while (i != count && address(blocks[i]) - start < blocks_here * bytes);
-    if (to->available == 0) {
-      to->previous = nullptr;
-      to->next = partial_[size_class].others;
-      if (to->next != nullptr) to->next->previous = to;
-      partial_[size_class].others = to;
+  for (std::size_t i = 0, here; i < count; i += here) {
+    chunk* const home = home_of(blocks[i]);
+    const std::size_t offset = address(blocks[i]) - address(home), page = home->first_of[offset / page_bytes];
+    const std::size_t number = block_number(offset - page * page_bytes, size_class);
+    run& to = home->runs()[page];
+    // Many containers give neighbours back, in one direction or the other. A few in a row are not worth a branch that
+    // cannot be foreseen.
+    constexpr std::size_t far = 7;
+    const std::uintptr_t to_far = i + far < count ? address(blocks[i + far]) - address(blocks[i]) : 0;
+    if (to_far == far * bytes || to_far == 0 - far * bytes) {
+      here = free_neighbours(to, number, blocks + i, count - i);
+    } else {
+      here = 1;
+      to.bits[number / 64] |= bit(number);
     }
-    to->available = static_cast<std::uint16_t>(to->available + (i - first));
-    if (is_empty(*to)) count_empty(*to, 1);
+    if (to.available == 0) [[unlikely]]
+      list(&to);
+    to.available = static_cast<std::uint16_t>(to.available + here);
+    if (to.available == to.carved) [[unlikely]]
+      count_empty(to, 1);
   }
+}
+
+// Among those that have free blocks.
+void block_store::list(run* r) noexcept {
+  run*& others = partial_[r->size_class].others;
+  r->previous = nullptr;
+  r->next = others;
+  if (others != nullptr) others->previous = r;
+  others = r;
 }
 
 void block_store::take_all_back() noexcept {
@@ -377,11 +385,7 @@ void block_store::take_all_back() noexcept {
       }
       r->available = r->carved;
       count_empty(*r, 1);
-      run*& list = partial_[r->size_class].others;
-      r->previous = nullptr;
-      r->next = list;
-      if (list != nullptr) list->previous = r;
-      list = r;
+      list(r);
     }
   }
   while (void* const block = whole) {
@@ -416,11 +420,10 @@ bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused
 
 // --- runs
 
-run* block_store::allocate_run(std::uint32_t pages) {
+run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
   const std::size_t touched_before = touched_pages_;
-  const std::uint32_t kind = pages * page_bytes > largest_listed ? 1 : 0;
   run* found = take_from_bins(pages, kind);
-  if (found == nullptr && kind == 0) found = reclaim(pages);
+  if (found == nullptr) found = reclaim(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
   if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages);
   if (found == nullptr) try {
@@ -441,17 +444,22 @@ run* block_store::allocate_run(std::uint32_t pages) {
 run* block_store::allocate_shared_run(std::size_t size_class) {
   const auto few = static_cast<std::uint32_t>((bytes_of(size_class) + page_bytes - 1) / page_bytes);
   try {
-    return allocate_run(pages_of(size_class));
+    return allocate_run(pages_of(size_class), 0);
   } catch (const std::bad_alloc&) {
     if (few == pages_of(size_class)) throw;
   }
-  return allocate_run(few);
+  return allocate_run(few, 0);
+}
+
+run* block_store::allocate_whole_run(std::size_t bytes) {
+  return allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes),
+                      bytes > largest_mixed_block ? 1 : 0);
 }
 
 void block_store::occupy(run* r) noexcept {
   chunk* const home = r->home();
   home->used += r->pages;
-  std::fill_n(home->first_of() + r->index, r->pages, r->index);
+  std::fill_n(home->first_of + r->index, r->pages, r->index);
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
 #endif
@@ -524,7 +532,7 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
     if (c->kind != kind) continue;
     std::uint32_t first = c->frontier;
     if (first != c->tables)
-      if (const std::uint32_t before = c->first_of()[first - 1]; is_free(c->runs()[before])) first = before;
+      if (const std::uint32_t before = c->first_of[first - 1]; is_free(c->runs()[before])) first = before;
     const std::uint32_t room = c->pages - first;
     if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
     best = c;
@@ -555,7 +563,8 @@ void block_store::pay_for(std::size_t pages) noexcept {
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
-  static_cast<void>(collect(due * page_bytes, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  static_cast<void>(collect(due * page_bytes, 0, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  due -= decommit(1, due);
   static_cast<void>(decommit(0, due));
 }
 
@@ -577,6 +586,11 @@ std::size_t block_store::decommit(std::uint32_t kind, std::size_t pages) noexcep
   return pages - left;
 }
 
+void block_store::keep_spare_pages() noexcept {
+  if (const std::size_t most = options_.spare / page_bytes; idle_pages_[1] > most)
+    static_cast<void>(decommit(1, idle_pages_[1] - most));
+}
+
 void block_store::free_run(run* freed) noexcept {
   chunk* const home = freed->home();
   home->used -= freed->pages;
@@ -591,7 +605,7 @@ void block_store::free_run(run* freed) noexcept {
     after->pages = 0;  // no longer the start of a run
   }
   if (freed->index != home->tables)
-    if (run* const before = &home->runs()[home->first_of()[freed->index - 1]]; is_free(*before)) {
+    if (run* const before = &home->runs()[home->first_of[freed->index - 1]]; is_free(*before)) {
       remove(before);
       before->holes += before->pages - before->resident + freed->holes;
       before->resident = before->pages + freed->resident;
@@ -607,7 +621,7 @@ void block_store::free_run(run* freed) noexcept {
 
 void block_store::insert(run* r) noexcept {
   chunk* const home = r->home();
-  home->first_of()[r->index] = home->first_of()[r->index + r->pages - 1] = r->index;
+  home->first_of[r->index] = home->first_of[r->index + r->pages - 1] = r->index;
   free_runs& in = free_[home->kind];
   const std::size_t bin = bin_of(r->pages);
   r->previous = nullptr;
@@ -635,14 +649,14 @@ void block_store::unlink(run*& list, run* r) noexcept {
 // Frees what the holder has and shared runs without a block in use, the most of one size first, until
 // is_enough(bytes so far); nothing, when what lies idle does not matter. Tells whether it was enough.
 template <class Enough>
-bool block_store::collect(std::size_t bytes, Enough is_enough) noexcept {
-  const std::size_t whole = owner_.held_whole_bytes(), idle = whole + all_empty_pages_ * page_bytes;
+bool block_store::collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept {
+  const std::size_t whole = owner_.held_whole_bytes(), idle = whole + (kind == 0 ? all_empty_pages_ * page_bytes : 0);
   if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128) return false;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
   bool enough = whole != 0 && is_enough(freed);
-  while (!enough && all_empty_pages_ != 0) {
+  while (!enough && kind == 0 && all_empty_pages_ != 0) {
     const auto c = static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_);
     // A part of them at a time, so that the list is not gone through for each.
     freed += free_empty_runs(c, std::max(bytes, empty_pages_[c] * page_bytes / 64));
@@ -655,15 +669,15 @@ bool block_store::collect(std::size_t bytes, Enough is_enough) noexcept {
 // A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
 // soon, so when much was taken, there is none for a while: a program that goes round and round comes to hold what all
 // of its phases need.
-run* block_store::reclaim(std::uint32_t pages) noexcept {
+run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
   if (reclaimed_pages_ > touched_pages_ / 8) {
     reclaimed_pages_ = 0;
     reclaim_from_ = touched_pages_ + touched_pages_ / 8;
   }
   if (touched_pages_ < reclaim_from_) return nullptr;
   run* found = nullptr;
-  if (collect(pages * page_bytes, [&](std::size_t) {
-        found = take_from_bins(pages, 0);
+  if (collect(pages * page_bytes, kind, [&](std::size_t) {
+        found = take_from_bins(pages, kind);
         return found != nullptr;
       }))
     reclaimed_pages_ += pages;
@@ -705,22 +719,30 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
 // --- chunks
 
 chunk* block_store::find(const void* byte) const noexcept {
-  chunk*& found = found_[(address(byte) >> 16) % found_room];
-  if (found != nullptr && address(byte) - address(found) < found->pages * page_bytes) [[likely]]
-    return found;
   chunk** const end = chunks_ + chunk_count_;
   chunk** const after =
       std::upper_bound(chunks_, end, byte, [](const void* b, const chunk* c) { return address(b) < address(c); });
   if (after == chunks_) return nullptr;
   chunk* const c = after[-1];
-  if (address(byte) - address(c) >= c->pages * page_bytes) return nullptr;
-  return found = c;
+  return address(byte) - address(c) < c->pages * page_bytes ? c : nullptr;
+}
+
+chunk* block_store::look_up(const void* block) const noexcept {
+  const std::uintptr_t place = place_of(block);
+  // The last chunk that begins up to there, and the ones before it.
+  chunk** const last = std::upper_bound(chunks_, chunks_ + chunk_count_, place,
+                                        [](std::uintptr_t p, const chunk* c) { return p < place_of(c); }) -
+                       1;
+  if (last - chunks_ > 1 && place_of(last[-2]->memory() + last[-2]->pages * page_bytes - 1) == place)
+    return find(block);  // three share it: upstream had no more than small ones
+  found_[place % found_room] = {place, last != chunks_ ? last[-1] : last[0], last[0]};
+  return home_of(block);
 }
 
 // For a block that is in use.
 run* block_store::run_of(const void* block) const noexcept {
-  chunk* const c = find(block);
-  return &c->runs()[c->first_of()[(address(block) - address(c)) / page_bytes]];
+  chunk* const c = home_of(block);
+  return &c->runs()[c->first_of[(address(block) - address(c)) / page_bytes]];
 }
 
 // For any address.
@@ -729,7 +751,7 @@ run* block_store::run_in_use_at(const void* byte) const noexcept {
   if (c == nullptr) return nullptr;
   const auto page = static_cast<std::uint32_t>((address(byte) - address(c)) / page_bytes);
   if (page < c->tables || page >= c->frontier) return nullptr;
-  const std::uint32_t first = c->first_of()[page];
+  const std::uint32_t first = c->first_of[page];
   run* const r = &c->runs()[first];
   return !is_free(*r) && page - first < r->pages ? r : nullptr;
 }
@@ -755,6 +777,7 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   made->upstream_bytes = bytes;
   made->kind = kind;
   made->pages = static_cast<std::uint32_t>(bytes / page_bytes);
+  made->first_of = reinterpret_cast<std::uint32_t*>(made->runs() + made->pages);
   made->tables = static_cast<std::uint32_t>(
       (sizeof(chunk) + made->pages * (sizeof(run) + sizeof(std::uint32_t)) + page_bytes - 1) / page_bytes);
   made->frontier = made->tables;
@@ -763,6 +786,7 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   std::copy_backward(place, chunks_ + chunk_count_, chunks_ + chunk_count_ + 1);
   *place = made;
   ++chunk_count_;
+  std::ranges::fill(found_, neighbours{});
   capacity_ += bytes;
 }
 
@@ -783,7 +807,7 @@ void block_store::give_upstream(std::size_t index) noexcept {
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
   reclaim_from_ = std::min(reclaim_from_, touched_pages_);
-  std::ranges::fill(found_, nullptr);
+  std::ranges::fill(found_, neighbours{});
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
   if (chunk_count_ == 0 && chunks_ != few_chunks_) {

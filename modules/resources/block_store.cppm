@@ -10,8 +10,8 @@
 // are free, in one bit each: no free block is touched. So a batch comes out in the order of the addresses, whatever
 // order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
 // beyond the frontier has never been touched, and costs nothing until it is: it is used last, and then as many pages
-// that lie idle go back to the operating system. Blocks above 1 MiB have chunks of their own, so that small ones do not
-// break up their memory; only when upstream has no more, any memory serves any size.
+// that lie idle go back to the operating system. Blocks above 32 KiB have chunks of their own, so that small ones do
+// not break up their memory; only when upstream has no more, any memory serves any size.
 module;
 #include <bit>
 #include <cstddef>
@@ -62,13 +62,13 @@ struct alignas(64) chunk {
   std::uint32_t tables;    // pages in front that are not to be used
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
-  std::uint32_t kind;      // 1: for large blocks, whose memory the others do not break up
+  std::uint32_t kind;      // 1: for blocks above largest_mixed_block, whose memory the others do not break up
   std::size_t held;        // see block_store::count_held
+  // For each page of a shared run, and the first and the last of any other, the index of the run's first page.
+  std::uint32_t* first_of;
 
   [[nodiscard]] inline std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
   [[nodiscard]] inline run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
-  /// For each page of a shared run, and the first and the last of any other, the index of the run's first page.
-  [[nodiscard]] inline std::uint32_t* first_of() noexcept { return reinterpret_cast<std::uint32_t*>(runs() + pages); }
 };
 
 /// Blocks one after the other that have not been in use.
@@ -236,7 +236,7 @@ class block_store {
   [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
   /// Counts a block that the holder has for releasable(), which counts from 0 each time.
-  inline void count_held(const void* block, std::size_t count = 1) const noexcept { find(block)->held += count; }
+  inline void count_held(const void* block, std::size_t count = 1) const noexcept { home_of(block)->held += count; }
   /// The bytes of the chunks in which all blocks are here or were counted as held.
   [[nodiscard]] std::size_t releasable() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
@@ -247,10 +247,20 @@ class block_store {
     return static_cast<std::size_t>(std::bit_width(bytes - 1)) - 21;
   }
 
+  // The chunk that it is in, or null.
   [[nodiscard]] chunk* find(const void* byte) const noexcept;
+  // The same for a block that is in use.
+  [[nodiscard]] inline chunk* home_of(const void* block) const noexcept {
+    const neighbours& last = found_[place_of(block) % found_room];
+    if (last.place != place_of(block)) [[unlikely]]
+      return look_up(block);
+    return address(block) < address(last.high) ? last.low : last.high;
+  }
+  [[gnu::cold]] chunk* look_up(const void* block) const noexcept;
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
-  run* allocate_run(std::uint32_t pages);
+  run* allocate_run(std::uint32_t pages, std::uint32_t kind);
+  run* allocate_whole_run(std::size_t bytes);
   run* allocate_shared_run(std::size_t size_class);
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
   run* gather(std::uint32_t pages) noexcept;
@@ -263,13 +273,15 @@ class block_store {
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
   template <class Enough>
-  bool collect(std::size_t bytes, Enough is_enough) noexcept;
-  run* reclaim(std::uint32_t pages) noexcept;
+  bool collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept;
+  run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
   void pay_for(std::size_t pages) noexcept;
+  void keep_spare_pages() noexcept;
   void free_run(run* freed) noexcept;
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
+  void list(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
   void count_empty(const run& r, int runs) noexcept;
   void free_empty_runs() noexcept;
@@ -301,9 +313,15 @@ class block_store {
   std::size_t reclaim_from_ = 0;     // not before so many are touched
   std::size_t unpaid_pages_ = 0;     // see pay_for
   std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
-  // Where addresses were found last: the chunk of one in each 64 KiB, by the number of those.
+  // Where blocks were found last: in each 64 KiB there are two chunks at most, which have no less than that.
   static constexpr std::size_t found_room = 128;
-  mutable chunk* found_[found_room] = {};
+  [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
+  struct neighbours {
+    std::uintptr_t place;
+    chunk* low;
+    chunk* high;
+  };
+  mutable neighbours found_[found_room] = {};
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;
   chunk* few_chunks_[64];

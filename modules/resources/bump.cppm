@@ -36,7 +36,8 @@ class bump_resource final : public std::pmr::memory_resource {
   /// What memory from upstream is aligned to.
   static constexpr std::size_t base_alignment = 64;
 
-  /// Gets `bytes` bytes, aligned to base_alignment, from upstream, which must outlive this. Throws what upstream throws.
+  /// Gets `bytes` bytes, aligned to base_alignment, from upstream, which must outlive this. Throws what upstream
+  /// throws.
   explicit bump_resource(std::size_t bytes = default_capacity,
                          gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
   /// Over memory that it does not own, and that must outlive it. Blocks start at multiples of 16 bytes, so storage with

@@ -102,7 +102,7 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 
 void* pool_resource::take(std::size_t size_class) {
   return magazines_.has_used(size_class, store_) ? magazines_.pop_used(size_class, store_)
-                                             : magazines_.pop_fresh(size_class, store_);
+                                                 : magazines_.pop_fresh(size_class, store_);
 }
 
 void pool_resource::count_out(std::size_t bytes) noexcept {
@@ -234,7 +234,8 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
 std::size_t pool_resource::releasable() const noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
     for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block);
-    if (const std::size_t count = magazines_.fresh_count(c); count != 0) store_.count_held(magazines_.fresh[c].first, count);
+    if (const std::size_t count = magazines_.fresh_count(c); count != 0)
+      store_.count_held(magazines_.fresh[c].first, count);
   }
   return store_.releasable();
 }

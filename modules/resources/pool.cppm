@@ -41,7 +41,7 @@ struct pool_options {
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
   /// How many bytes of chunks without a block in use it keeps before they go upstream unasked; and of free memory for
-  /// blocks above 1 MiB before its pages go to the operating system (by madvise: the addresses stay). While a pool
+  /// blocks above 32 KiB before its pages go to the operating system (by madvise: the addresses stay). While a pool
   /// grows into memory that it never touched, pages that lie idle go there as well, as many, so that programs whose
   /// phases need different sizes do not hold the memory of all of them; not with SIZE_MAX. Else free blocks stay until
   /// trim().

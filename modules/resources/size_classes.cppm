@@ -19,6 +19,7 @@ export namespace buffers::detail {
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t largest_block = std::size_t{128} << 20;
 inline constexpr std::size_t largest_shared_block = 16 * 1024;
+inline constexpr std::size_t largest_mixed_block = 32 * 1024;  // larger ones have chunks of their own
 
 /// The class of a block of `bytes` bytes: from 1 to largest_listed.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept {

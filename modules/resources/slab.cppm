@@ -168,7 +168,9 @@ class slab_resource final : public std::pmr::memory_resource {
     std::uintptr_t first() const noexcept { return away.base + 1; }
     // The bytes that its alignment leaves between it and the first block: nobody's.
     void* fence() noexcept { return &upstream_bytes + 1; }
-    std::size_t fence_bytes() const noexcept { return detail::address(this + 1) - detail::address(&upstream_bytes + 1); }
+    std::size_t fence_bytes() const noexcept {
+      return detail::address(this + 1) - detail::address(&upstream_bytes + 1);
+    }
   };
   // Behind each block that has memory of its own, so that the block itself can be aligned.
   struct oversize {

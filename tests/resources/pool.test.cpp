@@ -1133,9 +1133,47 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
   BOOST_TEST(jumps < count / 100);
 }
 
+// Upstream with pages in a row, of which it gives a few at a time: several chunks lie in the same 64 KiB.
+struct pages_in_a_row final : std::pmr::memory_resource {
+  explicit pages_in_a_row(std::size_t most_pages) : most(most_pages * 4096) {}
+  void* do_allocate(std::size_t size, std::size_t alignment) override {
+    if (size > most) throw std::bad_alloc();
+    ++calls;
+    return memory.allocate(size, alignment);
+  }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  std::size_t most, calls = 0;
+  bump_resource memory{8 * mib};
+};
+
+BOOST_AUTO_TEST_CASE(blocks_find_their_way_home_from_small_chunks) {
+  for (const std::size_t most_pages : {2uz, 3uz, 5uz, 8uz, 15uz, 17uz}) {
+    pages_in_a_row upstream{most_pages};
+    pool_resource pool{{}, &upstream};
+    std::vector<std::byte*> all = blocks(pool, 400, 1000);
+    BOOST_TEST(upstream.calls >= 400 * 1000 / 4096 / most_pages);
+    for (unsigned round = 0; round < 20; ++round) {
+      for (std::size_t i = 0; i < all.size(); ++i) std::memset(all[i], static_cast<int>(i + round), 1000);
+      for (std::size_t i = 0; i < all.size(); ++i)
+        BOOST_TEST_REQUIRE((all[i][999] == static_cast<std::byte>(i + round)));
+      const std::size_t calls = upstream.calls;
+      const std::vector<std::byte*> before = sorted(all);
+      give_back(pool, shuffled(all, round), 1000);
+      BOOST_TEST(pool.stats().live == 0u);
+      BOOST_TEST(pool.stats().free == 400u);
+      all = blocks(pool, 400, 1000);
+      BOOST_TEST((sorted(all) == before));
+      BOOST_TEST(upstream.calls == calls);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(memory_of_one_size_serves_another_before_the_pool_grows) {
-  for (auto [first, then] : {std::pair{32uz, 64 * kib}, std::pair{64 * kib, 32uz}, std::pair{1000uz, 48uz},
-                             std::pair{mib, 100uz}, std::pair{100uz, 512 * kib}, std::pair{16uz, 16 * kib}}) {
+  for (auto [first, then] : {std::pair{32uz, 32 * kib}, std::pair{32 * kib, 32uz}, std::pair{1000uz, 48uz},
+                             std::pair{16uz, 16 * kib}, std::pair{mib, 40 * kib}, std::pair{40 * kib, mib},
+                             std::pair{100 * kib, 512 * kib}, std::pair{2 * mib, 300 * kib}}) {
     untouched_memory upstream;
     pool_resource pool{{}, &upstream};
     constexpr std::size_t total = 10 * mib;
@@ -1170,8 +1208,8 @@ static void phase(pool_resource& pool, std::size_t total, std::size_t size) {
 
 BOOST_AUTO_TEST_CASE(what_lies_idle_pays_for_growth) {
   constexpr std::size_t total = 32 * mib;
-  for (auto [first, then] : {std::pair{8 * mib, 1000uz}, std::pair{1000uz, 8 * mib}, std::pair{300 * kib, 4 * mib},
-                             std::pair{48uz, 2 * mib}, std::pair{8 * mib, 100 * kib}}) {
+  for (auto [first, then] : {std::pair{8 * mib, 1000uz}, std::pair{1000uz, 8 * mib}, std::pair{300 * kib, 5000uz},
+                             std::pair{48uz, 2 * mib}, std::pair{30 * kib, 100 * kib}, std::pair{mib, 30 * kib}}) {
     for (const std::size_t spare : {256 * mib, SIZE_MAX}) {
       untouched_memory upstream;
       pool_resource pool{{.spare = spare}, &upstream};
