@@ -88,6 +88,26 @@ BOOST_AUTO_TEST_CASE(another_slot_in_each_thread) {
   BOOST_TEST(object.ended == 4);
 }
 
+BOOST_AUTO_TEST_CASE(a_slot_is_at_hand_once_it_was_asked_for) {
+  std::optional<counting> object{std::in_place};
+  BOOST_TEST(object->numbers.at_hand() == nullptr);
+  counting::slot* const mine = &object->numbers.local();
+  BOOST_TEST(object->numbers.at_hand() == mine);
+  on_thread([&] { BOOST_TEST(object->numbers.at_hand() == nullptr); });
+  // Others take its place: it is still there to be found, and at hand when it was asked for again.
+  std::vector<std::unique_ptr<counting>> others;
+  while (object->numbers.at_hand() != nullptr) {
+    others.push_back(std::make_unique<counting>());
+    (void)others.back()->numbers.local();
+    BOOST_REQUIRE(others.size() < 1000u);
+  }
+  BOOST_TEST(object->numbers.find() == mine);
+  BOOST_TEST(&object->numbers.local() == mine);
+  BOOST_TEST(object->numbers.at_hand() == mine);
+  object.emplace();
+  BOOST_TEST(object->numbers.at_hand() == nullptr);
+}
+
 BOOST_AUTO_TEST_CASE(more_objects_than_a_thread_remembers) {
   std::vector<std::unique_ptr<counting>> objects;
   for (int i = 0; i < 100; ++i) objects.push_back(std::make_unique<counting>());

@@ -33,6 +33,7 @@
 #include "support/child.hpp"
 #include "support/require.hpp"
 #include "support/temporary.hpp"
+#include "usage/trace_file.h"
 import buffers;
 import buffers.testing;
 
@@ -179,8 +180,12 @@ BOOST_AUTO_TEST_CASE(each_event_comes_back) {
 
 BOOST_AUTO_TEST_CASE(a_path_may_be_of_any_type) {
   const temporary_file file;
-  { recording_resource rec{std::filesystem::path(file.c_str())}; }
-  { recording_resource rec{std::string(file.c_str())}; }
+  {
+    recording_resource rec{std::filesystem::path(file.c_str())};
+  }
+  {
+    recording_resource rec{std::string(file.c_str())};
+  }
   trace_reader reader(std::filesystem::path(file.c_str()));
   BOOST_TEST(reader.size() == 0u);
   BOOST_TEST(reader.process() == static_cast<std::uint64_t>(getpid()));
@@ -341,6 +346,29 @@ BOOST_AUTO_TEST_CASE(a_container_is_recorded) {
 }
 
 // --- damage ----------------------------------------------------------------------------------------------------------
+
+// Its header is whole: only what it says is not what this version reads.
+BOOST_AUTO_TEST_CASE(a_trace_of_another_version) {
+  namespace format = buffers::trace_file;
+  const temporary_file file;
+  record_a_bit(file.c_str());
+  const std::vector<std::byte> whole = contents(file.c_str());
+  const auto changed = [&](auto change) {
+    std::vector<std::byte> bytes = whole;
+    format::origin origin;
+    std::memcpy(&origin, bytes.data(), sizeof origin);
+    change(origin);
+    origin.check = format::check_of(origin);
+    std::memcpy(bytes.data(), &origin, sizeof origin);
+    return read_all(std::span(bytes));
+  };
+  BOOST_TEST(!changed([](format::origin&) {}).damaged.has_value());
+  const std::string why = "record 0: this trace is of another version";
+  for (const std::uint32_t version : {0u, 2u, UINT32_MAX})
+    BOOST_TEST(changed([&](format::origin& origin) { origin.version = version; }).why == why);
+  for (const std::uint32_t bytes : {0u, 4096u, UINT32_MAX})
+    BOOST_TEST(changed([&](format::origin& origin) { origin.chunk = bytes; }).why == why);
+}
 
 BOOST_AUTO_TEST_CASE(a_file_cut_at_every_byte) {
   const temporary_file file;
