@@ -2,7 +2,7 @@ module;
 #include <cstddef>
 #if BUFFERS_HARDENED && __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
-#else  // Valgrind's header was not there when the library was built
+#else  // not hardened, or Valgrind's header was not there when the library was built
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_MAKE_MEM_NOACCESS(first, bytes) 0
 #define VALGRIND_MAKE_MEM_DEFINED(first, bytes) 0

@@ -111,8 +111,8 @@ void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) n
   }
 }
 
-// Marks the first of the blocks as free, which is the one of this number in a run, and all that are its neighbours' in
-// turn, upwards or downwards. Returns how many they are.
+// Marks the first of the blocks, which has this number in the run, as free, and those after it for as long as each is
+// the neighbour of the one before, all upwards or all downwards. Returns how many they are.
 [[gnu::noinline]] std::size_t free_neighbours(run& r, std::size_t number, void* const* blocks,
                                               std::size_t count) noexcept {
   const bool rise = blocks[1] > blocks[0];

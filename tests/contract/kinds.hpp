@@ -194,16 +194,17 @@ struct fallback_from {
   Base base;
   buffers::fallback_resource resource;
 };
+/// Slabs on a base that has room for their growth: not fixed, as where its room ends is the base's to say; but there it
+/// ends.
 template <class Base>
 struct slab_on {
-  static constexpr bool is_fixed = false;
+  static constexpr bool is_fixed = false, base_ends = Base::is_fixed;
   slab_on(std::size_t bytes, std::pmr::memory_resource* upstream)
-      : base(bytes, upstream), resource({.first_slab = 1024}, &base.resource) {}
+      : base(8 * bytes + (std::size_t{1} << 20), upstream), resource({.first_slab = 1024}, &base.resource) {}
   Base base;
   buffers::slab_resource resource;
 };
-/// A pool on a base that has room for what is rounded up, and for the pool's tables: not fixed, as where its room ends
-/// is the base's to say; but there it ends.
+/// The same for a pool, with room for what is rounded up and for the pool's tables.
 template <class Base>
 struct pool_on {
   static constexpr bool is_fixed = false, base_ends = Base::is_fixed;

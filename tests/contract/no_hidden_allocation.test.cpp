@@ -15,9 +15,11 @@
 #include <memory_resource>
 #include <new>
 #include <ostream>
+#include <random>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
@@ -139,7 +141,7 @@ BOOST_AUTO_TEST_SUITE(no_hidden_allocation)
 BOOST_AUTO_TEST_CASE(the_global_heap_is_watched) {
   const std::size_t before = global_allocations;
   ::operator delete(::operator new(10));
-  ::operator delete (::operator new (10, std::align_val_t{64}), std::align_val_t{64});
+  ::operator delete(::operator new(10, std::align_val_t{64}), std::align_val_t{64});
   BOOST_TEST(global_allocations == before + 2);
 }
 
@@ -203,7 +205,9 @@ BOOST_DATA_TEST_CASE(in_a_whole_life, boost::unit_test::data::make(table()), e) 
     for (int round = 0; round < 3; ++round) {
       for (std::size_t bytes = 1; bytes < 3000; bytes = bytes * 2 + 1) live[count++] = {allocate(bytes, 32), bytes};
       live[count++] = {allocate(20'000, 64), 20'000};
-      { std::pmr::vector<int> numbers(100, 7, &of->base()); }
+      {
+        std::pmr::vector<int> numbers(100, 7, &of->base());
+      }
       try {
         (void)allocate(SIZE_MAX / 4, 8);
       } catch (const std::bad_alloc&) {
@@ -330,6 +334,68 @@ BOOST_DATA_TEST_CASE(each_request_fails_cleanly, boost::unit_test::data::make(ta
       for (const request& r : requests) inject(state_of, [&] { of->deallocate(r.block, r.bytes, r.alignment); });
     }
     inject.check();
+  }
+  BOOST_TEST(own.live == 0u);
+}
+
+// Where it fails, the operands and the target are as they were; what an operation needs comes from the target's
+// resource, or from the one that it is told.
+BOOST_AUTO_TEST_CASE(each_operation_of_a_tensor_fails_cleanly) {
+  using buffers::all, buffers::axes, buffers::keepdims, buffers::range, buffers::tensor;
+  counting_upstream own;
+  const temporary_file file;
+  {
+    const tensor<double, 2> a({{1, 2}, {3, 4}}, &own), b({{5, 6}, {7, 8}}, &own);
+    const tensor<double, 1> row({-1, 1}, &own);
+    tensor<double, 2> target({{9, 9, 9}}, &own), square({{1, 2}, {3, 4}}, &own);
+    const auto values = [](const auto& t) {
+      double sum = 0, weight = 1;
+      for (const double value : t) sum += value * (weight *= 10);
+      return std::tuple(t.shape(), sum);
+    };
+    const auto state_of = [&] {
+      return std::tuple(own.live, own.bytes_live, values(a), values(b), values(row), values(target), values(square));
+    };
+    injection inject(own);
+    const auto made = [&](auto&& make) { inject(state_of, [&] { (void)make(); }); };
+    made([&] { return tensor<double, 2>({2, 3}, &own); });
+    made([&] { return tensor<float, 2>({{1, 2}, {3, 4}}, &own); });
+    made([&] { return tensor<double, 2>(a, &own); });
+    made([&] { return tensor<float, 2>(a, &own); });
+    made([&] { return a.copy(&own); });
+    made([&] { return tensor<double, 2>(a * b + row, &own); });
+    made([&] { return tensor<double, 1>(sum(a * b, axes<0>), &own); });
+    made([&] { return tensor<double, 2>(exp(a - max(a, axes<1>, keepdims)), &own); });
+    made([&] { return tensor<double, 2>(concatenate<0>(a, b), &own); });
+    made([&] { return tensor<double, 2>(tril(transpose(a)), &own); });
+    made([&] { return tensor<double, 1>(reshape(a, {4}), &own); });
+    made([&] { return buffers::zeros<float>({3, 4}, &own); });
+    made([&] { return buffers::ones<int>({3, 4}, &own); });
+    made([&] { return buffers::full<double>({3, 4}, 7, &own); });
+    made([&] { return buffers::empty<double>({3, 4}, &own); });
+    made([&] { return buffers::arange<int>(0, 10, 3, &own); });
+    made([&] { return buffers::uniform<float>({3, 4}, std::minstd_rand(1), &own); });
+    made([&] { return buffers::normal<double>({3, 4}, std::minstd_rand(1), &own); });
+    inject(state_of, [&] { target = a; });
+    inject(state_of, [&] { target = concatenate<1>(a, b); });
+    inject(state_of, [&] { target = a - sum(b, axes<0>); });
+    inject(state_of, [&] { target = concatenate<1>(transpose(a), target); });
+    inject(state_of, [&] { target = tensor<float, 2>({{1, 2, 3}}, &own); });
+    inject(state_of, [&] { square = transpose(square); });
+    inject(state_of, [&] { square += transpose(square); });
+    inject(state_of, [&] { square[range{0, 1}, all] = square[range{1, 2}, all]; });
+    inject(state_of, [&] { square[all, 0] = sum(square, axes<1>); });
+    inject(state_of, [&] { square -= mean(square, axes<0>, keepdims); });
+    inject(state_of, [&] {
+      std::pmr::vector<tensor<double, 2>> many(&own);
+      many.emplace_back(a);
+      many.push_back(b);
+      many.resize(5);
+    });
+    save_npy(file.c_str(), a);
+    made([&] { return buffers::load_npy<double, 2>(file.c_str(), &own); });
+    inject.check();
+    BOOST_TEST(inject.failures() > 30u);
   }
   BOOST_TEST(own.live == 0u);
 }

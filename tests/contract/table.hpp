@@ -2,6 +2,10 @@
 // resource joins with one struct in kinds.hpp and its name in the list below.
 // To be included as kinds.hpp is, and after <boost/core/demangle.hpp>, <string>, <typeinfo> and <vector>.
 #pragma once
+#include <algorithm>
+#include <array>
+#include <iterator>
+
 #include "contract/kinds.hpp"
 
 /// A resource of the table, whatever its type.
@@ -99,35 +103,46 @@ std::vector<entry> entries_of() {
   return all;
 }
 
+/// A resource that stands on another, on every base.
+template <template <class> class Upper>
+std::vector<entry> on_every_base() {
+  return entries_of<Upper<upstream_itself>, Upper<bump_over_upstream>, Upper<slab_of_small_slabs>,
+                    Upper<pages_by_default>, Upper<pool_by_default>, Upper<concurrent_pool_by_default>>();
+}
+
 inline std::vector<entry> table() {
-  return entries_of<  //
-      bump_over_upstream, bump_over_storage, slab_by_default, slab_of_small_slabs, slab_over_storage, slab_of_one_slab,
-      slab_fixed_over_storage,  //
-      pages_by_default, pages_with_guards, huge_pages, prefaulted_pages,
-      pages_with_everything,  //
-      limited<upstream_itself>, limited<bump_over_upstream>, limited<slab_of_small_slabs>, limited<pages_by_default>,
-      aligned<upstream_itself>, aligned<bump_over_upstream>, aligned<slab_of_small_slabs>, aligned<pages_with_guards>,
-      synchronized_<upstream_itself>, synchronized_<bump_over_upstream>, synchronized_<slab_of_small_slabs>,
-      zeroing<upstream_itself>, zeroing<bump_over_upstream>, zeroing<slab_of_small_slabs>, zeroing<huge_pages>,
-      retried<upstream_itself>, retried<bump_over_upstream>, retried<slab_of_small_slabs>, fallback_to<upstream_itself>,
-      fallback_to<bump_over_upstream>, fallback_to<slab_of_small_slabs>, fallback_from<limited<upstream_itself>>,
-      fallback_from<slab_of_one_slab>,  //
-      synchronized_<limited<aligned<slab_of_small_slabs>>>, zeroing<fallback_to<limited<upstream_itself>>>,
-      retried<fallback_from<limited<zeroing<upstream_itself>>>>, limited<retried<synchronized_<pages_with_guards>>>,
-      slab_on<aligned<zeroing<upstream_itself>>>, slab_on<fallback_from<limited<upstream_itself>>>,  //
-      pool_by_default, pool_of_small_chunks, pool_on<bump_over_upstream>, pool_on<bump_over_storage>,
-      pool_on<slab_by_default>, pool_on<slab_of_small_slabs>, pool_on<pages_by_default>, concurrent_pool_by_default,
-      concurrent_pool_of_small_chunks, concurrent_pool_on<bump_over_upstream>, concurrent_pool_on<slab_by_default>,  //
-      limited<pool_by_default>, aligned<pool_of_small_chunks>, synchronized_<pool_by_default>, zeroing<pool_by_default>,
-      slab_on<pool_by_default>, pool_on<limited<upstream_itself>>, pool_on<aligned<upstream_itself>>,
-      limited<concurrent_pool_by_default>, concurrent_pool_on<limited<upstream_itself>>,  //
-      metered<upstream_itself>, metered<bump_over_upstream>, metered<slab_of_small_slabs>, metered<pool_by_default>,
-      metered<concurrent_pool_by_default>, slab_on<metered<aligned<upstream_itself>>>,
-      pool_on<metered<upstream_itself>>,
-      recorded<upstream_itself>, recorded<bump_over_upstream>, recorded<slab_of_small_slabs>, recorded<pool_by_default>,
-      recorded<concurrent_pool_by_default>, slab_on<recorded<aligned<upstream_itself>>>,
-      metered<recorded<synchronized_<slab_of_small_slabs>>>,  //
-      retried<metered<synchronized_<metered<slab_of_small_slabs>>>>>();
+  std::vector<entry> all;
+  for (std::vector<entry>& part : std::to_array({
+           entries_of<bump_over_upstream, bump_over_storage, slab_by_default, slab_of_small_slabs, slab_over_storage,
+                      slab_of_one_slab, slab_fixed_over_storage, pages_by_default, pages_with_guards, huge_pages,
+                      prefaulted_pages, pages_with_everything, pool_by_default, pool_of_small_chunks,
+                      concurrent_pool_by_default, concurrent_pool_of_small_chunks>(),
+           on_every_base<limited>(),
+           on_every_base<aligned>(),
+           on_every_base<synchronized_>(),
+           on_every_base<zeroing>(),
+           on_every_base<retried>(),
+           on_every_base<fallback_to>(),
+           on_every_base<fallback_from>(),
+           on_every_base<metered>(),
+           on_every_base<recorded>(),
+           on_every_base<slab_on>(),
+           on_every_base<pool_on>(),
+           on_every_base<concurrent_pool_on>(),
+           entries_of<
+               pool_on<bump_over_storage>, fallback_from<limited<upstream_itself>>, fallback_from<slab_of_one_slab>,
+               zeroing<huge_pages>, aligned<pages_with_guards>, synchronized_<limited<aligned<slab_of_small_slabs>>>,
+               zeroing<fallback_to<limited<upstream_itself>>>,
+               retried<fallback_from<limited<zeroing<upstream_itself>>>>,
+               limited<retried<synchronized_<pages_with_guards>>>, slab_on<aligned<zeroing<upstream_itself>>>,
+               slab_on<fallback_from<limited<upstream_itself>>>, pool_on<limited<upstream_itself>>,
+               pool_on<aligned<upstream_itself>>, concurrent_pool_on<limited<upstream_itself>>,
+               slab_on<metered<aligned<upstream_itself>>>, pool_on<metered<upstream_itself>>,
+               slab_on<recorded<aligned<upstream_itself>>>, metered<recorded<synchronized_<slab_of_small_slabs>>>,
+               retried<metered<synchronized_<metered<slab_of_small_slabs>>>>>(),
+       }))
+    std::ranges::move(part, std::back_inserter(all));
+  return all;
 }
 
 /// One line of the table on a test_resource.
