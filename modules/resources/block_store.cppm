@@ -313,7 +313,8 @@ class block_store {
   std::size_t reclaim_from_ = 0;     // not before so many are touched
   std::size_t unpaid_pages_ = 0;     // see pay_for
   std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
-  // Where blocks were found last: in each 64 KiB there are two chunks at most, which have no less than that.
+  // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
+  // than small ones, three may, and nothing is remembered of that place.
   static constexpr std::size_t found_room = 128;
   [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
   struct neighbours {

@@ -94,8 +94,8 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     count_out(bytes);
     return block;
   }
-  void* const block =
-      bytes > detail::largest_listed ? store_.take_large(bytes) : take(detail::class_of(bytes, alignment));
+  if (bytes <= detail::largest_listed) return allocate_more(bytes, detail::class_of(bytes, alignment));
+  void* const block = store_.take_large(bytes);
   handed_out(block, bytes);
   return block;
 }
