@@ -34,6 +34,7 @@ class numpy_process {
     signal(SIGPIPE, SIG_IGN);
   }
   numpy_process(const numpy_process&) = delete;
+  numpy_process& operator=(const numpy_process&) = delete;
   ~numpy_process() {
     std::fclose(to_);
     std::fclose(from_);

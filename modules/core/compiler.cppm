@@ -1,6 +1,7 @@
 // Everything that is said to a particular compiler or sanitizer: no other file asks which one it is.
 module;
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #if __has_include(<stdfloat>)
 #include <stdfloat>
@@ -93,16 +94,22 @@ template <class T>
   return pointer;
 }
 
+/// Fetches the lines of so many bytes, which may be nobody's.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline void prefetch_for_write(std::uintptr_t first) noexcept {
+  for (std::size_t at = 0; at < Bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(first + at), 1);
+}
+
 /// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused
 /// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such
 /// functions in modules.
 template <class Loop>
-[[gnu::noinline]] void run_portably(const Loop loop) {
+[[gnu::noinline]] void run_portably(const Loop& loop) {
   loop();
 }
 #if defined(__clang__) && defined(__x86_64__) && !defined(__AVX2__)
 template <class Loop>
-[[gnu::noinline, gnu::target("avx2")]] void run_wide(const Loop loop) {
+[[gnu::noinline, gnu::target("avx2")]] void run_wide(const Loop& loop) {
   loop();
 }
 template <class Loop>

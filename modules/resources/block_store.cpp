@@ -127,6 +127,7 @@ constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 
 }  // namespace
 
+// cppcheck-suppress thisSubtraction ; the runs are an array behind their chunk
 chunk* run::home() noexcept { return reinterpret_cast<chunk*>(this - index) - 1; }
 std::byte* run::memory() noexcept { return home()->memory() + index * page_bytes; }
 

@@ -164,17 +164,25 @@ struct computed_row {
   }
 };
 
-// The loop. Nothing else writes elements.
+// The loop. Nothing else writes elements. Where it will write next is fetched ahead, in steps that leave the compiler a
+// loop to make vectors of: processors themselves fetch ahead what is read, but hardly what is written.
 template <class Row, class T>
 [[gnu::always_inline]] inline void write_each(const Row& row, T* __restrict out, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) out[i] = converted<T>(row.at(i));
+  constexpr std::size_t step = 512 / sizeof(T);
+  std::size_t i = 0;
+  for (; i + step <= count; i += step) {
+    prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(out + i) + 512);
+    for (std::size_t k = 0; k < step; ++k) out[i + k] = converted<T>(row.at(i + k));
+  }
+  for (; i < count; ++i) out[i] = converted<T>(row.at(i));
 }
 template <class Row, class T>
 struct write_loop {
   Row row;
   T* out;
   std::size_t count;
-  [[gnu::always_inline]] inline void operator()() const { write_each(row, out, count); }
+  // From a copy, of which the compiler knows that nobody else can change it.
+  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count); }
 };
 template <class Row, class T>
 void write(const Row& row, T* out, std::size_t count) {
@@ -203,7 +211,7 @@ struct scalar : expression_base {
   void list(operand*&) const noexcept {}
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
-  value_row<T> row(const row_request&) const noexcept {
+  [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
     return {value};
   }
 };
@@ -235,7 +243,7 @@ struct leaf : expression_base {
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  pointer_row<T> row(const row_request& request) const noexcept {
+  [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
     const std::ptrdiff_t step = request.steps[Leaf];
     const T* const first = data + request.offsets[Leaf] + static_cast<std::ptrdiff_t>(request.first) * step;
     if (step == 1) return {first};
@@ -268,7 +276,7 @@ struct owned : expression_base {
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  pointer_row<T> row(const row_request& request) const noexcept {
+  [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
     return view().template row<Leaf, Slot, SlotBytes>(request);
   }
 };
@@ -288,8 +296,8 @@ inline constexpr bool is_leaf<leaf<T, Rank>> = true;
 template <class T, std::size_t Rank>
 inline constexpr bool is_leaf<owned<T, Rank>> = true;
 
-// A node in which nothing is left to be computed before: itself, or a copy of pointers with the results of reductions in
-// it.
+// A node in which nothing is left to be computed before: itself, or a copy of pointers with the results of reductions
+// in it.
 template <class N>
 [[nodiscard]] decltype(auto) ready(const N& node, std::pmr::memory_resource* resource) {
   if constexpr (N::is_ready)
@@ -382,7 +390,7 @@ struct elementwise : expression_base {
   }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  auto row(const row_request& request) const {
+  [[gnu::always_inline]] inline auto row(const row_request& request) const {
     constexpr std::size_t own = has_own_loop ? 1 : 0;
     if constexpr (has_own_loop) {
       value_type* const out = chunk_memory<Slot, value_type>(request, SlotBytes);
@@ -482,29 +490,32 @@ void write_row(const Node& node, const row_request& request, T* out) {
 template <class T, std::size_t SlotBytes, class Node>
 [[nodiscard]] const T* row_elements(const Node& node, const row_request& request, T* chunk_of_elements) {
   const auto row = node.template row<0, 0, SlotBytes>(request);
-  if constexpr (requires { { row.elements } -> std::convertible_to<const T*>; })
+  if constexpr (requires {
+                  { row.elements } -> std::convertible_to<const T*>;
+                })
     return row.elements;
   else
     write(row, chunk_of_elements, request.count);
   return chunk_of_elements;
 }
 
-// Writes a node's elements where the target and all operands have one shape and lie row by row without gaps, as most do:
-// elements of the same index are at the same distance from the first, and one loop without anything to arrange does it
-// all. False, with nothing done, where it is not that, or the target is also an operand.
+// Writes a node's elements where the target and all operands have one shape and lie row by row without gaps, as most
+// do: elements of the same index are at the same distance from the first, and one loop without anything to arrange does
+// it all. False, with nothing done, where it is not that, or the target is also an operand, or large.
 template <class T, std::size_t Rank, class Node>
 [[nodiscard]] bool written_in_step(const strided<T, Rank>& target, const Node& node) {
   if constexpr (Node::leaves == 0 || Node::loops || Rank == 0) {
     return false;
   } else {
-    if (!is_row_major(target.shape, target.strides)) return false;
+    const std::size_t count = numel(target.shape);
+    if (count * sizeof(T) >= least_streamed || !is_row_major(target.shape, target.strides)) return false;
     operand list[Node::leaves];
     operand* next = list;
     node.list(next);
     if (!in_step(target.as_operand(), list, Node::leaves)) return false;
     std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
     for (std::ptrdiff_t& step : steps) step = 1;
-    const row_request request{offsets, steps, 0, numel(target.shape), nullptr};
+    const row_request request{offsets, steps, 0, count, nullptr};
     write(node.template row<0, 0, 0>(request), target.data, request.count);
     return true;
   }
@@ -550,7 +561,11 @@ void visit_chunks(const Node& node, F f) {
   constexpr std::size_t rank = Node::rank, operands = 1 + Node::leaves;
   constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
   const std::array<std::size_t, rank> shape = node.shape();
-  if (numel(shape) == 0) return;
+  const std::size_t elements = numel(shape);
+  if (elements == 0) return;
+  constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
+  if constexpr (in_place)
+    if (is_row_major(node.extents, node.strides)) return static_cast<void>(f(node.data, elements));
   const std::array<std::ptrdiff_t, rank> in_order = row_major(shape);
   operand list[operands];
   operand* next = list + 1;
@@ -566,7 +581,6 @@ void visit_chunks(const Node& node, F f) {
   const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
   std::ptrdiff_t steps[operands];
   for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner);
-  constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
   const std::size_t pace = in_place && steps[operands - 1] == 1 ? columns : chunk;
   place_in<operands, rank> place(loops);
   for (std::size_t row = 0; row < rows; ++row, place.next(0, inner))

@@ -11,8 +11,8 @@ namespace {
 
 // The first call decides; afterwards this is one test and one load.
 const kernel_table& table() noexcept {
-  static const kernel_table& best = *choose_kernels().tables[0];
-  return best;
+  static const kernel_table* const best = choose_kernels().tables[0];
+  return *best;
 }
 
 }  // namespace
@@ -45,10 +45,13 @@ void copy_transposed(const void* from, std::size_t rows, std::size_t columns, st
                      std::ptrdiff_t to_stride, std::size_t element_bytes) noexcept {
   const kernel_table& best = table();
   const transpose_kernel copy = element_bytes == 8   ? best.transpose8
-                         : element_bytes == 4 ? best.transpose4
-                         : element_bytes == 2 ? best.transpose2
-                                              : best.transpose1;
+                                : element_bytes == 4 ? best.transpose4
+                                : element_bytes == 2 ? best.transpose2
+                                                     : best.transpose1;
   copy(from, rows, columns, from_stride, to, to_stride);
 }
+
+void stream(const void* from, void* to, std::size_t bytes) noexcept { table().stream(from, to, bytes); }
+void stream_end() noexcept { table().stream_end(); }
 
 }  // namespace buffers::detail::kernels

@@ -7,11 +7,12 @@
 //   sum_rows          one load                        the sum of each row of a matrix
 //   sum_columns       one load                        the sum of each column
 //   copy_transposed   one load, one store             rows become columns
+//   stream            one load, one store             a copy past the caches
 //
-// On x86-64 they are compiled for three generations of processors, and the one at hand is looked at once, when the first
-// of them is called; elsewhere they are what the compiler makes of generic vectors. sum, sum_rows and sum_columns add in
-// the same order everywhere, so that they come to the same bits. exp and log use fused multiply-adds where the processor
-// has them, so that their last bit may differ between processors with and without.
+// On x86-64 they are compiled for three generations of processors, and the one at hand is looked at once, when the
+// first of them is called; elsewhere they are what the compiler makes of generic vectors. sum, sum_rows and sum_columns
+// add in the same order everywhere, so that they come to the same bits. exp and log use fused multiply-adds where the
+// processor has them, so that their last bit may differ between processors with and without.
 //
 // Threads: functions of their arguments. None allocates, none throws.
 module;
@@ -20,19 +21,22 @@ export module buffers.tensor:kernels;
 
 export namespace buffers::detail::kernels {
 
-/// y[i] = exp(x[i]) and log(x[i]) for i < n, at most 1 ulp from the exact value. Infinities, NaN, denormal arguments and
-/// results as C says: exp(-inf) = 0, log(0) = -inf, log of less than 0 is NaN. y may be x, but not overlap it otherwise.
+/// y[i] = exp(x[i]) and log(x[i]) for i < n, at most 1 ulp from the exact value. Infinities, NaN, denormal arguments
+/// and results as C says: exp(-inf) = 0, log(0) = -inf, log of less than 0 is NaN. y may be x, but not overlap it
+/// otherwise.
 void exp(const float* x, float* y, std::size_t n) noexcept;
 void exp(const double* x, double* y, std::size_t n) noexcept;
 void log(const float* x, float* y, std::size_t n) noexcept;
 void log(const double* x, double* y, std::size_t n) noexcept;
 
-/// The sum of n elements. Sixteen are added after each other at most, and such partial sums in pairs, and blocks of them
-/// in double precision (blocks of double: with the error of each addition carried along); more exact than adding pairs.
+/// The sum of n elements. Sixteen are added after each other at most, and such partial sums in pairs, and blocks of
+/// them in double precision (blocks of double: with the error of each addition carried along); more exact than adding
+/// pairs.
 [[nodiscard]] float sum(const float* x, std::size_t n) noexcept;
 [[nodiscard]] double sum(const double* x, std::size_t n) noexcept;
 
-/// out[r] = the sum of row r, whose `columns` elements begin at x + r * row_stride and lie side by side. As exact as sum.
+/// out[r] = the sum of row r, whose `columns` elements begin at x + r * row_stride and lie side by side. As exact as
+/// sum.
 void sum_rows(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept;
 void sum_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, double* out) noexcept;
 
@@ -41,9 +45,14 @@ void sum_columns(const float* x, std::size_t rows, std::size_t columns, std::ptr
 void sum_columns(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride,
                  double* out) noexcept;
 
-/// to[c * to_stride + r] = from[r * from_stride + c] for r < rows and c < columns; strides count elements, of 1, 2, 4 or
-/// 8 bytes. The two must not overlap. Large matrices are written past the caches.
+/// to[c * to_stride + r] = from[r * from_stride + c] for r < rows and c < columns; strides count elements, of 1, 2, 4
+/// or 8 bytes. The two must not overlap. Large matrices are written past the caches.
 void copy_transposed(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride, void* to,
                      std::ptrdiff_t to_stride, std::size_t element_bytes) noexcept;
+
+/// Copies bytes past the caches: for what is larger than they are, and so will not be there when it is read. Other
+/// threads see it after stream_end().
+void stream(const void* from, void* to, std::size_t bytes) noexcept;
+void stream_end() noexcept;
 
 }  // namespace buffers::detail::kernels

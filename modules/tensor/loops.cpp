@@ -408,7 +408,9 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
     crosswise |= step > far || step < -far;
   }
   const std::ptrdiff_t step = room.steps[0];
-  const bool direct = step == 1 && !pass.through_results;
+  const bool stream =
+      step == 1 && !crosswise && last - first >= chunk && rows(pass) * columns(pass) * bytes >= least_streamed;
+  const bool direct = step == 1 && !pass.through_results && !stream;
   const std::size_t pace = dense && direct ? last - first : chunk;
   // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
   // the lines are still there for the next row.
@@ -421,17 +423,21 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
       for (std::size_t i = begin; i < end; i += pace) {
         const std::size_t count = end - i < pace ? end - i : pace;
         const row_request request{room.offsets + 1, room.steps + 1, i, count, room.scratch};
-        std::byte* const to = static_cast<std::byte*>(pass.out) +
-                              (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
+        std::byte* const to =
+            static_cast<std::byte*>(pass.out) +
+            (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
         pass.write_row(pass.node, request, direct ? to : room.results);
         if (direct) continue;
-        if (step == 1)
+        if (stream)
+          kernels::stream(room.results, to, count * bytes);
+        else if (step == 1)
           std::memcpy(to, room.results, count * bytes);
         else
           scatter(to, step, room.results, count, bytes);
       }
     }
   }
+  if (stream) kernels::stream_end();
 }
 
 bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept {

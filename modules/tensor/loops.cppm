@@ -101,6 +101,10 @@ struct row_request {
   std::byte* scratch;
 };
 
+// Targets of so many bytes are written past the caches, which they would only sweep: memory that is about to be written
+// as a whole need not be read before. Results are collected by the chunk.
+inline constexpr std::size_t least_streamed = std::size_t{32} << 20;
+
 // Writes a node's elements into a target, row by row: the loops around the one over neighbouring elements, the same for
 // all types. Operand 0 is the target.
 struct row_pass {

@@ -84,9 +84,9 @@ class file_name {
  public:
   inline file_name(const char* text) noexcept : text_(text) {}
   template <class S>
-  requires requires(const S& s) {
-    { s.c_str() } -> std::same_as<const char*>;
-  }
+    requires requires(const S& s) {
+      { s.c_str() } -> std::same_as<const char*>;
+    }
   inline file_name(const S& s) noexcept : text_(s.c_str()) {}
   [[nodiscard]] inline const char* c_str() const noexcept { return text_; }
 
@@ -99,8 +99,7 @@ class file_name {
 namespace buffers::detail {
 
 template <class T>
-concept npy_element = element<T> && dtype_of<T>
-!= "bfloat16" && sizeof(T) <= 8;
+concept npy_element = element<T> && dtype_of<T> != "bfloat16" && sizeof(T) <= 8;
 
 template <npy_element T>
 inline constexpr char npy_kind = std::is_same_v<T, bool>  ? 'b'
@@ -131,7 +130,7 @@ template <detail::npy_element T, std::size_t Rank>
 /// complete; when anything goes wrong the older one stays. A view of columns is written column by column, and any other
 /// row by row. Throws std::system_error when that is not possible.
 template <class T, std::size_t Rank>
-requires detail::npy_element<std::remove_const_t<T>>
+  requires detail::npy_element<std::remove_const_t<T>>
 void save_npy(detail::file_name path, const tensor_view<T, Rank>& view) {
   detail::write_npy(path.c_str(), detail::npy_kind<std::remove_const_t<T>>, sizeof(T), view.data(), Rank,
                     view.shape().data(), view.strides().data());

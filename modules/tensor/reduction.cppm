@@ -533,8 +533,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   }
 
  private:
-  // Rows without gaps of which the last dimensions go, or the first, as it mostly is: nothing has to be arranged. False,
-  // with nothing done, where it is not that.
+  // Rows without gaps of which the last dimensions go, or the first, as it mostly is: nothing has to be arranged.
+  // False, with nothing done, where it is not that.
   template <class T, class Node>
   [[nodiscard]] static bool in_one_call(const strided<T, rank>& target, const Node& node) {
     constexpr bool last_go = ((Mask | (Mask - 1)) + 1) >> A::rank == 1, first_go = (Mask & (Mask + 1)) == 0;

@@ -119,8 +119,8 @@ class tensor {
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
   inline tensor(E&& expression, const allocator_type& allocator = {})
-      : block_(detail::evaluated<T>(std::forward<E>(expression).node(), detail::on_this_thread{},
-                                    allocator.resource())) {}
+      : block_(
+            detail::evaluated<T>(std::forward<E>(expression).node(), detail::on_this_thread{}, allocator.resource())) {}
 
   inline tensor(const tensor& other) : tensor(other, allocator_type()) {}
   inline tensor(const tensor& other, const allocator_type& allocator)

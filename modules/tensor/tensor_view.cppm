@@ -59,16 +59,14 @@ constexpr std::size_t sliced_rank(std::size_t rank) {
 }
 
 template <std::size_t Rank, class... I>
-concept slices = (index_type<I> && ...) && sizeof...(I) <= Rank &&
-                 (sizeof...(I) < Rank || (slicing_index<I> || ...));
+concept slices = (index_type<I> && ...) && sizeof...(I) <= Rank && (sizeof...(I) < Rank || (slicing_index<I> || ...));
 template <std::size_t Rank, class... I>
 concept indices = (std::integral<I> && ...) && sizeof...(I) == Rank;
 
 // What is written to the elements of a view by an assignment that is not the copy assignment.
 template <class View, class E>
-concept assignable =
-    !std::is_const_v<typename View::element_type> && operand_expression<E> &&
-    !std::same_as<std::remove_cvref_t<E>, View> && std::remove_cvref_t<E>::rank <= View::rank;
+concept assignable = !std::is_const_v<typename View::element_type> && operand_expression<E> &&
+                     !std::same_as<std::remove_cvref_t<E>, View> && std::remove_cvref_t<E>::rank <= View::rank;
 
 // The distance of an element from the first. In the hardened build, an index beside the array ends the program.
 template <std::size_t Rank, std::integral... I>
@@ -238,8 +236,8 @@ class tensor_view {
       if constexpr (!std::integral<One>) {
         shape[kept] = part.count;
         // Of a single element, the step may be as large as there are numbers: nobody takes it.
-        strides[kept++] = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(part.step) *
-                                                      static_cast<std::size_t>(strides_[d]));
+        strides[kept++] =
+            static_cast<std::ptrdiff_t>(static_cast<std::size_t>(part.step) * static_cast<std::size_t>(strides_[d]));
       }
       ++d;
     };

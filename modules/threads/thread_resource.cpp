@@ -140,6 +140,7 @@ shared_buffer* shared_buffers::get(std::size_t bytes) {
 shared_buffer* shared_buffers::wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes) {
   waiting_thread self;
   *last_waiting = &self;
+  // cppcheck-suppress danglingLifetime ; it leaves the list before it ends
   last_waiting = &self.next;
   const auto until = std::chrono::steady_clock::now() + wait;
   if (!self.served.wait_until(locked, until, [&] { return self.is_served; })) {

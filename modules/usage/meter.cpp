@@ -49,6 +49,7 @@ std::size_t node_bytes(std::string_view name) noexcept {
 // A line of the report that writes itself when it is complete; columns are cut off rather than shifted.
 class line {
  public:
+  // cppcheck-suppress uninitMemberVar ; `used_` characters are written
   explicit line(std::ostream& os) : os_(os) {}
   line(const line&) = delete;
   ~line() {

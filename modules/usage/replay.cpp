@@ -573,15 +573,15 @@ std::uint32_t replayer::concurrent_threads() const noexcept { return state_->lan
 std::ostream& operator<<(std::ostream& os, const replay_summary& s) {
   char text[640];
   std::snprintf(text, sizeof text,
-                "events        %12ju, of which %ju allocations, %ju deallocations, %ju failed, %ju unknown\n"
+                "events        %12llu, of which %llu allocations, %llu deallocations, %llu failed, %llu unknown\n"
                 "threads       %12u\n"
                 "time          %12.3f ms\n"
                 "live at most  %12zu bytes in %zu blocks\n"
                 "left          %12zu bytes in %zu blocks\n"
                 "held at most  %12zu bytes, %.2f for each that was live\n",
-                static_cast<std::uintmax_t>(s.events), static_cast<std::uintmax_t>(s.allocations),
-                static_cast<std::uintmax_t>(s.deallocations), static_cast<std::uintmax_t>(s.failed),
-                static_cast<std::uintmax_t>(s.unknown), s.threads, 1e3 * s.seconds, s.peak_bytes, s.peak_blocks,
+                static_cast<unsigned long long>(s.events), static_cast<unsigned long long>(s.allocations),
+                static_cast<unsigned long long>(s.deallocations), static_cast<unsigned long long>(s.failed),
+                static_cast<unsigned long long>(s.unknown), s.threads, 1e3 * s.seconds, s.peak_bytes, s.peak_blocks,
                 s.left_bytes, s.left_blocks, s.peak_held, s.fragmentation());
   os << text;
   if (s.damage) os << "damaged       " << s.damage->what() << '\n';

@@ -74,6 +74,7 @@ class source {
 /// Reads the records of one chunk.
 class chunk_reader {
  public:
+  // cppcheck-suppress uninitMemberVar ; the window has `filled_` bytes
   explicit chunk_reader(std::uint64_t at) : at_(at), end_(at + trace_file::chunk_bytes), window_at_(at) {}
 
   enum result { a_record, no_more, damaged };

@@ -91,7 +91,7 @@ struct fields {
 };
 
 inline uint64_t zigzag(uint64_t difference) noexcept {
-  return difference << 1 ^ static_cast<uint64_t>(static_cast<int64_t>(difference) >> 63);
+  return difference << 1 ^ (0 - (difference >> 63));
 }
 inline uint64_t unzigzag(uint64_t coded) noexcept { return coded >> 1 ^ (0 - (coded & 1)); }
 

@@ -141,6 +141,7 @@ BOOST_AUTO_TEST_SUITE(no_hidden_allocation)
 BOOST_AUTO_TEST_CASE(the_global_heap_is_watched) {
   const std::size_t before = global_allocations;
   ::operator delete(::operator new(10));
+  // cppcheck-suppress leakNoVarFunctionCall ; as above
   ::operator delete(::operator new(10, std::align_val_t{64}), std::align_val_t{64});
   BOOST_TEST(global_allocations == before + 2);
 }

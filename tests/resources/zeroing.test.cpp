@@ -48,7 +48,7 @@ unsigned char secret[length];
 /// Runs f on a thread whose stack is ours, and says how often 16 bytes of the secret in a row are left in it.
 std::size_t left_by(void* (*f)(void*)) {
   constexpr std::size_t size = std::size_t{1} << 20;
-  auto* const stack = static_cast<unsigned char*>(std::aligned_alloc(4096, size));
+  auto* const stack = static_cast<unsigned char*>(::operator new(size, std::align_val_t{4096}));
   std::memset(stack, 0, size);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -60,7 +60,7 @@ std::size_t left_by(void* (*f)(void*)) {
   std::size_t found = 0;
   for (std::size_t i = 0; i + 16 <= length; i += 16)
     found += std::search(stack, stack + size, secret + i, secret + i + 16) != stack + size;
-  std::free(stack);
+  ::operator delete(stack, std::align_val_t{4096});
   return found;
 }
 
@@ -83,7 +83,7 @@ struct room {
 
 void use(void* block) {
   std::memcpy(block, secret, length);
-  block = buffers::detail::launder_origin(block);  // somebody may have looked at it
+  static_cast<void>(buffers::detail::launder_origin(block));  // somebody may have looked at it
 }
 
 void* leaves_it(void*) {

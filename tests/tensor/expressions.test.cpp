@@ -300,4 +300,36 @@ BOOST_AUTO_TEST_CASE(on_several_threads) {
   BOOST_CHECK_THROW(((void)evaluate(parallel, 1 / zero)), std::domain_error);
 }
 
+// Of more than 32 MiB are written past the caches, by the chunk: whole, from the middle of a line on, by several threads, of operands
+// that are repeated or strided.
+BOOST_AUTO_TEST_CASE(large_targets) {
+  constexpr std::size_t rows = 2900, columns = 2901;
+  static_assert(rows * columns * sizeof(float) > std::size_t{32} << 20);
+  const auto value = [](std::size_t r, std::size_t c) { return static_cast<float>((r * 31 + c * 7) % 1000) / 128; };
+  tensor<float, 2> a({rows, columns});
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c) a[r, c] = value(r, c);
+  const auto row = a.view()[5];
+  std::vector<float> memory(rows * columns + 2, -1.0f);
+  const tensor_view<float, 2> target(memory.data() + 1, {rows, columns});
+  const auto check = [&](auto wanted) {
+    std::size_t wrong = 0;
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < columns; ++c) wrong += target[r, c] != wanted(r, c);
+    BOOST_TEST(wrong == 0u);
+    BOOST_TEST((memory.front() == -1.0f && memory.back() == -1.0f));
+  };
+  target = a;
+  check(value);
+  target = a * 2.0f + row;
+  check([&](std::size_t r, std::size_t c) { return value(r, c) * 2.0f + value(5, c); });
+  target = exp(a);
+  const tensor<float, 1> powers = evaluate(exp(row));
+  check([&](std::size_t r, std::size_t c) { return r == 5 ? powers[c] : target[r, c]; });
+  target += target;
+  check([&](std::size_t r, std::size_t c) { return r == 5 ? 2 * powers[c] : target[r, c]; });
+  assign(parallel, target, a[all, range{all, all, -1}] - a);
+  check([&](std::size_t r, std::size_t c) { return value(r, columns - 1 - c) - value(r, c); });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

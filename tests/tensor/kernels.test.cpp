@@ -359,6 +359,25 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(infinities_and_nan_pass_through_sums, T, numbers) 
   BOOST_TEST(std::isnan(kernels::sum(both, 2)));
 }
 
+BOOST_AUTO_TEST_CASE(streams_every_length_to_every_place) {
+  std::vector<std::uint8_t> from(2048 + 64);
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::uint8_t>(i * 167 % 251 + 1);
+  for (const auto* table : tables()) {
+    BOOST_TEST_CONTEXT(table->name) {
+      for (std::size_t offset = 0; offset < 64; ++offset)
+        for (const std::size_t bytes : {0, 1, 8, 63, 64, 65, 127, 200, 511, 512, 513, 575, 1024, 2048}) {
+          alignas(64) std::uint8_t to[2048 + 128] = {};
+          const std::size_t shift = bytes % 7;
+          table->stream(from.data() + shift, to + offset, bytes);
+          table->stream_end();
+          std::uint8_t wanted[sizeof to] = {};
+          std::memcpy(wanted + offset, from.data() + shift, bytes);
+          BOOST_TEST(std::memcmp(to, wanted, sizeof to) == 0, bytes << " bytes at " << offset);
+        }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(transposes_every_shape, E, words) {
   for (const auto* table : tables()) {
     BOOST_TEST_CONTEXT(table->name) {
@@ -369,8 +388,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(transposes_every_shape, E, words) {
         std::vector<E> wanted = to;
         for (std::size_t r = 0; r < rows; ++r)
           for (std::size_t c = 0; c < columns; ++c) wanted[offset + c * to_stride + r] = from[r * from_stride + c];
-        transpose_of<E> (*table)(from.data(), rows, columns, static_cast<std::ptrdiff_t>(from_stride),
-                                 to.data() + offset, static_cast<std::ptrdiff_t>(to_stride));
+        const auto transpose = transpose_of<E>(*table);
+        transpose(from.data(), rows, columns, static_cast<std::ptrdiff_t>(from_stride), to.data() + offset,
+                  static_cast<std::ptrdiff_t>(to_stride));
         BOOST_TEST((to == wanted), rows << " x " << columns << ", gap " << gap << ", offset " << offset);
       };
       for (std::size_t rows : {0u, 1u, 2u, 8u, 15u, 16u, 17u, 64u, 65u, 130u})

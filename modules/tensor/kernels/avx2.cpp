@@ -18,8 +18,7 @@ struct avx2 {
   static inline bool any(vec<std::int64_t, bytes> mask) { return _mm256_movemask_pd((__m256d)mask) != 0; }
   static inline void stream(void* to, const void* line) {
     const __m256i* const from = static_cast<const __m256i*>(line);
-    _mm256_stream_si256(static_cast<__m256i*>(to), from[0]);
-    _mm256_stream_si256(static_cast<__m256i*>(to) + 1, from[1]);
+    for (int i = 0; i < 2; ++i) _mm256_stream_si256(static_cast<__m256i*>(to) + i, _mm256_loadu_si256(from + i));
   }
   static inline void stream_end() { _mm_sfence(); }
 };

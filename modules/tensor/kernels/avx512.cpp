@@ -17,7 +17,7 @@ struct avx512 {
   static inline bool any(vec<std::int32_t, bytes> mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }
   static inline bool any(vec<std::int64_t, bytes> mask) { return _mm512_movepi64_mask((__m512i)mask) != 0; }
   static inline void stream(void* to, const void* line) {
-    _mm512_stream_si512(static_cast<__m512i*>(to), _mm512_load_si512(line));
+    _mm512_stream_si512(static_cast<__m512i*>(to), _mm512_loadu_si512(line));
   }
   static inline void stream_end() { _mm_sfence(); }
 };

@@ -338,8 +338,8 @@ T sum(const T* x, std::size_t n) {
 template <std::size_t Odd, class V, std::size_t... I>
 [[gnu::always_inline]] inline V every_other(V a, V b, std::index_sequence<I...>) {
   constexpr std::size_t all = sizeof...(I), here = all / 2;  // lanes of a vector, and of 16 bytes
-  return __builtin_shufflevector(
-      a, b, (I / here * here + I % here % (here / 2) * 2 + I % here / (here / 2) * all + Odd)...);
+  return __builtin_shufflevector(a, b,
+                                 (I / here * here + I % here % (here / 2) * 2 + I % here / (here / 2) * all + Odd)...);
 }
 template <class V, class Lanes>
 [[gnu::always_inline]] inline V pairs_added(V a, V b, Lanes lanes) {
@@ -375,8 +375,7 @@ template <class T>
     if constexpr (rows == 4) sums[quarter] = pairs_added(sums[quarter], pairs_added(v[2], v[3], half{}), half{});
   }
   for (std::size_t i = 0; i < 4; i += 2)
-    store(out + i * rows,
-          halves_of<0>(sums[i], sums[i + 1], half{}) + halves_of<rows>(sums[i], sums[i + 1], half{}));
+    store(out + i * rows, halves_of<0>(sums[i], sums[i + 1], half{}) + halves_of<rows>(sums[i], sums[i + 1], half{}));
 }
 
 template <class Machine, class T>
@@ -630,6 +629,25 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
   if (stream) Machine::stream_end();
 }
 
+// --- past the caches -------------------------------------------------------------------------------------------------
+
+// What does not fill a line of the target goes through the caches.
+template <class Machine>
+void stream(const void* from_memory, void* to_memory, std::size_t bytes) {
+  const char* from = static_cast<const char*>(from_memory);
+  char* to = static_cast<char*>(to_memory);
+  constexpr std::size_t lines = 8;
+  if (std::size_t before = -reinterpret_cast<std::uintptr_t>(to) & 63; before != 0) {
+    if (before > bytes) before = bytes;
+    __builtin_memcpy(to, from, before);
+    bytes -= before, from += before, to += before;
+  }
+  for (; bytes >= lines * 64; bytes -= lines * 64, from += lines * 64, to += lines * 64)
+    for (std::size_t i = 0; i < lines; ++i) Machine::stream(to + i * 64, from + i * 64);
+  for (; bytes >= 64; bytes -= 64, from += 64, to += 64) Machine::stream(to, from);
+  if (bytes != 0) __builtin_memcpy(to, from, bytes);
+}
+
 // --- the table -------------------------------------------------------------------------------------------------------
 
 template <class Machine, class T>
@@ -644,7 +662,9 @@ constexpr kernel_table table_of(const char* name) {
           copy_transposed<Machine, std::uint8_t>,
           copy_transposed<Machine, std::uint16_t>,
           copy_transposed<Machine, std::uint32_t>,
-          copy_transposed<Machine, std::uint64_t>};
+          copy_transposed<Machine, std::uint64_t>,
+          stream<Machine>,
+          Machine::stream_end};
 }
 
 }  // namespace

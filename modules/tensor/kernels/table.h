@@ -16,13 +16,15 @@ struct kernels_of {
 };
 
 using transpose_kernel = void (*)(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
-                           void* to, std::ptrdiff_t to_stride);
+                                  void* to, std::ptrdiff_t to_stride);
 
 struct kernel_table {
   const char* name;
   kernels_of<float> floats;
   kernels_of<double> doubles;
   transpose_kernel transpose1, transpose2, transpose4, transpose8;  // by the bytes of an element
+  void (*stream)(const void* from, void* to, std::size_t bytes);
+  void (*stream_end)();
 };
 
 extern const kernel_table kernels_baseline;  // whatever the library is compiled for
