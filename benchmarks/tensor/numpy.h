@@ -22,8 +22,7 @@ class numpy_process {
     if (child_ == 0) {
       dup2(down[0], 0);
       dup2(up[1], 1);
-      const int nowhere = open("/dev/null", O_WRONLY);
-      dup2(nowhere, 2);
+      if (const int nowhere = open("/dev/null", O_WRONLY); nowhere >= 0) dup2(nowhere, 2);
       execl("/usr/bin/python3", "python3", BENCH_NUMPY, static_cast<char*>(nullptr));
       _exit(1);
     }

@@ -321,11 +321,11 @@ void parallel() {
   const auto compute = [&](auto... how) {
     auto out = view(m, m.out);
     const auto a = view(m, m.a), b = view(m, m.b), c = view(m, m.c);
-    auto expression = exp(a * -0.1f) * log(b) + exp(log(c) * 0.3f);
+    const auto expression = exp(a * -0.1f) * log(b) + exp(log(c) * 0.3f);
     if constexpr (sizeof...(how) > 0)
-      buffers::assign(how..., out, std::move(expression));
+      buffers::assign(how..., out, expression);
     else
-      out = std::move(expression);
+      out = expression;
   };
   const auto seconds = [](auto run) {
     const auto begin = std::chrono::steady_clock::now();

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names that the C library and the linker have for them
 extern "C" {
 
 void* __libc_malloc(std::size_t bytes);
@@ -64,3 +65,4 @@ int __wrap_main(int argc, char** argv) {
 }
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier)
