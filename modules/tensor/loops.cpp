@@ -408,9 +408,10 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
     crosswise |= step > far || step < -far;
   }
   const std::ptrdiff_t step = room.steps[0];
+  const bool plain = step == 1 && !pass.through_results;
   const bool stream =
-      step == 1 && !crosswise && last - first >= chunk && rows(pass) * columns(pass) * bytes >= least_streamed;
-  const bool direct = step == 1 && !pass.through_results && !stream;
+      plain && !crosswise && last - first >= chunk && rows(pass) * columns(pass) * bytes >= least_streamed;
+  const bool direct = plain && !stream;
   const std::size_t pace = dense && direct ? last - first : chunk;
   // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
   // the lines are still there for the next row.

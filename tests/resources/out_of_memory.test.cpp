@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory_resource>
 #include <new>
 #include <utility>
@@ -28,9 +29,7 @@ const auto only_plain = [](boost::unit_test::test_unit_id) {
 /// From now on, this process gets no more than so many bytes of address space.
 void leave(std::size_t bytes) {
   std::size_t pages = 0;
-  std::FILE* const file = std::fopen("/proc/self/statm", "r");
-  if (file == nullptr || std::fscanf(file, "%zu", &pages) != 1) std::abort();
-  std::fclose(file);
+  if (!(std::ifstream("/proc/self/statm") >> pages)) std::abort();
   const rlimit limit{pages * 4096 + bytes, pages * 4096 + bytes};
   if (setrlimit(RLIMIT_AS, &limit) != 0) std::abort();
 }

@@ -20,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <list>
 #include <map>
 #include <memory>
@@ -41,9 +42,7 @@ using clock_type = std::chrono::steady_clock;
 /// The resident bytes of this process.
 std::size_t resident() {
   std::size_t all = 0, pages = 0;
-  std::FILE* const file = std::fopen("/proc/self/statm", "r");
-  if (file == nullptr || std::fscanf(file, "%zu %zu", &all, &pages) != 2) std::abort();
-  std::fclose(file);
+  if (!(std::ifstream("/proc/self/statm") >> all >> pages)) std::abort();
   return pages * 4096;
 }
 

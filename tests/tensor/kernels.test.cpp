@@ -365,7 +365,7 @@ BOOST_AUTO_TEST_CASE(streams_every_length_to_every_place) {
   for (const auto* table : tables()) {
     BOOST_TEST_CONTEXT(table->name) {
       for (std::size_t offset = 0; offset < 64; ++offset)
-        for (const std::size_t bytes : {0, 1, 8, 63, 64, 65, 127, 200, 511, 512, 513, 575, 1024, 2048}) {
+        for (const std::size_t bytes : {0u, 1u, 8u, 63u, 64u, 65u, 127u, 200u, 511u, 512u, 513u, 575u, 1024u, 2048u}) {
           alignas(64) std::uint8_t to[2048 + 128] = {};
           const std::size_t shift = bytes % 7;
           table->stream(from.data() + shift, to + offset, bytes);

@@ -17,7 +17,7 @@ double tolerance_of(const array<double>& a) {
 
 // f(axes) for the axes that the word says.
 template <std::size_t Rank, class F>
-bool with_axes(const std::string& axes, F f) {
+bool with_axes(const std::string& axes, const F& f) {
   if (axes == "0") return f(buffers::axes<0>);
   if constexpr (Rank > 1) {
     if (axes == "1") return f(buffers::axes<1>);
