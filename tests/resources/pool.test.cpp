@@ -99,6 +99,13 @@ void refuses(const pool_options& options, const std::string& field) {
   }
 }
 
+// Fills blocks of a size and gives them back.
+void phase(pool_resource& pool, std::size_t total, std::size_t size) {
+  const std::vector<std::byte*> all = blocks(pool, total / size, size);
+  for (std::byte* block : all) std::memset(block, 1, size);
+  give_back(pool, all, size);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(pool)
@@ -1198,13 +1205,6 @@ BOOST_AUTO_TEST_CASE(sizes_that_take_turns_do_not_grow_the_pool) {
       BOOST_TEST(pool.capacity() <= most);
     }
   BOOST_TEST(most <= 16 * mib);
-}
-
-// Fills blocks of a size and gives them back.
-static void phase(pool_resource& pool, std::size_t total, std::size_t size) {
-  const std::vector<std::byte*> all = blocks(pool, total / size, size);
-  for (std::byte* block : all) std::memset(block, 1, size);
-  give_back(pool, all, size);
 }
 
 BOOST_AUTO_TEST_CASE(what_lies_idle_pays_for_growth) {
