@@ -145,11 +145,22 @@ block_store::~block_store() { release(); }
 template <class Counter>
 void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
   magazine& from = of[size_class];
-  if (*from.top == nullptr) {
-    const std::size_t count = store.take(size_class, from.top + 1, depth_of(size_class) / 2);
-    from.top += count;
-  }
+  if (*from.top == nullptr) from.top += store.take(size_class, from.top + 1, change_depth(size_class) / 2);
   return pop(size_class);
+}
+
+// Twice as deep when more blocks were taken from it than it has room for without asking the store; else as deep as it
+// is as a rule. Returns how deep.
+template <class Counter>
+std::size_t magazines<Counter>::change_depth(std::size_t size_class) noexcept {
+  magazine& changed = of[size_class];
+  void** const base = places_ + first_places[size_class];
+  const auto depth = static_cast<std::size_t>(changed.last - base);
+  const std::int64_t taken = changed.taken;
+  const bool in_turn = taken - std::exchange(taken_before_[size_class], taken) >= static_cast<std::int64_t>(depth);
+  const std::size_t now = in_turn ? std::min(2 * depth, greatest_depth_of(size_class)) : depth_of(size_class);
+  changed.last = base + now;
+  return now;
 }
 
 template <class Counter>
@@ -182,11 +193,13 @@ void magazines<Counter>::give_fresh(block_store& store) noexcept {
 
 template <class Counter>
 void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
-  const std::size_t half = depth_of(size_class) / 2;
+  const std::size_t before = count(size_class), room = change_depth(size_class);
+  if (room > before) return;
   void** const first = oldest(size_class);
-  store.give(size_class, first, half);
-  std::memmove(first, first + half, half * sizeof(void*));
-  of[size_class].top -= half;
+  const std::size_t kept = room / 2, given = before - kept;
+  store.give(size_class, first, given);
+  std::memmove(first, first + given, kept * sizeof(void*));
+  of[size_class].top -= given;
 }
 
 template <class Counter>
@@ -202,12 +215,10 @@ void magazines<Counter>::give_all(std::size_t from, block_store& store) noexcept
 template <class Counter>
 void magazines<Counter>::forget() noexcept {
   std::ranges::fill(fresh, block_range{});
-  void** place = places_;
   for (std::size_t c = 0; c < classes; ++c) {
-    *place = nullptr;
-    of[c].top = place;
-    of[c].last = place + depth_of(c);
-    place += depth_of(c) + 1;
+    of[c].top = places_ + first_places[c];
+    *of[c].top = nullptr;
+    of[c].last = of[c].top + depth_of(c);
   }
 }
 
@@ -230,8 +241,17 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
     if (is_empty(*from)) count_empty(*from, -1);
     for (std::size_t word = 0; word < 4 && left != 0; ++word) {
       std::uint64_t bits = from->bits[word];
-      for (; bits != 0 && left != 0; bits &= bits - 1)
-        to[--left] = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
+      if (bits == 0) continue;
+      const auto first = static_cast<std::size_t>(std::countr_zero(bits));
+      if ((bits & (bits + bit(first))) == 0) {  // neighbours, all of them
+        const std::size_t here = std::min(left, static_cast<std::size_t>(std::popcount(bits)));
+        std::byte* block = memory + (word * 64 + first) * bytes;
+        for (std::size_t i = 0; i < here; ++i, block += bytes) to[--left] = block;
+        bits &= ~(~std::uint64_t{0} >> (64 - here) << first);
+      } else {
+        for (; bits != 0 && left != 0; bits &= bits - 1)
+          to[--left] = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
+      }
       from->bits[word] = bits;
     }
     from->available = static_cast<std::uint16_t>(from->available - (before - left));
@@ -325,27 +345,39 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
   }
   available_[size_class] += count;
   const std::size_t bytes = bytes_of(size_class);
-  for (std::size_t i = 0, here; i < count; i += here) {
-    chunk* const home = home_of(blocks[i]);
-    const std::size_t offset = address(blocks[i]) - address(home), page = home->first_of[offset / page_bytes];
-    const std::size_t number = block_number(offset - page * page_bytes, size_class);
-    run& to = home->runs()[page];
+  for (std::size_t i = 0; i < count;) {
     // Many containers give neighbours back, in one direction or the other. A few in a row are not worth a branch that
     // cannot be foreseen.
     constexpr std::size_t far = 7;
     const std::uintptr_t to_far = i + far < count ? address(blocks[i + far]) - address(blocks[i]) : 0;
     if (to_far == far * bytes || to_far == 0 - far * bytes) {
-      here = free_neighbours(to, number, blocks + i, count - i);
-    } else {
-      here = 1;
-      to.bits[number / 64] |= bit(number);
+      const place at = place_in_run(blocks[i], size_class);
+      const std::size_t here = free_neighbours(*at.in, at.number, blocks + i, count - i);
+      count_free(*at.in, here);
+      i += here;
+      continue;
     }
-    if (to.available == 0) [[unlikely]]
-      list(&to);
-    to.available = static_cast<std::uint16_t>(to.available + here);
-    if (to.available == to.carved) [[unlikely]]
-      count_empty(to, 1);
+    for (const std::size_t end = std::min(i + far, count); i != end; ++i) {
+      const place at = place_in_run(blocks[i], size_class);
+      at.in->bits[at.number / 64] |= bit(at.number);
+      count_free(*at.in, 1);
+    }
   }
+}
+
+// The run and the number in it of a block that is in use.
+inline block_store::place block_store::place_in_run(const void* block, std::size_t size_class) const noexcept {
+  chunk* const home = home_of(block);
+  const std::size_t offset = address(block) - address(home), page = home->first_of[offset / page_bytes];
+  return {&home->runs()[page], block_number(offset - page * page_bytes, size_class)};
+}
+
+inline void block_store::count_free(run& in, std::size_t blocks) noexcept {
+  if (in.available == 0) [[unlikely]]
+    list(&in);
+  in.available = static_cast<std::uint16_t>(in.available + blocks);
+  if (in.available == in.carved) [[unlikely]]
+    count_empty(in, 1);
 }
 
 // Among those that have free blocks.

@@ -99,14 +99,17 @@ class relaxed_counter {
 class block_store;
 
 /// The free blocks that are next, of each class: a stack of their addresses, the newest on top. The blocks themselves
-/// are not touched. When a stack is full the older half of it goes to the store, so that a program at the edge does not
-/// go back and forth.
-/// Counter is an integer; where other threads read it, one that they may read.
+/// are not touched. When a stack is full the older half of it goes to the store, and when it is empty half of one comes
+/// from there, so that a program at the edge does not go back and forth.
+/// Where blocks come and go in turn, a stack gets more room: those that were in use just now are the fastest, and each
+/// exchange with the store costs. Where many go and then many come, it has little: from the store they come in the
+/// order of their addresses, so that what is built next lies close together. Counter is an integer; where other threads
+/// read it, one that they may read.
 template <class Counter>
 struct magazines {
   struct magazine {
     void** top;      // the newest block; below the oldest one is a null
-    void** last;     // where the newest one is when the magazine is full
+    void** last;     // where the newest one is when there is no more room
     Counter taken;   // how many blocks were taken from it, ever
     Counter misses;  // requests that had to be served otherwise, or were not
   };
@@ -138,12 +141,10 @@ struct magazines {
   }
 
   /// The oldest of the blocks.
-  [[nodiscard]] inline void** oldest(std::size_t size_class) noexcept {
-    return of[size_class].last - depth_of(size_class) + 1;
-  }
+  [[nodiscard]] inline void** oldest(std::size_t size_class) noexcept { return places_ + first_places[size_class] + 1; }
   /// How many there are.
   [[nodiscard]] inline std::size_t count(std::size_t size_class) const noexcept {
-    return depth_of(size_class) - static_cast<std::size_t>(of[size_class].last - of[size_class].top);
+    return static_cast<std::size_t>(of[size_class].top - (places_ + first_places[size_class]));
   }
 
   /// Whether these or the store have a block that was in use before.
@@ -152,7 +153,7 @@ struct magazines {
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
   [[nodiscard]] inline void* pop_fresh(std::size_t size_class, block_store& store);
-  /// Gives the older half of a full magazine to the store.
+  /// Makes room in a full magazine: there is more of it now, or the older half has gone to the store.
   void make_room(std::size_t size_class, block_store& store) noexcept;
   /// Whether it is one of the blocks that have not been in use.
   [[nodiscard]] bool is_fresh(const std::byte* block, std::size_t bytes) const noexcept;
@@ -166,12 +167,16 @@ struct magazines {
 
  private:
   [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
-  static constexpr std::size_t places = [] {
-    std::size_t sum = 0;
-    for (std::size_t c = 0; c < classes; ++c) sum += depth_of(c) + 1;
-    return sum;
+  std::size_t change_depth(std::size_t size_class) noexcept;
+  // Where a class's null is in places_; of `classes`, how many places there are.
+  static constexpr auto first_places = [] {
+    std::array<std::uint32_t, classes + 1> all{};
+    for (std::size_t c = 0; c < classes; ++c)
+      all[c + 1] = all[c] + static_cast<std::uint32_t>(greatest_depth_of(c) + 1);
+    return all;
   }();
-  void* places_[places];
+  std::int64_t taken_before_[classes] = {};  // when blocks last came from or went to the store
+  void* places_[first_places[classes]];
 };
 
 /// Chunks, runs and the blocks in them.
@@ -258,6 +263,11 @@ class block_store {
   }
   [[gnu::cold]] chunk* look_up(const void* block) const noexcept;
   [[nodiscard]] run* run_of(const void* block) const noexcept;
+  struct place {
+    run* in;
+    std::size_t number;
+  };
+  [[nodiscard]] place place_in_run(const void* block, std::size_t size_class) const noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages, std::uint32_t kind);
   run* allocate_whole_run(std::size_t bytes);
@@ -281,6 +291,7 @@ class block_store {
   void free_run(run* freed) noexcept;
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
+  void count_free(run& in, std::size_t blocks) noexcept;
   void list(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
   void count_empty(const run& r, int runs) noexcept;

@@ -69,7 +69,7 @@ struct pool_stats : pool_counts {
 };
 
 /// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
-/// which is about 30 KiB.
+/// which is about 70 KiB, and touched as far as they are filled.
 class pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
  public:
   /// Chunks come from upstream, which must outlive this.

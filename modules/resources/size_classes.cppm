@@ -65,10 +65,15 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
 }
 
-/// How many free blocks of a class a magazine has room for.
+/// How many free blocks of a class a magazine has room for, as a rule ...
 [[nodiscard]] constexpr std::size_t depth_of(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
   return bytes <= 256 ? 128 : bytes <= 1024 ? 64 : bytes <= 64 * 1024 ? 32 : 8;
+}
+/// ... and where many come and go in turn.
+[[nodiscard]] constexpr std::size_t greatest_depth_of(std::size_t size_class) noexcept {
+  const std::size_t bytes = bytes_of(size_class);
+  return bytes <= 1024 ? 256 : bytes <= largest_shared_block ? 128 : depth_of(size_class);
 }
 
 }  // namespace buffers::detail

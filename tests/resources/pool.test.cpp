@@ -16,6 +16,7 @@
 #include <optional>
 #include <ostream>
 #include <random>
+#include <ranges>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -1139,6 +1140,30 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
   for (std::size_t i = 1; i < count; ++i)
     jumps += again[i] != again[i - 1] + 32 && again[i] + 32 != again[i - 1] ? 1 : 0;
   BOOST_TEST(jumps < count / 100);
+}
+
+// More blocks than a list has room for at first come and go: it gets room for them, and the newest comes first. When
+// many go and then many come, there is little room again.
+BOOST_AUTO_TEST_CASE(lists_are_as_deep_as_blocks_come_and_go) {
+  for (const auto& [size, count] : {std::pair{32uz, 200uz}, {1000uz, 200uz}, {4000uz, 100uz}}) {
+    pool_resource pool{{.first_chunk = 16 * mib}};
+    std::vector<std::byte*> all = blocks(pool, 2000, size);
+    unsigned round = 0;
+    const auto newest_come_first = [&] {
+      const std::vector<std::byte*> gone = shuffled({all.begin(), all.begin() + std::ptrdiff_t(count)}, ++round);
+      give_back(pool, gone, size);
+      const std::vector<std::byte*> come = blocks(pool, count, size);
+      std::ranges::copy(come, all.begin());
+      return std::ranges::equal(come, gone | std::views::reverse);
+    };
+    BOOST_TEST(!newest_come_first());
+    for (int i = 0; i < 4; ++i) static_cast<void>(newest_come_first());
+    BOOST_TEST(newest_come_first());
+    give_back(pool, shuffled(all, 6), size);
+    all = blocks(pool, 2000, size);
+    BOOST_TEST(!newest_come_first());
+    BOOST_TEST(pool.stats().misses == 2000u);
+  }
 }
 
 // Upstream with pages in a row, of which it gives a few at a time: several chunks lie in the same 64 KiB.
