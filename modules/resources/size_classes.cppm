@@ -73,7 +73,7 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
 /// ... and where many come and go in turn.
 [[nodiscard]] constexpr std::size_t greatest_depth_of(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
-  return bytes <= 1024 ? 256 : bytes <= largest_shared_block ? 128 : depth_of(size_class);
+  return bytes <= 1024 ? 256 : bytes <= 4096 ? 128 : bytes <= largest_shared_block ? 64 : depth_of(size_class);
 }
 
 }  // namespace buffers::detail
