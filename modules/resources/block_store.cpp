@@ -145,22 +145,23 @@ block_store::~block_store() { release(); }
 template <class Counter>
 void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
   magazine& from = of[size_class];
-  if (*from.top == nullptr) from.top += store.take(size_class, from.top + 1, change_depth(size_class) / 2);
+  if (*from.top == nullptr) from.top += store.take(size_class, from.top + 1, change_depth(size_class, false) / 2);
   return pop(size_class);
 }
 
-// Twice as deep when more blocks were taken from it than it has room for without asking the store; else as deep as it
-// is as a rule. Returns how deep.
+// Before it gives blocks to the store or takes some. Blocks come and go when they went the other way the last time, or
+// when as many as it has room for were taken from it since. Returns how deep it is now.
 template <class Counter>
-std::size_t magazines<Counter>::change_depth(std::size_t size_class) noexcept {
+std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives) noexcept {
   magazine& changed = of[size_class];
   void** const base = places_ + first_places[size_class];
-  const auto depth = static_cast<std::size_t>(changed.last - base);
   const std::int64_t taken = changed.taken;
-  const bool in_turn = taken - std::exchange(taken_before_[size_class], taken) >= static_cast<std::int64_t>(depth);
-  const std::size_t now = in_turn ? std::min(2 * depth, greatest_depth_of(size_class)) : depth_of(size_class);
-  changed.last = base + now;
-  return now;
+  const bool in_turn =
+      std::exchange(gave_[size_class], gives) != gives || taken - taken_before_[size_class] >= changed.last - base;
+  taken_before_[size_class] = taken;
+  const std::size_t depth = in_turn ? greatest_depth_of(size_class) : depth_of(size_class);
+  changed.last = base + depth;
+  return depth;
 }
 
 template <class Counter>
@@ -193,7 +194,7 @@ void magazines<Counter>::give_fresh(block_store& store) noexcept {
 
 template <class Counter>
 void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
-  const std::size_t before = count(size_class), room = change_depth(size_class);
+  const std::size_t before = count(size_class), room = change_depth(size_class, true);
   if (room > before) return;
   void** const first = oldest(size_class);
   const std::size_t kept = room / 2, given = before - kept;

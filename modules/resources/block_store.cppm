@@ -167,7 +167,7 @@ struct magazines {
 
  private:
   [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
-  std::size_t change_depth(std::size_t size_class) noexcept;
+  std::size_t change_depth(std::size_t size_class, bool gives) noexcept;
   // Where a class's null is in places_; of `classes`, how many places there are.
   static constexpr auto first_places = [] {
     std::array<std::uint32_t, classes + 1> all{};
@@ -175,7 +175,9 @@ struct magazines {
       all[c + 1] = all[c] + static_cast<std::uint32_t>(greatest_depth_of(c) + 1);
     return all;
   }();
-  std::int64_t taken_before_[classes] = {};  // when blocks last came from or went to the store
+  // When blocks last came from or went to the store: how many had been taken from the magazine, and which it was.
+  std::int64_t taken_before_[classes] = {};
+  bool gave_[classes] = {};
   void* places_[first_places[classes]];
 };
 

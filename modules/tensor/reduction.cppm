@@ -194,12 +194,15 @@ template <class Op, class Node>
   const std::size_t count = numel(std::array<std::size_t, Node::rank>(node.shape()));
   if (Op::needs_elements && count == 0) [[unlikely]]
     throw_no_elements(name);
+  const auto result = [&](R whole) { return static_cast<typename Op::template result<T>>(Op::finish(whole, count)); };
+  if constexpr (is_leaf<Node> && std::is_same_v<R, T> && requires(const R* x) { Op::total(x, count); })
+    if (is_row_major(node.extents, node.strides)) return result(Op::total(node.data, count));
   pairwise<Op, R> parts;
   visit_chunks<R>(node, [&](const R* elements, std::size_t n) {
     parts.add(elements, n);
     return false;
   });
-  return static_cast<typename Op::template result<T>>(Op::finish(parts.total(), count));
+  return result(parts.total());
 }
 
 template <class Op, class X>

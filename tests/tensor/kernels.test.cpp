@@ -260,12 +260,12 @@ std::vector<T> whole_numbers(std::size_t n) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sums_take_each_element_once, T, numbers) {
-  const std::vector<T> x = whole_numbers<T>(300'000);
+  const std::vector<T> x = whole_numbers<T>(600'000);
   for (std::size_t n : lengths) {
     T sum = 0;
     for (std::size_t i = 0; i < n; ++i) sum += x[i];
     BOOST_TEST(kernels::sum(x.data(), n) == sum);
-    for (std::size_t rows : {0u, 1u, 3u, 4u, 16u, 17u, 31u, 32u, 33u, 40u}) {
+    for (std::size_t rows : {0u, 1u, 3u, 4u, 16u, 17u, 31u, 32u, 33u, 40u, 64u, 65u, 100u}) {
       for (std::size_t gap : {0u, 3u}) {
         const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(n + gap);
         std::vector<T> by_row(rows + 1, T(-0.5)), by_column(n + 1, T(-0.5));

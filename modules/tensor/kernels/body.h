@@ -248,35 +248,6 @@ using line = vec<T, 64>;
 template <class T>
 inline constexpr std::size_t line_size = 64 / sizeof(T);
 
-// The sum of block sums: in twice the precision.
-template <class T>
-class total;
-template <>
-class total<float> {
- public:
-  [[gnu::always_inline]] inline void add(double part) { sum_ += part; }
-  [[gnu::always_inline]] inline float value() const { return static_cast<float>(sum_); }
-
- private:
-  double sum_ = 0;
-};
-template <>
-class total<double> {
- public:
-  [[gnu::always_inline]] inline void add(double part) {
-    const double sum = sum_ + part;
-    const double of_part = sum - sum_;
-    error_ += (sum_ - (sum - of_part)) + (part - of_part);
-    sum_ = sum;
-  }
-  [[gnu::always_inline]] inline double value() const {  // the error of an infinite sum is not a number
-    return __builtin_isfinite(error_) ? sum_ + error_ : sum_;
-  }
-
- private:
-  double sum_ = 0, error_ = 0;
-};
-
 template <std::size_t From, class V, std::size_t... I>
 [[gnu::always_inline]] inline auto part_of(V v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, From + I...);
@@ -299,12 +270,67 @@ template <std::size_t Size, class V>
                          __builtin_convertvector(part_of<8>(v, half{}), line<double>));
 }
 
-// The sum of up to a block: eight lines side by side, at most sixteen times.
+// a + b; what rounding took from it goes to `error` (Knuth's TwoSum).
+template <class V>
+[[gnu::always_inline]] inline V sum_and_error(V a, V b, V& error) {
+  const V sum = a + b, of_b = sum - a;
+  error += (a - (sum - of_b)) + (b - of_b);
+  return sum;
+}
+// The sum of the lanes, in halves, with such errors.
+template <std::size_t Size, class V>
+[[gnu::always_inline]] inline double sum_of_lanes(V v, V errors) {
+  if constexpr (Size == 1) {
+    return errors[0] - errors[0] == 0 ? v[0] + errors[0] : v[0];  // the error of an infinite sum is not a number
+  } else {
+    using half = std::make_index_sequence<Size / 2>;
+    auto error = part_of<0>(errors, half{}) + part_of<Size / 2>(errors, half{});
+    const auto sum = sum_and_error(part_of<0>(v, half{}), part_of<Size / 2>(v, half{}), error);
+    return sum_of_lanes<Size / 2>(sum, error);
+  }
+}
+
+// Sums of lines, of which each lane is a sum of its own: in twice the precision.
+template <class T>
+class line_total;
+template <>
+class line_total<float> {
+ public:
+  [[gnu::always_inline]] inline void add(line<float> part) {
+    using half = std::make_index_sequence<8>;
+    low_ += __builtin_convertvector(part_of<0>(part, half{}), line<double>);
+    high_ += __builtin_convertvector(part_of<8>(part, half{}), line<double>);
+  }
+  [[gnu::always_inline]] inline line<float> value() const {
+    const auto low = __builtin_convertvector(low_, vec<float, 32>),
+               high = __builtin_convertvector(high_, vec<float, 32>);
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  }
+  [[gnu::always_inline]] inline double of_lanes() const { return sum_of_line(low_ + high_); }
+
+ private:
+  line<double> low_{}, high_{};
+};
+template <>
+class line_total<double> {
+ public:
+  [[gnu::always_inline]] inline void add(line<double> part) { sum_ = sum_and_error(sum_, part, error_); }
+  [[gnu::always_inline]] inline line<double> value() const {
+    return error_ - error_ == 0 ? sum_ + error_ : sum_;  // the error of an infinite sum is not a number
+  }
+  [[gnu::always_inline]] inline double of_lanes() const { return sum_of_lanes<8>(sum_, error_); }
+
+ private:
+  line<double> sum_{}, error_{};
+};
+
+// A block: eight lines side by side, at most sixteen times.
 template <class T>
 inline constexpr std::size_t block_size = 16 * 8 * line_size<T>;
 
+// The sum of all lines of up to a block; what is left behind them goes to `rest`.
 template <class T>
-[[gnu::always_inline]] inline double sum_block(const T* x, std::size_t n) {
+[[gnu::always_inline]] inline line<T> sum_of_lines(const T* x, std::size_t n, double& rest) {
   using V = line<T>;
   constexpr std::size_t width = line_size<T>;
   V a[8] = {};
@@ -316,17 +342,18 @@ template <class T>
       a[k] += load<V>(x + i);
       i += width;
     }
-  double rest = 0;
   for (; i < n; ++i) rest += x[i];
-  return sum_of_line(((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]))) + rest;
+  return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
 
 template <class T>
 [[gnu::always_inline]] inline T sum_all(const T* x, std::size_t n) {
-  total<T> all;
-  for (; n >= block_size<T>; x += block_size<T>, n -= block_size<T>) all.add(sum_block(x, block_size<T>));
-  if (n > 0) all.add(sum_block(x, n));
-  return all.value();
+  double rest = 0;
+  if (n <= block_size<T>) return static_cast<T>(sum_of_line(sum_of_lines(x, n, rest)) + rest);
+  line_total<T> all;
+  for (; n >= block_size<T>; x += block_size<T>, n -= block_size<T>) all.add(sum_of_lines(x, block_size<T>, rest));
+  if (n > 0) all.add(sum_of_lines(x, n, rest));
+  return static_cast<T>(all.of_lanes() + rest);
 }
 
 template <class Machine, class T>
@@ -392,45 +419,8 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
   for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
 }
 
-// Sums of columns are lines, of which each lane is a sum of its own: in twice the precision, as `total`.
-template <class T>
-class line_total;
-template <>
-class line_total<float> {
- public:
-  [[gnu::always_inline]] inline void add(line<float> part) {
-    using half = std::make_index_sequence<8>;
-    low_ += __builtin_convertvector(part_of<0>(part, half{}), line<double>);
-    high_ += __builtin_convertvector(part_of<8>(part, half{}), line<double>);
-  }
-  [[gnu::always_inline]] inline line<float> value() const {
-    const auto low = __builtin_convertvector(low_, vec<float, 32>),
-               high = __builtin_convertvector(high_, vec<float, 32>);
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  }
-
- private:
-  line<double> low_{}, high_{};
-};
-template <>
-class line_total<double> {
- public:
-  [[gnu::always_inline]] inline void add(line<double> part) {
-    const line<double> sum = sum_ + part;
-    const line<double> of_part = sum - sum_;
-    error_ += (sum_ - (sum - of_part)) + (part - of_part);
-    sum_ = sum;
-  }
-  [[gnu::always_inline]] inline line<double> value() const {
-    return error_ - error_ == 0 ? sum_ + error_ : sum_;  // the error of an infinite sum is not a number
-  }
-
- private:
-  line<double> sum_{}, error_{};
-};
-
 // Columns are added up in groups of so many rows.
-inline constexpr std::size_t group_rows = 32;
+inline constexpr std::size_t group_rows = 64;
 
 // The lines at x of `Rows` rows, added in pairs.
 template <std::size_t Rows, class T>
@@ -479,13 +469,14 @@ template <class T>
     for (std::size_t k = 0; k < lines; ++k) sums[k] += load<line<T>>(x + k * line_size<T>);
 }
 
-// Fewer columns than a line has, one by one, in the same order.
+// Fewer columns than a line has, one by one.
 template <class T>
 [[gnu::always_inline]] inline void sum_last_columns(const T* x, std::size_t rows, std::size_t columns,
                                                     std::ptrdiff_t stride, T* out) {
+  constexpr std::size_t most = 16;  // rows that are added after each other
   line_total<T> all;
   for (; rows > 0;) {
-    const std::size_t group = rows < group_rows ? rows : group_rows;
+    const std::size_t group = rows < most ? rows : most;
     line<T> sums{};
     for (std::size_t r = 0; r < group; ++r, x += stride) {
       line<T> row{};
