@@ -281,7 +281,7 @@ template <class V>
 template <std::size_t Size, class V>
 [[gnu::always_inline]] inline double sum_of_lanes(V v, V errors) {
   if constexpr (Size == 1) {
-    return errors[0] - errors[0] == 0 ? v[0] + errors[0] : v[0];  // the error of an infinite sum is not a number
+    return __builtin_isfinite(errors[0]) ? v[0] + errors[0] : v[0];  // the error of an infinite sum is not a number
   } else {
     using half = std::make_index_sequence<Size / 2>;
     auto error = part_of<0>(errors, half{}) + part_of<Size / 2>(errors, half{});
