@@ -176,17 +176,35 @@ template <class Row, class T>
   }
   for (; i < count; ++i) out[i] = converted<T>(row.at(i));
 }
+// ... and past the caches, by the line, what fills one.
 template <class Row, class T>
+[[gnu::always_inline]] inline void write_each_past_caches(const Row& row, T* __restrict out, std::size_t count) {
+  constexpr std::size_t width = 64 / sizeof(T);
+  std::size_t i = 0;
+  for (; i < count && reinterpret_cast<std::uintptr_t>(out + i) % 64 != 0; ++i) out[i] = converted<T>(row.at(i));
+  for (; i + width <= count; i += width) {
+    alignas(64) T line[width];
+    for (std::size_t k = 0; k < width; ++k) line[k] = converted<T>(row.at(i + k));
+    store_past_caches(out + i, line);
+  }
+  for (; i < count; ++i) out[i] = converted<T>(row.at(i));
+}
+template <class Row, class T, bool PastCaches>
 struct write_loop {
   Row row;
   T* out;
   std::size_t count;
   // From a copy, of which the compiler knows that nobody else can change it.
-  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count); }
+  [[gnu::always_inline]] inline void operator()() const {
+    if constexpr (PastCaches)
+      write_each_past_caches(Row(row), out, count);
+    else
+      write_each(Row(row), out, count);
+  }
 };
-template <class Row, class T>
+template <bool PastCaches = false, class Row, class T>
 void write(const Row& row, T* out, std::size_t count) {
-  run_loop(write_loop<Row, T>{row, out, count});
+  run_loop(write_loop<Row, T, PastCaches>{row, out, count});
 }
 
 template <std::size_t Slot, class T>
@@ -283,7 +301,7 @@ struct owned : expression_base {
 
 // Operations that have a loop of their own over neighbouring elements.
 template <class Op, class T>
-concept has_loop = requires(const T* from, T* to, std::size_t count) { Op::loop(from, to, count); };
+concept has_loop = requires(const T* from, T* to, std::size_t count) { Op::loop(from, to, count, false); };
 
 // Operations that some elements make throw.
 template <class Op, class... T>
@@ -394,7 +412,7 @@ struct elementwise : expression_base {
     constexpr std::size_t own = has_own_loop ? 1 : 0;
     if constexpr (has_own_loop) {
       value_type* const out = chunk_memory<Slot, value_type>(request, SlotBytes);
-      write_row<Leaf, Slot, SlotBytes>(request, out);
+      write_row<Leaf, Slot, SlotBytes>(request, out, false);
       return pointer_row<value_type>{out};
     } else {
       auto first = a.template row<Leaf, Slot + own, SlotBytes>(request);
@@ -406,13 +424,14 @@ struct elementwise : expression_base {
   // For an operation with a loop of its own: straight into the target.
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
     requires has_own_loop
-  void write_row(const row_request& request, value_type* out) const {
+  void write_row(const row_request& request, value_type* out, bool past_caches) const {
     const auto operand_row = a.template row<Leaf, Slot + 1, SlotBytes>(request);
     if constexpr (std::is_same_v<decltype(operand_row), const pointer_row<value_type>>) {
-      Op::loop(operand_row.elements, out, request.count);
+      Op::loop(operand_row.elements, out, request.count, past_caches);
     } else {
-      write(operand_row, out, request.count);
-      Op::loop(out, out, request.count);
+      value_type* const values = past_caches ? chunk_memory<Slot, value_type>(request, SlotBytes) : out;
+      write(operand_row, values, request.count);
+      Op::loop(values, out, request.count, past_caches);
     }
   }
 
@@ -479,11 +498,13 @@ struct strided {
 
 // A node's row from a place in the loops, as neighbouring elements in `out`.
 template <class Node, std::size_t SlotBytes, class T>
-void write_row(const Node& node, const row_request& request, T* out) {
-  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out); })
-    node.template write_row<0, 0, SlotBytes>(request, out);
+void write_row(const Node& node, const row_request& request, T* out, bool past_caches) {
+  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out, past_caches); })
+    node.template write_row<0, 0, SlotBytes>(request, out, past_caches);
+  else if (const auto row = node.template row<0, 0, SlotBytes>(request); past_caches)
+    write<true>(row, out, request.count);
   else
-    write(node.template row<0, 0, SlotBytes>(request), out, request.count);
+    write(row, out, request.count);
 }
 
 // ... where they are, if they are Ts and neighbours, or in `chunk_of_elements`.
@@ -541,8 +562,8 @@ struct elementwise_pass {
   elementwise_pass(const elementwise_pass&) = delete;
 
  private:
-  static void write(const void* node, const row_request& request, void* out) {
-    write_row<Node, slot_bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out));
+  static void write(const void* node, const row_request& request, void* out, bool past_caches) {
+    write_row<Node, slot_bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out), past_caches);
   }
   static void run(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first,
                   std::size_t last) {

@@ -17,10 +17,18 @@ const kernel_table& table() noexcept {
 
 }  // namespace
 
-void exp(const float* x, float* y, std::size_t n) noexcept { table().floats.exp(x, y, n); }
-void exp(const double* x, double* y, std::size_t n) noexcept { table().doubles.exp(x, y, n); }
-void log(const float* x, float* y, std::size_t n) noexcept { table().floats.log(x, y, n); }
-void log(const double* x, double* y, std::size_t n) noexcept { table().doubles.log(x, y, n); }
+void exp(const float* x, float* y, std::size_t n, bool past_caches) noexcept {
+  table().floats.exp(x, y, n, past_caches);
+}
+void exp(const double* x, double* y, std::size_t n, bool past_caches) noexcept {
+  table().doubles.exp(x, y, n, past_caches);
+}
+void log(const float* x, float* y, std::size_t n, bool past_caches) noexcept {
+  table().floats.log(x, y, n, past_caches);
+}
+void log(const double* x, double* y, std::size_t n, bool past_caches) noexcept {
+  table().doubles.log(x, y, n, past_caches);
+}
 
 float sum(const float* x, std::size_t n) noexcept { return table().floats.sum(x, n); }
 double sum(const double* x, std::size_t n) noexcept { return table().doubles.sum(x, n); }
@@ -51,7 +59,6 @@ void copy_transposed(const void* from, std::size_t rows, std::size_t columns, st
   copy(from, rows, columns, from_stride, to, to_stride);
 }
 
-void stream(const void* from, void* to, std::size_t bytes) noexcept { table().stream(from, to, bytes); }
 void stream_end() noexcept { table().stream_end(); }
 
 }  // namespace buffers::detail::kernels

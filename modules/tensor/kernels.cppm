@@ -7,7 +7,7 @@
 //   sum_rows          one load                        the sum of each row of a matrix
 //   sum_columns       one load                        the sum of each column
 //   copy_transposed   one load, one store             rows become columns
-//   stream            one load, one store             a copy past the caches
+//   stream_end        one instruction                 orders what was stored past the caches
 //
 // On x86-64 they are compiled for three generations of processors, and the one at hand is looked at once, when the
 // first of them is called; elsewhere they are what the compiler makes of generic vectors. sum, sum_rows and sum_columns
@@ -23,11 +23,12 @@ export namespace buffers::detail::kernels {
 
 /// y[i] = exp(x[i]) and log(x[i]) for i < n, at most 1 ulp from the exact value. Infinities, NaN, denormal arguments
 /// and results as C says: exp(-inf) = 0, log(0) = -inf, log of less than 0 is NaN. y may be x, but not overlap it
-/// otherwise.
-void exp(const float* x, float* y, std::size_t n) noexcept;
-void exp(const double* x, double* y, std::size_t n) noexcept;
-void log(const float* x, float* y, std::size_t n) noexcept;
-void log(const double* x, double* y, std::size_t n) noexcept;
+/// otherwise. Past the caches: for results that are larger than they are, and so will not be there when they are read;
+/// stream_end() follows.
+void exp(const float* x, float* y, std::size_t n, bool past_caches = false) noexcept;
+void exp(const double* x, double* y, std::size_t n, bool past_caches = false) noexcept;
+void log(const float* x, float* y, std::size_t n, bool past_caches = false) noexcept;
+void log(const double* x, double* y, std::size_t n, bool past_caches = false) noexcept;
 
 /// The sum of n elements. Sixteen are added after each other at most, and such partial sums in pairs, and blocks of
 /// them in double precision (blocks of double: with the error of each addition carried along); more exact than adding
@@ -50,9 +51,8 @@ void sum_columns(const double* x, std::size_t rows, std::size_t columns, std::pt
 void copy_transposed(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride, void* to,
                      std::ptrdiff_t to_stride, std::size_t element_bytes) noexcept;
 
-/// Copies bytes past the caches: for what is larger than they are, and so will not be there when it is read. Other
-/// threads see it after stream_end().
-void stream(const void* from, void* to, std::size_t bytes) noexcept;
+/// What was stored past the caches, by exp or log or by store_past_caches(), is seen by other threads before what is
+/// stored after this.
 void stream_end() noexcept;
 
 }  // namespace buffers::detail::kernels

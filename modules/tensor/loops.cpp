@@ -409,10 +409,9 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
   }
   const std::ptrdiff_t step = room.steps[0];
   const bool plain = step == 1 && !pass.through_results;
-  const bool stream =
+  const bool past_caches =
       plain && !crosswise && last - first >= chunk && rows(pass) * columns(pass) * bytes >= least_streamed;
-  const bool direct = plain && !stream;
-  const std::size_t pace = dense && direct ? last - first : chunk;
+  const std::size_t pace = dense && plain ? last - first : chunk;
   // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
   // the lines are still there for the next row.
   const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
@@ -427,18 +426,16 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
         std::byte* const to =
             static_cast<std::byte*>(pass.out) +
             (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
-        pass.write_row(pass.node, request, direct ? to : room.results);
-        if (direct) continue;
-        if (stream)
-          kernels::stream(room.results, to, count * bytes);
-        else if (step == 1)
+        pass.write_row(pass.node, request, plain ? to : room.results, past_caches);
+        if (plain) continue;
+        if (step == 1)
           std::memcpy(to, room.results, count * bytes);
         else
           scatter(to, step, room.results, count, bytes);
       }
     }
   }
-  if (stream) kernels::stream_end();
+  if (past_caches) kernels::stream_end();
 }
 
 bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept {

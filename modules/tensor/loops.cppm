@@ -102,7 +102,7 @@ struct row_request {
 };
 
 // Targets of so many bytes are written past the caches, which they would only sweep: memory that is about to be written
-// as a whole need not be read before. Results are collected by the chunk.
+// as a whole need not be read before.
 inline constexpr std::size_t least_streamed = std::size_t{32} << 20;
 
 // Writes a node's elements into a target, row by row: the loops around the one over neighbouring elements, the same for
@@ -120,7 +120,7 @@ struct row_pass {
   dimensions loops;
   std::size_t rank;
   const void* node;
-  void (*write_row)(const void* node, const row_request& request, void* out);
+  void (*write_row)(const void* node, const row_request& request, void* out, bool past_caches);
   // Calls write_part() with room for it.
   void (*run)(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last);
   void* out;

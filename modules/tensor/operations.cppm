@@ -233,8 +233,8 @@ struct exponential {
     }
   }
   template <has_kernels T>
-  static void loop(const T* from, T* to, std::size_t count) noexcept {
-    kernels::exp(from, to, count);
+  static void loop(const T* from, T* to, std::size_t count, bool past_caches) noexcept {
+    kernels::exp(from, to, count, past_caches);
   }
 };
 struct logarithm {
@@ -249,8 +249,8 @@ struct logarithm {
     }
   }
   template <has_kernels T>
-  static void loop(const T* from, T* to, std::size_t count) noexcept {
-    kernels::log(from, to, count);
+  static void loop(const T* from, T* to, std::size_t count, bool past_caches) noexcept {
+    kernels::log(from, to, count, past_caches);
   }
 };
 

@@ -213,7 +213,7 @@ template <class Machine, class T>
 
 // f from vector to vector, the last one through a full one.
 template <class Machine, class T, class F>
-[[gnu::always_inline]] inline void map(const T* x, T* y, std::size_t n, F f) {
+[[gnu::always_inline]] inline void map_through_caches(const T* x, T* y, std::size_t n, F f) {
   constexpr std::size_t width = Machine::bytes / sizeof(T);
   std::size_t i = 0;
   // Two at once keep the processor's pipelines fuller than its own looking ahead does.
@@ -230,13 +230,30 @@ template <class Machine, class T, class F>
   __builtin_memcpy(y + i, rest, (n - i) * sizeof(T));
 }
 
+// ... past the caches what fills a line of y.
+template <class Machine, class T, class F>
+[[gnu::always_inline]] inline void map(const T* x, T* y, std::size_t n, bool past_caches, F f) {
+  if (past_caches) {
+    constexpr std::size_t width = Machine::bytes / sizeof(T), side = 64 / sizeof(T);
+    std::size_t before = (-reinterpret_cast<std::uintptr_t>(y) & 63) / sizeof(T);
+    if (before > n) before = n;
+    map_through_caches<Machine>(x, y, before, f);
+    for (x += before, y += before, n -= before; n >= side; x += side, y += side, n -= side) {
+      alignas(64) T line[side];
+      for (std::size_t i = 0; i < side; i += width) f(x + i, line + i);
+      Machine::stream(y, line);
+    }
+  }
+  map_through_caches<Machine>(x, y, n, f);
+}
+
 template <class Machine, class T>
-void exp(const T* x, T* y, std::size_t n) {
-  map<Machine>(x, y, n, [](const T* from, T* to) { exp_to<Machine>(from, to); });
+void exp(const T* x, T* y, std::size_t n, bool past_caches) {
+  map<Machine>(x, y, n, past_caches, [](const T* from, T* to) { exp_to<Machine>(from, to); });
 }
 template <class Machine, class T>
-void log(const T* x, T* y, std::size_t n) {
-  map<Machine>(x, y, n, [](const T* from, T* to) { log_to<Machine>(from, to); });
+void log(const T* x, T* y, std::size_t n, bool past_caches) {
+  map<Machine>(x, y, n, past_caches, [](const T* from, T* to) { log_to<Machine>(from, to); });
 }
 
 // --- sums ------------------------------------------------------------------------------------------------------------
@@ -620,25 +637,6 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
   if (stream) Machine::stream_end();
 }
 
-// --- past the caches -------------------------------------------------------------------------------------------------
-
-// What does not fill a line of the target goes through the caches.
-template <class Machine>
-void stream(const void* from_memory, void* to_memory, std::size_t bytes) {
-  const char* from = static_cast<const char*>(from_memory);
-  char* to = static_cast<char*>(to_memory);
-  constexpr std::size_t lines = 8;
-  if (std::size_t before = -reinterpret_cast<std::uintptr_t>(to) & 63; before != 0) {
-    if (before > bytes) before = bytes;
-    __builtin_memcpy(to, from, before);
-    bytes -= before, from += before, to += before;
-  }
-  for (; bytes >= lines * 64; bytes -= lines * 64, from += lines * 64, to += lines * 64)
-    for (std::size_t i = 0; i < lines; ++i) Machine::stream(to + i * 64, from + i * 64);
-  for (; bytes >= 64; bytes -= 64, from += 64, to += 64) Machine::stream(to, from);
-  if (bytes != 0) __builtin_memcpy(to, from, bytes);
-}
-
 // --- the table -------------------------------------------------------------------------------------------------------
 
 template <class Machine, class T>
@@ -654,7 +652,6 @@ constexpr kernel_table table_of(const char* name) {
           copy_transposed<Machine, std::uint16_t>,
           copy_transposed<Machine, std::uint32_t>,
           copy_transposed<Machine, std::uint64_t>,
-          stream<Machine>,
           Machine::stream_end};
 }
 

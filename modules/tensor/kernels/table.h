@@ -8,8 +8,8 @@ namespace buffers::detail {
 
 template <class T>
 struct kernels_of {
-  void (*exp)(const T* x, T* y, std::size_t n);
-  void (*log)(const T* x, T* y, std::size_t n);
+  void (*exp)(const T* x, T* y, std::size_t n, bool past_caches);
+  void (*log)(const T* x, T* y, std::size_t n, bool past_caches);
   T (*sum)(const T* x, std::size_t n);
   void (*sum_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
   void (*sum_columns)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
@@ -23,7 +23,6 @@ struct kernel_table {
   kernels_of<float> floats;
   kernels_of<double> doubles;
   transpose_kernel transpose1, transpose2, transpose4, transpose8;  // by the bytes of an element
-  void (*stream)(const void* from, void* to, std::size_t bytes);
   void (*stream_end)();
 };
 
