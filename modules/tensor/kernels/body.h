@@ -318,6 +318,10 @@ class line_total<float> {
     low_ += __builtin_convertvector(part_of<0>(part, half{}), line<double>);
     high_ += __builtin_convertvector(part_of<8>(part, half{}), line<double>);
   }
+  [[gnu::always_inline]] inline void add(const line_total& other) {
+    low_ += other.low_;
+    high_ += other.high_;
+  }
   [[gnu::always_inline]] inline line<float> value() const {
     const auto low = __builtin_convertvector(low_, vec<float, 32>),
                high = __builtin_convertvector(high_, vec<float, 32>);
@@ -332,6 +336,10 @@ template <>
 class line_total<double> {
  public:
   [[gnu::always_inline]] inline void add(line<double> part) { sum_ = sum_and_error(sum_, part, error_); }
+  [[gnu::always_inline]] inline void add(const line_total& other) {
+    add(other.sum_);
+    error_ += other.error_;
+  }
   [[gnu::always_inline]] inline line<double> value() const {
     return error_ - error_ == 0 ? sum_ + error_ : sum_;  // the error of an infinite sum is not a number
   }
@@ -373,9 +381,43 @@ template <class T>
   return static_cast<T>(all.of_lanes() + rest);
 }
 
+// What comes from memory is read in four places at once: the processor fetches ahead up to the end of a page, and where
+// it reads one page after the other, it waits at each.
+inline constexpr std::size_t streams = 4;
+inline constexpr std::size_t streamed_sum = 8 << 20;  // bytes from which on that pays
+
+// n elements of each stream, two lines at a time, at most sixteen times.
+template <class T>
+[[gnu::always_inline]] inline void add_streams(const T* x, std::size_t n, std::ptrdiff_t apart,
+                                               line_total<T> (&totals)[streams], double (&rests)[streams]) {
+  using V = line<T>;
+  constexpr std::size_t width = line_size<T>;
+  std::size_t i = 0;
+  while (i + 2 * width <= n) {
+    V a[streams][2] = {};
+    for (std::size_t left = 16; left > 0 && i + 2 * width <= n; --left, i += 2 * width)
+      for (std::size_t k = 0; k < 2; ++k)
+        for (std::size_t s = 0; s < streams; ++s)
+          a[s][k] += load<V>(x + static_cast<std::ptrdiff_t>(s) * apart + i + k * width);
+    for (std::size_t s = 0; s < streams; ++s) totals[s].add(a[s][0] + a[s][1]);
+  }
+  for (; i < n; ++i)
+    for (std::size_t s = 0; s < streams; ++s) rests[s] += *(x + static_cast<std::ptrdiff_t>(s) * apart + i);
+}
+
 template <class Machine, class T>
 T sum(const T* x, std::size_t n) {
-  return sum_all(x, n);
+  if (n < streamed_sum / sizeof(T)) return sum_all(x, n);
+  const std::size_t quarter = n / streams;
+  line_total<T> totals[streams];
+  double rests[streams] = {};
+  add_streams(x, quarter, static_cast<std::ptrdiff_t>(quarter), totals, rests);
+  for (std::size_t i = streams * quarter; i < n; ++i) rests[0] += x[i];
+  for (std::size_t s = 1; s < streams; ++s) {
+    totals[0].add(totals[s]);
+    rests[0] += rests[s];
+  }
+  return static_cast<T>(totals[0].of_lanes() + rests[0]);
 }
 
 // The even or the odd lanes of both, by 16 bytes: what crosses those is slow.
@@ -433,6 +475,18 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
     for (; r + width <= rows; r += width, x += static_cast<std::ptrdiff_t>(width) * row_stride)
       sum_short_rows(x, columns, row_stride, rest, out + r);
   }
+  const std::size_t quarter = (rows - r) / streams;
+  if (columns > 16 * width && quarter * streams * columns >= streamed_sum / sizeof(T)) {
+    for (const std::size_t end = r + quarter; r < end; ++r, x += row_stride) {
+      const std::ptrdiff_t apart = static_cast<std::ptrdiff_t>(quarter) * row_stride;
+      line_total<T> totals[streams];
+      double rests[streams] = {};
+      add_streams(x, columns, apart, totals, rests);
+      for (std::size_t s = 0; s < streams; ++s) out[r + s * quarter] = static_cast<T>(totals[s].of_lanes() + rests[s]);
+    }
+    r += (streams - 1) * quarter;
+    x += static_cast<std::ptrdiff_t>((streams - 1) * quarter) * row_stride;
+  }
   for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
 }
 
@@ -475,14 +529,16 @@ template <std::size_t Lines, class T>
   for (std::size_t k = 0; k < Lines; ++k) store(out + k * line_size<T>, totals[k].value());
 }
 
-// Up to a group of rows of `lines` lines, four rows at a time, row by row, which is how memory is fetched ahead.
+// Up to a group of rows of `lines` lines, row by row in each quarter of them: see add_streams().
 template <class T>
 [[gnu::always_inline]] inline void sum_group(const T* x, std::size_t rows, std::size_t lines, std::ptrdiff_t stride,
                                              line<T>* sums) {
   for (std::size_t k = 0; k < lines; ++k) sums[k] = line<T>{};
-  for (; rows >= 4; rows -= 4, x += 4 * stride)
-    for (std::size_t k = 0; k < lines; ++k) sums[k] += sum_of_rows<4>(x + k * line_size<T>, stride);
-  for (; rows > 0; --rows, x += stride)
+  const std::ptrdiff_t quarter = static_cast<std::ptrdiff_t>(rows / 4) * stride;
+  for (std::size_t r = rows / 4; r > 0; --r, x += stride)
+    for (std::size_t k = 0; k < lines; ++k) sums[k] += sum_of_rows<4>(x + k * line_size<T>, quarter);
+  x += 3 * quarter;
+  for (std::size_t r = rows % 4; r > 0; --r, x += stride)
     for (std::size_t k = 0; k < lines; ++k) sums[k] += load<line<T>>(x + k * line_size<T>);
 }
 
@@ -510,7 +566,7 @@ template <class T>
 template <class Machine, class T>
 void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
   constexpr std::size_t width = line_size<T>;
-  constexpr std::size_t chunk = 128;  // lines whose sums stay in the first cache
+  constexpr std::size_t chunk = 256;  // lines whose sums stay in the first cache
   std::size_t lines = columns / width;
   if (rows * columns <= (512 << 10) / sizeof(T)) {
     for (; lines >= 4; lines -= 4, x += 4 * width, out += 4 * width) sum_strip_of_all<4>(x, rows, row_stride, out);
@@ -538,27 +594,47 @@ void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff
 
 // --- transposing -----------------------------------------------------------------------------------------------------
 
+// The low or the high halves of every 16 bytes of two vectors, element by element in turn.
 template <bool High, class V, std::size_t... I>
 [[gnu::always_inline]] inline V interleave(V a, V b, std::index_sequence<I...>) {
-  constexpr std::size_t n = sizeof...(I);
-  return __builtin_shufflevector(a, b, (I / 2 + (High ? n / 2 : 0) + (I % 2 ? n : 0))...);
+  constexpr std::size_t all = sizeof...(I), here = 16 * all / sizeof(V);  // elements of a vector, and of 16 bytes
+  return __builtin_shufflevector(a, b, (I / here * here + I % here / 2 + (High ? here / 2 : 0) + (I % 2 ? all : 0))...);
 }
 
-// A square of as many elements as a register has, each side. Each round of interleaving rotates the bits of an
-// element's place (row, column) by one; when they have changed places, so have rows and columns.
+// The even or the odd 16 bytes of both.
+template <std::size_t Odd, class V, std::size_t... I>
+[[gnu::always_inline]] inline V every_other_16_bytes(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t here = 16 * sizeof...(I) / sizeof(V);
+  return __builtin_shufflevector(a, b, ((I / here * 2 + Odd) * here + I % here)...);
+}
+
+// A square of as many elements as a register has, each side: first the squares of 16 bytes a side, within each 16
+// bytes, and then 16 bytes as they are, which takes fewer registers than moving elements all over them. Each round
+// rotates some bits of an element's place (row, column) by one; when they have changed places, so have rows and
+// columns.
 template <class Machine, class E, std::size_t Bytes>
 [[gnu::always_inline]] inline void transpose_square(const E* from, std::ptrdiff_t from_stride, E* to,
                                                     std::ptrdiff_t to_stride) {
   using V = vec<E, Bytes>;
-  constexpr std::size_t n = Bytes / sizeof(E);
+  constexpr std::size_t n = Bytes / sizeof(E), here = 16 / sizeof(E), parts = Bytes / 16;
   using all = std::make_index_sequence<n>;
   V v[n], w[n];
   for (std::size_t i = 0; i < n; ++i) v[i] = load<V>(from + static_cast<std::ptrdiff_t>(i) * from_stride);
-  for (std::size_t round = 1; round < n; round *= 2) {
-    for (std::size_t i = 0; i < n / 2; ++i) {
-      w[2 * i] = interleave<false>(v[i], v[i + n / 2], all{});
-      w[2 * i + 1] = interleave<true>(v[i], v[i + n / 2], all{});
-    }
+  for (std::size_t round = 1; round < here; round *= 2) {
+    for (std::size_t p = 0; p < n; p += here)
+      for (std::size_t i = 0; i < here / 2; ++i) {
+        w[p + 2 * i] = interleave<false>(v[p + i], v[p + i + here / 2], all{});
+        w[p + 2 * i + 1] = interleave<true>(v[p + i], v[p + i + here / 2], all{});
+      }
+    for (std::size_t i = 0; i < n; ++i) v[i] = w[i];
+  }
+  for (std::size_t round = 1; round < parts; round *= 2) {
+    for (std::size_t p = 0; p < parts / 2; ++p)
+      for (std::size_t i = 0; i < here; ++i) {
+        const V even = v[2 * p * here + i], odd = v[(2 * p + 1) * here + i];
+        w[p * here + i] = every_other_16_bytes<0>(even, odd, all{});
+        w[(p + parts / 2) * here + i] = every_other_16_bytes<1>(even, odd, all{});
+      }
     for (std::size_t i = 0; i < n; ++i) v[i] = w[i];
   }
   for (std::size_t i = 0; i < n; ++i) store(to + static_cast<std::ptrdiff_t>(i) * to_stride, v[i]);

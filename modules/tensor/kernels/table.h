@@ -32,7 +32,7 @@ extern const kernel_table kernels_avx512;    // x86-64-v4: 512 bits
 
 /// All that this processor can run, the fastest first, and their number.
 struct kernel_choice {
-  const kernel_table* tables[3];
+  const kernel_table* tables[4];
   int count;
 };
 [[nodiscard]] kernel_choice choose_kernels() noexcept;
