@@ -120,6 +120,16 @@ struct expression_base {
 
 namespace buffers::detail {
 
+// Where results go.
+template <class T, std::size_t Rank>
+struct strided {
+  T* data;
+  std::array<std::size_t, Rank> shape;
+  std::array<std::ptrdiff_t, Rank> strides;
+
+  [[nodiscard]] operand as_operand() const noexcept { return {data, sizeof(T), Rank, shape.data(), strides.data()}; }
+};
+
 // --- Rows: what a part of a row is for the loop that computes it.
 
 template <class T>
@@ -141,6 +151,7 @@ struct none {
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
+  static constexpr bool in_step(const auto&, std::size_t) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
   static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
@@ -218,7 +229,7 @@ template <element T>
 struct scalar : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
+  static constexpr bool materialises = false, may_fail = false, loops = false, in_chunks = false, is_ready = true;
 
   T value;
 
@@ -227,6 +238,7 @@ struct scalar : expression_base {
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
   static void check() noexcept {}
   void list(operand*&) const noexcept {}
+  [[nodiscard]] static bool in_step(const auto&, std::size_t) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
   [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
@@ -238,7 +250,7 @@ template <element T, std::size_t Rank>
 struct leaf : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
+  static constexpr bool materialises = false, may_fail = false, loops = false, in_chunks = false, is_ready = true;
 
   const T* data;
   std::array<std::size_t, Rank> extents;
@@ -258,6 +270,18 @@ struct leaf : expression_base {
     return data[offset];
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
+  // Whether elements of the same index are at the same distance from the first one of a target without gaps that has
+  // `count` of them, and no byte is in both.
+  template <class U, std::size_t TargetRank>
+  [[nodiscard]] bool in_step(const strided<U, TargetRank>& target, std::size_t count) const noexcept {
+    if constexpr (TargetRank != Rank) {
+      return false;
+    } else {
+      const auto ours = reinterpret_cast<std::uintptr_t>(data), its = reinterpret_cast<std::uintptr_t>(target.data);
+      return extents == target.shape && strides == target.strides &&
+             (ours + count * sizeof(T) <= its || its + count * sizeof(U) <= ours);
+    }
+  }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
@@ -291,6 +315,9 @@ struct owned : expression_base {
   [[nodiscard]] T element(const std::size_t* index) const noexcept { return view().element(index); }
   void list(operand*& next) const noexcept {
     *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
+  }
+  [[nodiscard]] bool in_step(const auto& target, std::size_t count) const noexcept {
+    return view().in_step(target, count);
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
@@ -369,6 +396,9 @@ struct elementwise : expression_base {
   static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
   static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
+  // Whether it writes no more than a chunk at a time into a target: where something is computed before.
+  static constexpr bool in_chunks =
+      has_own_loop ? !(is_leaf<A> && std::is_same_v<typename A::value_type, value_type>) : loops;
   static constexpr bool materialises = A::materialises || B::materialises || C::materialises;
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
   static constexpr bool can_fail_itself = [] {
@@ -400,6 +430,9 @@ struct elementwise : expression_base {
     a.list(next);
     b.list(next);
     c.list(next);
+  }
+  [[nodiscard, gnu::always_inline]] inline bool in_step(const auto& target, std::size_t count) const noexcept {
+    return a.in_step(target, count) && b.in_step(target, count) && c.in_step(target, count);
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
     if (auto* const resource = a.resource()) return resource;
@@ -487,18 +520,13 @@ template <class Op, class A, class B, class C>
 
 // --- Evaluation
 
-template <class T, std::size_t Rank>
-struct strided {
-  T* data;
-  std::array<std::size_t, Rank> shape;
-  std::array<std::ptrdiff_t, Rank> strides;
-
-  [[nodiscard]] operand as_operand() const noexcept { return {data, sizeof(T), Rank, shape.data(), strides.data()}; }
-};
+// What a chunk of anything that a node computes takes.
+template <class T, class Node>
+inline constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
 
 // A node's row from a place in the loops, as neighbouring elements in `out`.
 template <class Node, std::size_t SlotBytes, class T>
-void write_row(const Node& node, const row_request& request, T* out, bool past_caches) {
+[[gnu::always_inline]] inline void write_row(const Node& node, const row_request& request, T* out, bool past_caches) {
   if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out, past_caches); })
     node.template write_row<0, 0, SlotBytes>(request, out, past_caches);
   else if (const auto row = node.template row<0, 0, SlotBytes>(request); past_caches)
@@ -525,19 +553,23 @@ template <class T, std::size_t SlotBytes, class Node>
 // it all. False, with nothing done, where it is not that, or the target is also an operand, or large.
 template <class T, std::size_t Rank, class Node>
 [[nodiscard]] bool written_in_step(const strided<T, Rank>& target, const Node& node) {
-  if constexpr (Node::leaves == 0 || Node::loops || Rank == 0) {
+  if constexpr (Node::leaves == 0 || Rank == 0) {
     return false;
   } else {
     const std::size_t count = numel(target.shape);
     if (count * sizeof(T) >= least_streamed || !is_row_major(target.shape, target.strides)) return false;
-    operand list[Node::leaves];
-    operand* next = list;
-    node.list(next);
-    if (!in_step(target.as_operand(), list, Node::leaves)) return false;
+    if (!node.in_step(target, count)) return false;
     std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
     for (std::ptrdiff_t& step : steps) step = 1;
-    const row_request request{offsets, steps, 0, count, nullptr};
-    write(node.template row<0, 0, 0>(request), target.data, request.count);
+    if constexpr (Node::in_chunks) {
+      alignas(64) std::byte scratch[Node::slots * slot_bytes<T, Node>];
+      for (std::size_t i = 0; i < count; i += chunk) {
+        const row_request request{offsets, steps, i, count - i < chunk ? count - i : chunk, scratch};
+        write_row<Node, slot_bytes<T, Node>>(node, request, target.data + i, false);
+      }
+    } else {
+      write_row<Node, 0>(node, {offsets, steps, 0, count, nullptr}, target.data, false);
+    }
     return true;
   }
 }
@@ -546,7 +578,7 @@ template <class T, std::size_t Rank, class Node>
 template <class T, class Node, std::size_t Rank>
 struct elementwise_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
-  static constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+  static constexpr std::size_t bytes = slot_bytes<T, Node>;
 
   nest<operands, Rank> loops;
   row_pass rows;
@@ -557,21 +589,20 @@ struct elementwise_pass {
     operand* next = list + 1;
     node.list(next);
     arrange(loops.ref(), list);
-    rows = {loops.view(), loops.rank, &node, &write, &run, target.data, sizeof(T), Node::loops, overlapping};
+    rows = {loops.view(), loops.rank, &node, &write, &run, target.data, sizeof(T), Node::in_chunks, overlapping};
   }
   elementwise_pass(const elementwise_pass&) = delete;
 
  private:
   static void write(const void* node, const row_request& request, void* out, bool past_caches) {
-    write_row<Node, slot_bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out), past_caches);
+    write_row<Node, bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out), past_caches);
   }
   static void run(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first,
                   std::size_t last) {
-    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
     std::ptrdiff_t offsets[operands], steps[operands];
     std::size_t index[decltype(loops)::pitch] = {};
-    write_part(pass, {offsets, steps, index, scratch, scratch + Node::slots * slot_bytes}, first_row, last_row, first,
-               last);
+    write_part(pass, {offsets, steps, index, scratch, scratch + Node::slots * bytes}, first_row, last_row, first, last);
   }
 };
 
@@ -580,7 +611,7 @@ struct elementwise_pass {
 template <class T, class Node, class F>
 void visit_chunks(const Node& node, F f) {
   constexpr std::size_t rank = Node::rank, operands = 1 + Node::leaves;
-  constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
+  constexpr std::size_t bytes = slot_bytes<T, Node>;
   const std::array<std::size_t, rank> shape = node.shape();
   const std::size_t elements = numel(shape);
   if (elements == 0) return;
@@ -597,8 +628,8 @@ void visit_chunks(const Node& node, F f) {
       list[0].strides = list[1].strides;
   nest<operands, rank> loops;
   arrange(loops.ref(), list);
-  alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
-  T* const chunk_of_elements = reinterpret_cast<T*>(scratch + Node::slots * slot_bytes);
+  alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
+  T* const chunk_of_elements = reinterpret_cast<T*>(scratch + Node::slots * bytes);
   const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
   std::ptrdiff_t steps[operands];
   for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner);
@@ -608,7 +639,7 @@ void visit_chunks(const Node& node, F f) {
     for (std::size_t i = 0; i < columns; i += pace) {
       const std::size_t count = columns - i < pace ? columns - i : pace;
       const row_request request{place.offset + 1, steps + 1, i, count, scratch};
-      if (f(row_elements<T, slot_bytes>(node, request, chunk_of_elements), count)) return;
+      if (f(row_elements<T, bytes>(node, request, chunk_of_elements), count)) return;
     }
 }
 

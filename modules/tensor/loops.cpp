@@ -438,19 +438,6 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
   if (past_caches) kernels::stream_end();
 }
 
-bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept {
-  std::size_t elements = 1;
-  for (std::size_t d = 0; d < target.rank; ++d) elements *= target.shape[d];
-  const auto first = reinterpret_cast<std::uintptr_t>(target.data), last = first + elements * target.element_bytes;
-  return std::all_of(sources, sources + count, [&](const operand& each) {
-    const auto begin = reinterpret_cast<std::uintptr_t>(each.data);
-    if (each.rank != target.rank || (begin < last && begin + elements * each.element_bytes > first)) return false;
-    for (std::size_t d = 0; d < target.rank; ++d)  // few, so no call
-      if (each.shape[d] != target.shape[d] || each.strides[d] != target.strides[d]) return false;
-    return true;
-  });
-}
-
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last)) {
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),

@@ -134,10 +134,6 @@ void write_all_in_parallel(const row_pass& pass);
 void write_part(const row_pass& pass, const row_pass::room& room, std::size_t first_row, std::size_t last_row,
                 std::size_t first, std::size_t last);
 
-// Whether each of the sources has the target's shape and strides, and no byte of the target. That lies row by row
-// without gaps.
-[[nodiscard]] bool in_step(const operand& target, const operand* sources, std::size_t count) noexcept;
-
 template <std::size_t Operands, std::size_t Rank>
 struct nest {
   static constexpr std::size_t pitch = Rank == 0 ? 1 : Rank;

@@ -325,7 +325,7 @@ struct reduction_base : expression_base {
 template <class Node, class R, class T>
 struct reduction_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
-  static constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(R) ? Node::largest : sizeof(R));
+  static constexpr std::size_t bytes = slot_bytes<R, Node>;
 
   const Node& node;
   T* out;
@@ -349,7 +349,7 @@ struct reduction_pass {
   [[nodiscard]] const R* elements(const place& at, const std::ptrdiff_t* steps, std::size_t first, std::size_t count,
                                   std::byte* scratch) const {
     const row_request request{at.offset + 1, steps + 1, first, count, scratch};
-    return row_elements<R, slot_bytes>(node, request, reinterpret_cast<R*>(scratch + Node::slots * slot_bytes));
+    return row_elements<R, bytes>(node, request, reinterpret_cast<R*>(scratch + Node::slots * bytes));
   }
   void find_steps(std::ptrdiff_t* steps) const noexcept {
     for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner());
@@ -358,7 +358,7 @@ struct reduction_pass {
   // For positions [first, last) of the dimensions that stay: feeds a fresh Part with all elements that go into each.
   template <class Part, class Finish>
   void along_rows(std::size_t first, std::size_t last, Finish finish) const {
-    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
     std::ptrdiff_t steps[operands];
     find_steps(steps);
     const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
@@ -410,7 +410,7 @@ struct reduction_pass {
       find_steps(steps);
       const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
       if (!plan.inner_kept || steps[0] != 1 || columns * sizeof(T) > 64 * 1024) return false;
-      alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+      alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
       place at(loops);
       for (std::size_t position = loops.steps(0, plan.kept); position > 0; --position, at.next(0, plan.kept)) {
         T* const results = out + at.offset[0];
@@ -462,7 +462,7 @@ struct reduction_pass {
       combine_rows<Op>(totals, others, count);
       return;
     }
-    alignas(64) std::byte scratch[(Node::slots + 1) * slot_bytes];
+    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
     for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
       add_row<Op>(at, steps, i, count, row == 0, scratch, totals);
   }
