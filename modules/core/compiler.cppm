@@ -117,6 +117,23 @@ template <std::size_t Bytes>
   }
 }
 
+// What cannot be done at once is done one by one, without a word to whoever compiles it.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif
+
+/// f(i) for all i < count, in any order or at once: no f(i) touches what another one writes.
+template <class F>
+[[gnu::always_inline]] inline void for_each_independent(std::size_t count, F f) {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
+#pragma GCC ivdep
+#endif
+  for (std::size_t i = 0; i < count; ++i) f(i);
+}
+
 /// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused
 /// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such
 /// functions in modules.
@@ -138,6 +155,10 @@ template <class Loop>
 inline void run_loop(const Loop& loop) {
   run_portably(loop);
 }
+#endif
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
 #endif
 
 /// An object to make in memory at hand: `new (at) placed<T>{T(...)}`, of which the T has the same address. GCC looks

@@ -175,52 +175,52 @@ struct computed_row {
   }
 };
 
-// The loop. Nothing else writes elements. Where it will write next is fetched ahead, in steps that leave the compiler a
-// loop to make vectors of: processors themselves fetch ahead what is read, but hardly what is written.
+// The loop. Nothing else writes elements. An element may be where operands of the same index are. It goes by pieces of
+// 512 bytes. Where the next one will be is fetched ahead: processors do that by themselves for what is read, but hardly
+// for what is written. Past the caches, what fills lines is put together first.
 template <class Row, class T>
-[[gnu::always_inline]] inline void write_each(const Row& row, T* __restrict out, std::size_t count) {
-  constexpr std::size_t step = 512 / sizeof(T);
-  std::size_t i = 0;
-  for (; i + step <= count; i += step) {
-    prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(out + i) + 512);
-    for (std::size_t k = 0; k < step; ++k) out[i + k] = converted<T>(row.at(i + k));
+[[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count, bool past_caches) {
+  constexpr std::size_t line = 64 / sizeof(T), piece = 8 * line;
+  alignas(64) T lines[piece];
+  for (std::size_t i = 0, n; i < count; i += n) {
+    n = count - i < piece ? count - i : piece;
+    T* to = out + i;
+    if (past_caches) [[unlikely]] {
+      const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(to)) % 64 / sizeof(T);
+      n = before != 0 ? (before < n ? before : n) : n < line ? n : n / line * line;
+      if (before == 0 && n >= line) to = lines;
+    } else if (n == piece) {
+      prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
+    }
+    for_each_independent(n, [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
+    if (to == lines)
+      for (std::size_t k = 0; k < n; k += line) store_past_caches(out + i + k, lines + k);
   }
-  for (; i < count; ++i) out[i] = converted<T>(row.at(i));
 }
-// ... and past the caches, by the line, what fills one.
 template <class Row, class T>
-[[gnu::always_inline]] inline void write_each_past_caches(const Row& row, T* __restrict out, std::size_t count) {
-  constexpr std::size_t width = 64 / sizeof(T);
-  std::size_t i = 0;
-  for (; i < count && reinterpret_cast<std::uintptr_t>(out + i) % 64 != 0; ++i) out[i] = converted<T>(row.at(i));
-  for (; i + width <= count; i += width) {
-    alignas(64) T line[width];
-    for (std::size_t k = 0; k < width; ++k) line[k] = converted<T>(row.at(i + k));
-    store_past_caches(out + i, line);
-  }
-  for (; i < count; ++i) out[i] = converted<T>(row.at(i));
-}
-template <class Row, class T, bool PastCaches>
 struct write_loop {
   Row row;
   T* out;
   std::size_t count;
   // From a copy, of which the compiler knows that nobody else can change it.
-  [[gnu::always_inline]] inline void operator()() const {
-    if constexpr (PastCaches)
-      write_each_past_caches(Row(row), out, count);
-    else
-      write_each(Row(row), out, count);
-  }
+  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count, false); }
 };
-template <bool PastCaches = false, class Row, class T>
+template <class Row, class T>
 void write(const Row& row, T* out, std::size_t count) {
-  run_loop(write_loop<Row, T, PastCaches>{row, out, count});
+  run_loop(write_loop<Row, T>{row, out, count});
 }
 
 template <std::size_t Slot, class T>
 [[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
   return reinterpret_cast<T*>(request.scratch + Slot * slot_bytes);
+}
+
+// So many times and up to the end of the line, which is in the chunk as well.
+template <class T>
+[[gnu::always_inline]] inline void repeat(T value, T* chunk, std::size_t count) noexcept {
+  constexpr std::size_t line = 64 / sizeof(T);
+  for (std::size_t i = 0; i < count; i += line)
+    for (std::size_t k = 0; k < line; ++k) chunk[i + k] = value;
 }
 
 // --- Nodes
@@ -271,7 +271,7 @@ struct leaf : expression_base {
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
   // Whether elements of the same index are at the same distance from the first one of a target without gaps that has
-  // `count` of them, and no byte is in both.
+  // `count` of them, and no byte is in two elements of different index.
   template <class U, std::size_t TargetRank>
   [[nodiscard]] bool in_step(const strided<U, TargetRank>& target, std::size_t count) const noexcept {
     if constexpr (TargetRank != Rank) {
@@ -279,7 +279,8 @@ struct leaf : expression_base {
     } else {
       const auto ours = reinterpret_cast<std::uintptr_t>(data), its = reinterpret_cast<std::uintptr_t>(target.data);
       return extents == target.shape && strides == target.strides &&
-             (ours + count * sizeof(T) <= its || its + count * sizeof(U) <= ours);
+             (ours + count * sizeof(T) <= its || its + count * sizeof(U) <= ours ||
+              (ours == its && sizeof(T) == sizeof(U)));
     }
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
@@ -290,7 +291,10 @@ struct leaf : expression_base {
     const T* const first = data + request.offsets[Leaf] + static_cast<std::ptrdiff_t>(request.first) * step;
     if (step == 1) return {first};
     T* const elements = chunk_memory<Slot, T>(request, SlotBytes);
-    gather(elements, first, step, request.count, sizeof(T));
+    if (step == 0)
+      repeat(*first, elements, request.count);
+    else
+      gather(elements, first, step, request.count, sizeof(T));
     return {elements};
   }
 };
@@ -524,15 +528,45 @@ template <class Op, class A, class B, class C>
 template <class T, class Node>
 inline constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
 
-// A node's row from a place in the loops, as neighbouring elements in `out`.
+// A node's rows from a place in the loops on, each as neighbouring elements in `out`. Row after row is `strides`
+// further, in the target (the first of them) and in each leaf (the others, `pitch` apart).
 template <class Node, std::size_t SlotBytes, class T>
-[[gnu::always_inline]] inline void write_row(const Node& node, const row_request& request, T* out, bool past_caches) {
-  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out, past_caches); })
-    node.template write_row<0, 0, SlotBytes>(request, out, past_caches);
-  else if (const auto row = node.template row<0, 0, SlotBytes>(request); past_caches)
-    write<true>(row, out, request.count);
-  else
-    write(row, out, request.count);
+struct rows_loop {
+  const Node& node;
+  const row_request& first;
+  const row_steps& steps;
+  T* out;
+  bool past_caches;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    std::ptrdiff_t offsets[Node::leaves + 1];
+    for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] = first.offsets[k];
+    row_request request = first;
+    request.offsets = offsets;
+    T* to = out;
+    for (std::size_t left = steps.rows;;) {
+      write_each(node.template row<0, 0, SlotBytes>(request), to, request.count, past_caches);
+      if (--left == 0) return;
+      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += steps.strides[(k + 1) * steps.pitch];
+      to += steps.strides[0];
+    }
+  }
+};
+template <class Node, std::size_t SlotBytes, class T>
+void write_rows(const Node& node, const row_request& request, const row_steps& steps, T* out, bool past_caches) {
+  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out, past_caches); }) {
+    std::ptrdiff_t offsets[Node::leaves];
+    for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] = request.offsets[k];
+    row_request next = request;
+    next.offsets = offsets;
+    for (std::size_t left = steps.rows;; out += steps.strides[0]) {
+      node.template write_row<0, 0, SlotBytes>(next, out, past_caches);
+      if (--left == 0) return;
+      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += steps.strides[(k + 1) * steps.pitch];
+    }
+  } else {
+    run_loop(rows_loop<Node, SlotBytes, T>{node, request, steps, out, past_caches});
+  }
 }
 
 // ... where they are, if they are Ts and neighbours, or in `chunk_of_elements`.
@@ -550,7 +584,7 @@ template <class T, std::size_t SlotBytes, class Node>
 
 // Writes a node's elements where the target and all operands have one shape and lie row by row without gaps, as most
 // do: elements of the same index are at the same distance from the first, and one loop without anything to arrange does
-// it all. False, with nothing done, where it is not that, or the target is also an operand, or large.
+// it all. False, with nothing done, where it is not that, or the target is large.
 template <class T, std::size_t Rank, class Node>
 [[nodiscard]] bool written_in_step(const strided<T, Rank>& target, const Node& node) {
   if constexpr (Node::leaves == 0 || Rank == 0) {
@@ -561,14 +595,16 @@ template <class T, std::size_t Rank, class Node>
     if (!node.in_step(target, count)) return false;
     std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
     for (std::ptrdiff_t& step : steps) step = 1;
+    constexpr row_steps once{1, nullptr, 0};
     if constexpr (Node::in_chunks) {
       alignas(64) std::byte scratch[Node::slots * slot_bytes<T, Node>];
       for (std::size_t i = 0; i < count; i += chunk) {
         const row_request request{offsets, steps, i, count - i < chunk ? count - i : chunk, scratch};
-        write_row<Node, slot_bytes<T, Node>>(node, request, target.data + i, false);
+        write_rows<Node, slot_bytes<T, Node>>(node, request, once, target.data + i, false);
       }
     } else {
-      write_row<Node, 0>(node, {offsets, steps, 0, count, nullptr}, target.data, false);
+      const row_request request{offsets, steps, 0, count, nullptr};
+      write_rows<Node, slot_bytes<T, Node>>(node, request, once, target.data, false);
     }
     return true;
   }
@@ -594,8 +630,8 @@ struct elementwise_pass {
   elementwise_pass(const elementwise_pass&) = delete;
 
  private:
-  static void write(const void* node, const row_request& request, void* out, bool past_caches) {
-    write_row<Node, bytes>(*static_cast<const Node*>(node), request, static_cast<T*>(out), past_caches);
+  static void write(const void* node, const row_request& request, const row_steps& steps, void* out, bool past_caches) {
+    write_rows<Node, bytes>(*static_cast<const Node*>(node), request, steps, static_cast<T*>(out), past_caches);
   }
   static void run(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first,
                   std::size_t last) {

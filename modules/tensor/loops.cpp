@@ -408,31 +408,36 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
     crosswise |= step > far || step < -far;
   }
   const std::ptrdiff_t step = room.steps[0];
-  const bool plain = step == 1 && !pass.through_results;
-  const bool past_caches =
-      plain && !crosswise && last - first >= chunk && rows(pass) * columns(pass) * bytes >= least_streamed;
+  const bool plain = step == 1;
+  const bool past_caches = plain && !pass.in_place && !crosswise && last - first >= chunk &&
+                           rows(pass) * columns(pass) * bytes >= least_streamed;
   const std::size_t pace = dense && plain ? last - first : chunk;
   // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
   // the lines are still there for the next row.
   const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
   for (std::size_t begin = first; begin < last; begin += tile) {
     const std::size_t end = last - begin < tile ? last : begin + tile;
+    const bool many = plain && inner > 0 && end - begin <= pace;  // rows in one call
     std::fill_n(room.offsets, pass.loops.operands, std::ptrdiff_t{0});
     seek(pass.loops, room.offsets, room.index, 0, inner, first_row);
-    for (std::size_t row = first_row; row < last_row; ++row, next(pass.loops, room.offsets, room.index, 0, inner)) {
+    row_steps steps{1, pass.loops.strides + (inner > 0 ? inner - 1 : 0), pass.loops.pitch};
+    for (std::size_t row = first_row; row < last_row; row += steps.rows) {
+      if (many) steps.rows = std::min(last_row - row, pass.loops.shape[inner - 1] - room.index[inner - 1]);
       for (std::size_t i = begin; i < end; i += pace) {
         const std::size_t count = end - i < pace ? end - i : pace;
         const row_request request{room.offsets + 1, room.steps + 1, i, count, room.scratch};
         std::byte* const to =
             static_cast<std::byte*>(pass.out) +
             (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
-        pass.write_row(pass.node, request, plain ? to : room.results, past_caches);
-        if (plain) continue;
-        if (step == 1)
-          std::memcpy(to, room.results, count * bytes);
-        else
-          scatter(to, step, room.results, count, bytes);
+        pass.write_rows(pass.node, request, steps, plain ? to : room.results, past_caches);
+        if (!plain) scatter(to, step, room.results, count, bytes);
       }
+      if (many) {  // to the last of them
+        room.index[inner - 1] += steps.rows - 1;
+        for (std::size_t k = 0; k < pass.loops.operands; ++k)
+          room.offsets[k] += static_cast<std::ptrdiff_t>(steps.rows - 1) * steps.strides[k * steps.pitch];
+      }
+      next(pass.loops, room.offsets, room.index, 0, inner);
     }
   }
   if (past_caches) kernels::stream_end();

@@ -101,6 +101,14 @@ struct row_request {
   std::byte* scratch;
 };
 
+// Rows that follow each other: how many, and how much further one is than the one before, in the target (the first of
+// the strides) and in each leaf of a node (the others, `pitch` apart).
+struct row_steps {
+  std::size_t rows;
+  const std::ptrdiff_t* strides;
+  std::size_t pitch;
+};
+
 // Targets of so many bytes are written past the caches, which they would only sweep: memory that is about to be written
 // as a whole need not be read before.
 inline constexpr std::size_t least_streamed = std::size_t{32} << 20;
@@ -120,13 +128,13 @@ struct row_pass {
   dimensions loops;
   std::size_t rank;
   const void* node;
-  void (*write_row)(const void* node, const row_request& request, void* out, bool past_caches);
+  void (*write_rows)(const void* node, const row_request& request, const row_steps& steps, void* out, bool past_caches);
   // Calls write_part() with room for it.
   void (*run)(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last);
   void* out;
   std::size_t element_bytes;
-  bool in_chunks;        // the node computes no more than a chunk at a time
-  bool through_results;  // the target's elements are read while they are written
+  bool in_chunks;  // the node computes no more than a chunk at a time
+  bool in_place;   // the target's elements are also operands' elements of the same index
 };
 void write_all(const row_pass& pass);
 void write_all_in_parallel(const row_pass& pass);
