@@ -217,10 +217,10 @@ template <std::size_t Slot, class T>
 
 // So many times and up to the end of the line, which is in the chunk as well.
 template <class T>
-[[gnu::always_inline]] inline void repeat(T value, T* chunk, std::size_t count) noexcept {
+[[gnu::always_inline]] inline void repeat(T value, T* to, std::size_t count) noexcept {
   constexpr std::size_t line = 64 / sizeof(T);
   for (std::size_t i = 0; i < count; i += line)
-    for (std::size_t k = 0; k < line; ++k) chunk[i + k] = value;
+    for (std::size_t k = 0; k < line; ++k) to[i + k] = value;
 }
 
 // --- Nodes

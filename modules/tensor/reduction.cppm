@@ -132,22 +132,32 @@ using any_of = truth_of<either, false>;
 
 // --- Neighbouring elements
 
-// Several elements at a time, which is what vector instructions do. count > 0.
+// Several elements at a time, which is what vector instructions do: all of those that fill `Lanes` of them, of which
+// there must be some. Goes on to the rest.
+template <class Op, std::size_t Lanes, class R>
+[[nodiscard, gnu::always_inline]] inline R reduce_lanes(const R*& elements, std::size_t& count) {
+  R lane[Lanes];
+  for (std::size_t k = 0; k < Lanes; ++k) lane[k] = elements[k];
+  for (elements += Lanes, count -= Lanes; count >= Lanes; elements += Lanes, count -= Lanes)
+    for (std::size_t k = 0; k < Lanes; ++k) lane[k] = Op::combine(lane[k], elements[k]);
+  for (std::size_t width = Lanes / 2; width > 0; width /= 2)
+    for (std::size_t k = 0; k < width; ++k) lane[k] = Op::combine(lane[k], lane[k + width]);
+  return lane[0];
+}
+
+// count > 0.
 template <class Op, class R>
 [[nodiscard, gnu::noinline]] R reduce_some(const R* elements, std::size_t count) {
-  constexpr std::size_t lanes = 128 / sizeof(R) < 32 ? 128 / sizeof(R) : 32;
-  R result = elements[0];
-  std::size_t i = 1;
-  if (count >= 2 * lanes) {
-    R lane[lanes];
-    for (std::size_t k = 0; k < lanes; ++k) lane[k] = elements[k];
-    for (i = lanes; i + lanes <= count; i += lanes)
-      for (std::size_t k = 0; k < lanes; ++k) lane[k] = Op::combine(lane[k], elements[i + k]);
-    for (std::size_t width = lanes / 2; width > 0; width /= 2)
-      for (std::size_t k = 0; k < width; ++k) lane[k] = Op::combine(lane[k], lane[k + width]);
-    result = lane[0];
-  }
-  for (; i < count; ++i) result = Op::combine(result, elements[i]);
+  constexpr std::size_t many = 128 / sizeof(R) < 32 ? 128 / sizeof(R) : 32, few = 8;
+  R result;
+  if (count >= 2 * many)
+    result = reduce_lanes<Op, many>(elements, count);
+  else if (count >= few)
+    result = reduce_lanes<Op, few>(elements, count);
+  else
+    --count, result = *elements++;
+  if (count >= few) result = Op::combine(result, reduce_lanes<Op, few>(elements, count));
+  for (; count > 0; ++elements, --count) result = Op::combine(result, *elements);
   return result;
 }
 
@@ -368,11 +378,14 @@ struct reduction_pass {
     at.seek(0, plan.kept, first);
     for (std::size_t position = first; position < last; ++position, at.next(0, plan.kept)) {
       Part part;
-      for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
+      for (std::size_t left = rows;; at.next(plan.kept, inner())) {
         for (std::size_t i = 0; i < columns; i += pace) {
           const std::size_t count = columns - i < pace ? columns - i : pace;
           part.add(elements(at, steps, i, count, scratch), count);
         }
+        if (rows == 1 || --left == 0) break;
+      }
+      if (rows > 1) at.next(plan.kept, inner());  // back to the first
       out[at.offset[0]] = converted<T>(finish(part));
     }
   }

@@ -300,7 +300,44 @@ BOOST_AUTO_TEST_CASE(on_several_threads) {
   BOOST_CHECK_THROW(((void)evaluate(parallel, 1 / zero)), std::domain_error);
 }
 
-// Of more than 32 MiB are written past the caches, by the chunk: whole, from the middle of a line on, by several
+// Each element is computed from those of the same index, whatever else is read beside them, and however rows are cut.
+BOOST_AUTO_TEST_CASE(targets_that_are_operands) {
+  for (const std::size_t columns : {1u, 3u, 8u, 31u, 128u, 129u, 511u, 700u, 1500u}) {
+    const std::size_t rows = 5;
+    tensor<float, 3> start({2, rows, columns});
+    for (float& each : start) each = static_cast<float>((&each - start.data()) % 97) / 64.0f;
+    const tensor<float, 1> row = arange<float>(0, static_cast<float>(columns)) / 512.0f;
+    const tensor<float, 2> column = reshape(arange<float>(0, static_cast<float>(rows)), {rows, 1u});
+    const auto check = [&](auto compute) {
+      const auto check_with = [&](auto write) {
+        const tensor<float, 3> wanted = compute(start);
+        tensor<float, 3> x = start;
+        write(x, compute(x));
+        BOOST_TEST(same(x, wanted), columns << " columns");
+        auto wide = zeros<float>({2u, rows, columns + 3});
+        auto part = wide[all, all, range{1, columns + 1}];
+        part = start;
+        write(part, compute(part));
+        BOOST_TEST(same(part, wanted), columns << " columns of more");
+        auto apart = zeros<float>({2u, rows, 2 * columns});
+        auto every_other = apart[all, all, range{0, 2 * columns, 2}];
+        every_other = start;
+        write(every_other, compute(every_other));
+        BOOST_TEST(same(every_other, wanted), columns << " columns of twice as many");
+      };
+      check_with([](auto& target, const auto& expression) { target = expression; });
+      check_with([](auto& target, const auto& expression) { assign(parallel, target, expression); });
+    };
+    check([](const auto& x) { return x * x + x; });
+    check([&](const auto& x) { return x - row; });
+    check([&](const auto& x) { return column * x + 1.0f; });
+    check([](const auto& x) { return exp(x); });
+    check([](const auto& x) { return exp(x * 0.5f + x); });
+    check([&](const auto& x) { return exp(exp(x) * row) + x; });
+  }
+}
+
+// Of more than 32 MiB are written past the caches, by the line: whole, from the middle of a line on, by several
 // threads, of operands that are repeated or strided.
 BOOST_AUTO_TEST_CASE(large_targets) {
   constexpr std::size_t rows = 2900, columns = 2901;
@@ -329,6 +366,11 @@ BOOST_AUTO_TEST_CASE(large_targets) {
   check([&](std::size_t r, std::size_t c) { return powers[number(r, c)]; });
   target += target;
   check([&](std::size_t r, std::size_t c) { return 2 * powers[number(r, c)]; });
+  target = exp(a * 1.0f);
+  check([&](std::size_t r, std::size_t c) { return powers[number(r, c)]; });
+  target = a;
+  target = exp(target * 1.0f);
+  check([&](std::size_t r, std::size_t c) { return powers[number(r, c)]; });
   assign(parallel, target, a[all, range{all, all, -1}] - a);
   check([&](std::size_t r, std::size_t c) { return value(r, columns - 1 - c) - value(r, c); });
 }
