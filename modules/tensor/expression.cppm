@@ -185,16 +185,18 @@ template <class Row, class T>
   for (std::size_t i = 0, n; i < count; i += n) {
     n = count - i < piece ? count - i : piece;
     T* to = out + i;
+    bool by_line = false;
     if (past_caches) [[unlikely]] {
       const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(to)) % 64 / sizeof(T);
       n = before != 0 ? (before < n ? before : n) : n < line ? n : n / line * line;
-      if (before == 0 && n >= line) to = lines;
+      by_line = before == 0 && n >= line;
+      if (by_line) to = launder_origin(lines);  // GCC does not see that they are written before they are read
     } else if (n == piece) {
       prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
     }
     for_each_independent(n, [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
-    if (to == lines)
-      for (std::size_t k = 0; k < n; k += line) store_past_caches(out + i + k, lines + k);
+    if (by_line)
+      for (std::size_t k = 0; k < n; k += line) store_past_caches(out + i + k, to + k);
   }
 }
 template <class Row, class T>
