@@ -151,7 +151,7 @@ struct none {
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
-  static constexpr bool in_step(const auto&, std::size_t) noexcept { return true; }
+  static constexpr bool every_leaf(auto) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
   static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
@@ -240,7 +240,7 @@ struct scalar : expression_base {
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
   static void check() noexcept {}
   void list(operand*&) const noexcept {}
-  [[nodiscard]] static bool in_step(const auto&, std::size_t) noexcept { return true; }
+  [[nodiscard]] static bool every_leaf(auto) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
   [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
@@ -272,18 +272,16 @@ struct leaf : expression_base {
     return data[offset];
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
-  // Whether elements of the same index are at the same distance from the first one of a target without gaps that has
-  // `count` of them, and no byte is in two elements of different index.
-  template <class U, std::size_t TargetRank>
-  [[nodiscard]] bool in_step(const strided<U, TargetRank>& target, std::size_t count) const noexcept {
-    if constexpr (TargetRank != Rank) {
+  // Whether f(leaf) is true for each leaf of a node.
+  [[nodiscard]] bool every_leaf(auto f) const noexcept { return f(*this); }
+  // Whether elements of the same index are at the same distance from the first one as with these strides.
+  template <std::size_t N>
+  [[nodiscard]] bool lies(const std::array<std::size_t, N>& shape,
+                          const std::array<std::ptrdiff_t, N>& steps) const noexcept {
+    if constexpr (N == Rank)
+      return extents == shape && strides == steps;
+    else
       return false;
-    } else {
-      const auto ours = reinterpret_cast<std::uintptr_t>(data), its = reinterpret_cast<std::uintptr_t>(target.data);
-      return extents == target.shape && strides == target.strides &&
-             (ours + count * sizeof(T) <= its || its + count * sizeof(U) <= ours ||
-              (ours == its && sizeof(T) == sizeof(U)));
-    }
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
@@ -322,9 +320,7 @@ struct owned : expression_base {
   void list(operand*& next) const noexcept {
     *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
   }
-  [[nodiscard]] bool in_step(const auto& target, std::size_t count) const noexcept {
-    return view().in_step(target, count);
-  }
+  [[nodiscard]] bool every_leaf(auto f) const noexcept { return f(view()); }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
   [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
@@ -389,6 +385,7 @@ struct elementwise : expression_base {
   static constexpr std::size_t larger(std::size_t a, std::size_t b) { return a > b ? a : b; }
 
  public:
+  using operation = Op;
   using value_type = decltype(result(zero_of<A>(), zero_of<B>(), zero_of<C>()));
   static constexpr std::size_t rank = larger(A::rank, larger(B::rank, C::rank));
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
@@ -437,8 +434,8 @@ struct elementwise : expression_base {
     b.list(next);
     c.list(next);
   }
-  [[nodiscard, gnu::always_inline]] inline bool in_step(const auto& target, std::size_t count) const noexcept {
-    return a.in_step(target, count) && b.in_step(target, count) && c.in_step(target, count);
+  [[nodiscard, gnu::always_inline]] inline bool every_leaf(auto f) const noexcept {
+    return a.every_leaf(f) && b.every_leaf(f) && c.every_leaf(f);
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
     if (auto* const resource = a.resource()) return resource;
@@ -561,10 +558,22 @@ void write_rows(const Node& node, const row_request& request, const row_steps& s
     for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] = request.offsets[k];
     row_request next = request;
     next.offsets = offsets;
-    for (std::size_t left = steps.rows;; out += steps.strides[0]) {
-      node.template write_row<0, 0, SlotBytes>(next, out, past_caches);
-      if (--left == 0) return;
-      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += steps.strides[(k + 1) * steps.pitch];
+    // Of short rows that follow each other, several operands are computed before the operation's loop is called.
+    const std::size_t together =
+        steps.rows > 1 && steps.strides[0] == static_cast<std::ptrdiff_t>(request.count) ? chunk / request.count : 1;
+    for (std::size_t left = steps.rows, rows;;) {
+      rows = left < together ? left : together;
+      if (rows > 1) {
+        write_rows<decltype(node.a), SlotBytes>(node.a, next, {rows, steps.strides, steps.pitch}, out, false);
+        Node::operation::loop(out, out, rows * request.count, false);
+      } else {
+        rows = 1;
+        node.template write_row<0, 0, SlotBytes>(next, out, past_caches);
+      }
+      if ((left -= rows) == 0) return;
+      const auto down = static_cast<std::ptrdiff_t>(rows);
+      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += down * steps.strides[(k + 1) * steps.pitch];
+      out += down * steps.strides[0];
     }
   } else {
     run_loop(rows_loop<Node, SlotBytes, T>{node, request, steps, out, past_caches});
@@ -584,6 +593,13 @@ template <class T, std::size_t SlotBytes, class Node>
   return chunk_of_elements;
 }
 
+// Whether no byte is in two elements of different index, of as many of both without gaps.
+template <class T, class U>
+[[nodiscard]] bool is_independent(const T* target, const U* operand, std::size_t count) noexcept {
+  const auto its = reinterpret_cast<std::uintptr_t>(target), ours = reinterpret_cast<std::uintptr_t>(operand);
+  return ours + count * sizeof(U) <= its || its + count * sizeof(T) <= ours || (ours == its && sizeof(T) == sizeof(U));
+}
+
 // Writes a node's elements where the target and all operands have one shape and lie row by row without gaps, as most
 // do: elements of the same index are at the same distance from the first, and one loop without anything to arrange does
 // it all. False, with nothing done, where it is not that, or the target is large.
@@ -594,7 +610,10 @@ template <class T, std::size_t Rank, class Node>
   } else {
     const std::size_t count = numel(target.shape);
     if (count * sizeof(T) >= least_streamed || !is_row_major(target.shape, target.strides)) return false;
-    if (!node.in_step(target, count)) return false;
+    const bool in_step = node.every_leaf([&](const auto& leaf) {
+      return leaf.lies(target.shape, target.strides) && is_independent(target.data, leaf.data, count);
+    });
+    if (!in_step) return false;
     std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
     for (std::ptrdiff_t& step : steps) step = 1;
     constexpr row_steps once{1, nullptr, 0};
@@ -665,7 +684,10 @@ void visit_chunks(const Node& node, F f) {
     if (list[1].rank == rank && std::memcmp(shape.data(), list[1].shape, rank * sizeof(std::size_t)) == 0)
       list[0].strides = list[1].strides;
   nest<operands, rank> loops;
-  arrange(loops.ref(), list);
+  if (node.every_leaf([&](const auto& leaf) { return leaf.lies(shape, in_order); }))
+    loops.flatten(elements);
+  else
+    arrange(loops.ref(), list);
   alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
   T* const chunk_of_elements = reinterpret_cast<T*>(scratch + Node::slots * bytes);
   const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];

@@ -49,6 +49,19 @@ void sum_columns(const double* x, std::size_t rows, std::size_t columns, std::pt
   table().doubles.sum_columns(x, rows, columns, row_stride, out);
 }
 
+void max_rows(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept {
+  table().floats.max_rows(x, rows, columns, row_stride, out);
+}
+void max_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, double* out) noexcept {
+  table().doubles.max_rows(x, rows, columns, row_stride, out);
+}
+void min_rows(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept {
+  table().floats.min_rows(x, rows, columns, row_stride, out);
+}
+void min_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, double* out) noexcept {
+  table().doubles.min_rows(x, rows, columns, row_stride, out);
+}
+
 void copy_transposed(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride, void* to,
                      std::ptrdiff_t to_stride, std::size_t element_bytes) noexcept {
   const kernel_table& best = table();

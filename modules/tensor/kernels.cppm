@@ -6,6 +6,7 @@
 //   sum               one load                        the sum of a row of elements
 //   sum_rows          one load                        the sum of each row of a matrix
 //   sum_columns       one load                        the sum of each column
+//   max_rows, min_rows   one load                     the largest, or the smallest, element of each row
 //   copy_transposed   one load, one store             rows become columns
 //   stream_end        one instruction                 orders what was stored past the caches
 //
@@ -45,6 +46,13 @@ void sum_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdi
 void sum_columns(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept;
 void sum_columns(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride,
                  double* out) noexcept;
+
+/// out[r] = the largest, or the smallest, element of row r, which has `columns` elements, at least one; not-a-number
+/// where one of them is. Of zeros of both signs it may be either.
+void max_rows(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept;
+void max_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, double* out) noexcept;
+void min_rows(const float* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, float* out) noexcept;
+void min_rows(const double* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, double* out) noexcept;
 
 /// to[c * to_stride + r] = from[r * from_stride + c] for r < rows and c < columns; strides count elements, of 1, 2, 4
 /// or 8 bytes. The two must not overlap. Large matrices are written past the caches.

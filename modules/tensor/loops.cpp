@@ -367,6 +367,14 @@ void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, s
   }
 }
 
+void skip(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
+          std::size_t steps) noexcept {
+  index[to - 1] += steps - 1;
+  for (std::size_t k = 0; k < loops.operands; ++k)
+    offset[k] += static_cast<std::ptrdiff_t>(steps - 1) * loops.strides[k * loops.pitch + to - 1];
+  next(loops, offset, index, from, to);
+}
+
 // --- Rows
 
 namespace {
@@ -432,12 +440,10 @@ void write_part(const row_pass& pass, const row_pass::room& room, std::size_t fi
         pass.write_rows(pass.node, request, steps, plain ? to : room.results, past_caches);
         if (!plain) scatter(to, step, room.results, count, bytes);
       }
-      if (many) {  // to the last of them
-        room.index[inner - 1] += steps.rows - 1;
-        for (std::size_t k = 0; k < pass.loops.operands; ++k)
-          room.offsets[k] += static_cast<std::ptrdiff_t>(steps.rows - 1) * steps.strides[k * steps.pitch];
-      }
-      next(pass.loops, room.offsets, room.index, 0, inner);
+      if (many)
+        skip(pass.loops, room.offsets, room.index, 0, inner, steps.rows);
+      else
+        next(pass.loops, room.offsets, room.index, 0, inner);
     }
   }
   if (past_caches) kernels::stream_end();

@@ -85,11 +85,14 @@ struct dimensions {
 };
 
 // A place in the dimensions [from, to): an index, and for each operand the distance from where it began. `seek` goes to
-// a step of them from step 0; `next` goes one step on, after the last one to step 0 again.
+// a step of them from step 0; `next` goes one step on, after the last one to step 0 again; `skip` as many, of which the
+// last of the dimensions has to have as many left.
 void seek(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
           std::size_t step) noexcept;
 void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from,
           std::size_t to) noexcept;
+void skip(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
+          std::size_t steps) noexcept;
 
 // A part of the innermost dimension: where each leaf of a node is, how far apart its elements are, and memory for
 // chunks.
@@ -152,6 +155,12 @@ struct nest {
   nest_ref ref() noexcept { return {rank, shape, strides, Operands, pitch}; }
   dimensions view() const noexcept { return {shape, strides, Operands, pitch}; }
   std::ptrdiff_t stride(std::size_t operand, std::size_t d) const noexcept { return strides[operand * pitch + d]; }
+  // One dimension: so many neighbours of each operand.
+  void flatten(std::size_t count) noexcept {
+    rank = 1;
+    shape[0] = count;
+    for (std::size_t k = 0; k < Operands; ++k) strides[k * pitch] = 1;
+  }
   // The number of steps over the dimensions [from, to).
   std::size_t steps(std::size_t from, std::size_t to) const noexcept {
     std::size_t count = 1;
@@ -172,6 +181,13 @@ class place_in {
     detail::seek(loops_, offset, index_, from, to, step);
   }
   void next(std::size_t from, std::size_t to) noexcept { detail::next(loops_, offset, index_, from, to); }
+  void skip(std::size_t from, std::size_t to, std::size_t steps) noexcept {
+    detail::skip(loops_, offset, index_, from, to, steps);
+  }
+  // The steps that are left in a dimension, with the one at hand.
+  [[nodiscard]] std::size_t left(std::size_t dimension) const noexcept {
+    return loops_.shape[dimension] - index_[dimension];
+  }
 
  private:
   dimensions loops_;

@@ -131,15 +131,23 @@ struct power {
   }
 };
 
+template <class T>
+concept has_kernels = std::is_same_v<T, float> || std::is_same_v<T, double>;
+
 // The larger one; not-a-number if either is.
 struct larger {
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
+    const R chosen = y > x ? y : x;
     if constexpr (std::is_integral_v<R>)
-      return x < y ? y : x;
+      return chosen;
     else
-      return ((x >= y) | (x != x)) ? x : y;  // NOLINT(misc-redundant-expression): a NaN
+      return y == y ? chosen : y;  // NOLINT(misc-redundant-expression): a NaN
+  }
+  template <has_kernels R>
+  static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+    kernels::max_rows(elements, rows, columns, stride, out);
   }
 };
 
@@ -147,10 +155,15 @@ struct smaller {
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
+    const R chosen = y < x ? y : x;
     if constexpr (std::is_integral_v<R>)
-      return y < x ? y : x;
+      return chosen;
     else
-      return ((x <= y) | (x != x)) ? x : y;  // NOLINT(misc-redundant-expression): a NaN
+      return y == y ? chosen : y;  // NOLINT(misc-redundant-expression): a NaN
+  }
+  template <has_kernels R>
+  static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+    kernels::min_rows(elements, rows, columns, stride, out);
   }
 };
 
@@ -218,9 +231,6 @@ struct square_root {
   static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::sqrt(static_cast<real<decltype(a)>>(a))); }
 };
 // Element by element as well as in rows, these are the kernels', so that an element is the same either way.
-template <class T>
-concept has_kernels = std::is_same_v<T, float> || std::is_same_v<T, double>;
-
 struct exponential {
   static auto apply(auto a) {
     using R = real<decltype(a)>;

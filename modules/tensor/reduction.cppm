@@ -106,6 +106,11 @@ struct choice_of {
   }
   template <class R>
   static constexpr R identity = R{};
+  template <class R>
+    requires requires(const R* in, R* out) { Op::rows(in, 1, 1, 1, out); }
+  static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
+    Op::rows(elements, rows, columns, stride, out);
+  }
 };
 
 template <class Op, bool Start>
@@ -132,33 +137,100 @@ using any_of = truth_of<either, false>;
 
 // --- Neighbouring elements
 
-// Several elements at a time, which is what vector instructions do: all of those that fill `Lanes` of them, of which
-// there must be some. Goes on to the rest.
-template <class Op, std::size_t Lanes, class R>
+// Several elements at a time, which is what vector instructions do: all of those that fill so many vectors of them, of
+// which there must be some. Goes on to the rest.
+template <class Op, std::size_t Vectors, std::size_t Lanes, class R>
 [[nodiscard, gnu::always_inline]] inline R reduce_lanes(const R*& elements, std::size_t& count) {
-  R lane[Lanes];
-  for (std::size_t k = 0; k < Lanes; ++k) lane[k] = elements[k];
-  for (elements += Lanes, count -= Lanes; count >= Lanes; elements += Lanes, count -= Lanes)
-    for (std::size_t k = 0; k < Lanes; ++k) lane[k] = Op::combine(lane[k], elements[k]);
+  constexpr std::size_t all = Vectors * Lanes;
+  R lane[Vectors][Lanes];
+  for (std::size_t v = 0; v < Vectors; ++v)
+    for (std::size_t k = 0; k < Lanes; ++k) lane[v][k] = elements[v * Lanes + k];
+  for (elements += all, count -= all; count >= all; elements += all, count -= all)
+    for (std::size_t v = 0; v < Vectors; ++v)
+      for (std::size_t k = 0; k < Lanes; ++k) lane[v][k] = Op::combine(lane[v][k], elements[v * Lanes + k]);
+  for (std::size_t width = Vectors / 2; width > 0; width /= 2)
+    for (std::size_t v = 0; v < width; ++v)
+      for (std::size_t k = 0; k < Lanes; ++k) lane[v][k] = Op::combine(lane[v][k], lane[v + width][k]);
   for (std::size_t width = Lanes / 2; width > 0; width /= 2)
-    for (std::size_t k = 0; k < width; ++k) lane[k] = Op::combine(lane[k], lane[k + width]);
-  return lane[0];
+    for (std::size_t k = 0; k < width; ++k) lane[0][k] = Op::combine(lane[0][k], lane[0][k + width]);
+  return lane[0][0];
 }
 
 // count > 0.
 template <class Op, class R>
-[[nodiscard, gnu::noinline]] R reduce_some(const R* elements, std::size_t count) {
-  constexpr std::size_t many = 128 / sizeof(R) < 32 ? 128 / sizeof(R) : 32, few = 8;
+[[nodiscard, gnu::always_inline]] inline R reduce_row(const R* elements, std::size_t count) {
+  constexpr std::size_t few = 8, many = 32 / sizeof(R) > few ? 32 / sizeof(R) : few;
   R result;
-  if (count >= 2 * many)
-    result = reduce_lanes<Op, many>(elements, count);
+  if (count >= 8 * many)
+    result = reduce_lanes<Op, 4, many>(elements, count);
   else if (count >= few)
-    result = reduce_lanes<Op, few>(elements, count);
+    result = reduce_lanes<Op, 1, few>(elements, count);
   else
     --count, result = *elements++;
-  if (count >= few) result = Op::combine(result, reduce_lanes<Op, few>(elements, count));
+  if (count >= few) result = Op::combine(result, reduce_lanes<Op, 1, few>(elements, count));
   for (; count > 0; ++elements, --count) result = Op::combine(result, *elements);
   return result;
+}
+
+// Rows of neighbours in memory.
+template <class R>
+struct matrix {
+  const R* elements;
+  std::size_t rows, columns;
+  std::ptrdiff_t stride;  // from a row to the next
+};
+
+// What each row comes to; columns > 0.
+template <class Op, class R>
+struct rows_reduction {
+  matrix<R> from;
+  R* out;
+  [[gnu::always_inline]] inline void operator()() const {
+    const R* row = from.elements;
+    for (std::size_t r = 0; r < from.rows; ++r, row += from.stride) out[r] = reduce_row<Op>(row, from.columns);
+  }
+};
+template <class Op, class R>
+void reduce_rows(const matrix<R>& from, R* out) {
+  if constexpr (requires { Op::rows(out, 1, 1, 1, out); })
+    Op::rows(from.elements, from.rows, from.columns, from.stride, out);
+  else
+    run_loop(rows_reduction<Op, R>{from, out});
+}
+template <class Op, class R>
+[[nodiscard]] R reduce_some(const R* elements, std::size_t count) {
+  R result;
+  reduce_rows<Op>(matrix<R>{elements, 1, count, 0}, &result);
+  return result;
+}
+
+// What each column comes to with what is in `totals`.
+template <class Op, class R>
+struct columns_reduction {
+  matrix<R> from;
+  R* totals;
+  [[gnu::always_inline]] inline void operator()() const {
+    // Where the compiler sees that a maximum is stored where it was read, it stores only those that are new, which is
+    // slow on many processors.
+    R* const out = launder_origin(totals);
+    const R* const in = totals;
+    const R* row = from.elements;
+    const std::ptrdiff_t stride = from.stride;
+    std::size_t left = from.rows;
+    for (; left >= 4; left -= 4, row += 4 * stride)
+      for_each_independent(from.columns, [&](std::size_t i) __attribute__((always_inline)) {
+        const R* const at = row + i;
+        const R first = Op::combine(in[i], *at), second = Op::combine(first, at[stride]);
+        out[i] = Op::combine(Op::combine(second, at[2 * stride]), at[3 * stride]);
+      });
+    for (; left > 0; --left, row += stride)
+      for_each_independent(from.columns,
+                           [&](std::size_t i) __attribute__((always_inline)) { out[i] = Op::combine(in[i], row[i]); });
+  }
+};
+template <class Op, class R>
+void combine_columns(R* totals, const matrix<R>& with) {
+  run_loop(columns_reduction<Op, R>{with, totals});
 }
 
 // Parts of a whole, combined in pairs, pairs of pairs, and so on.
@@ -189,11 +261,6 @@ class pairwise {
   std::size_t count_ = 0;
   R levels_[std::numeric_limits<std::size_t>::digits];
 };
-
-template <class Op, class R>
-[[gnu::noinline]] void combine_rows(R* __restrict to, const R* row, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) to[i] = Op::combine(to[i], row[i]);
-}
 
 // --- All elements
 
@@ -336,6 +403,9 @@ template <class Node, class R, class T>
 struct reduction_pass {
   static constexpr std::size_t operands = 1 + Node::leaves;
   static constexpr std::size_t bytes = slot_bytes<R, Node>;
+  // What is computed of several rows at a time: elements that stay in the first cache.
+  static constexpr std::size_t block = 4 * chunk;
+  static constexpr bool is_plain = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
 
   const Node& node;
   T* out;
@@ -345,6 +415,7 @@ struct reduction_pass {
   // The target's shape is the node's with 1 where dimensions go.
   reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
       : node(n), out(target.data) {
+    if (is_simple(target, mask, in_order)) return;
     operand list[operands];
     list[0] = target.as_operand();
     operand* next = list + 1;
@@ -353,40 +424,68 @@ struct reduction_pass {
     plan = arrange_reduction(loops.ref(), shape.data(), Node::rank, mask, list, in_order);
   }
 
-  [[nodiscard]] std::size_t inner() const noexcept { return loops.rank - 1; }
   using place = place_in<operands, Node::rank + 1>;
+  // On the stack of whoever runs a part.
+  struct room {
+    alignas(64) std::byte scratch[Node::slots * bytes + block * sizeof(R)];  // of the node, and results
+    std::ptrdiff_t steps[operands];                                          // of the innermost dimension
+    place at;
 
-  [[nodiscard]] const R* elements(const place& at, const std::ptrdiff_t* steps, std::size_t first, std::size_t count,
-                                  std::byte* scratch) const {
-    const row_request request{at.offset + 1, steps + 1, first, count, scratch};
-    return row_elements<R, bytes>(node, request, reinterpret_cast<R*>(scratch + Node::slots * bytes));
-  }
-  void find_steps(std::ptrdiff_t* steps) const noexcept {
-    for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner());
+    explicit room(const reduction_pass& pass) noexcept : at(pass.loops) {
+      for (std::size_t k = 0; k < operands; ++k) steps[k] = pass.loops.stride(k, pass.inner());
+    }
+  };
+
+  [[nodiscard]] std::size_t inner() const noexcept { return loops.rank - 1; }
+  // Dimensions that go, but for the innermost of all.
+  [[nodiscard]] std::size_t rows() const noexcept { return loops.steps(plan.kept, inner()); }
+  [[nodiscard]] std::size_t columns() const noexcept { return loops.shape[inner()]; }
+  // Whether rows of elements can be seen where they are.
+  [[nodiscard]] bool is_in_memory() const noexcept { return is_plain && loops.stride(operands - 1, inner()) == 1; }
+  // Whether what makes one element is one row, of which several are best taken at a time.
+  [[nodiscard]] bool has_short_rows() const noexcept {
+    return plan.kept > 0 && plan.kept == inner() && (is_in_memory() || columns() <= chunk / 2);
   }
 
   // For positions [first, last) of the dimensions that stay: feeds a fresh Part with all elements that go into each.
   template <class Part, class Finish>
   void along_rows(std::size_t first, std::size_t last, Finish finish) const {
-    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
-    std::ptrdiff_t steps[operands];
-    find_steps(steps);
-    const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
-    constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
-    const std::size_t pace = in_place && steps[operands - 1] == 1 ? columns : chunk;
-    place at(loops);
+    room here(*this);
+    place& at = here.at;
     at.seek(0, plan.kept, first);
+    const std::size_t pace = is_in_memory() ? columns() : chunk;
     for (std::size_t position = first; position < last; ++position, at.next(0, plan.kept)) {
       Part part;
-      for (std::size_t left = rows;; at.next(plan.kept, inner())) {
-        for (std::size_t i = 0; i < columns; i += pace) {
-          const std::size_t count = columns - i < pace ? columns - i : pace;
-          part.add(elements(at, steps, i, count, scratch), count);
+      for (std::size_t left = rows();; at.next(plan.kept, inner())) {
+        for (std::size_t i = 0; i < columns(); i += pace) {
+          const std::size_t count = columns() - i < pace ? columns() - i : pace;
+          part.add(elements(here, i, count), count);
         }
-        if (rows == 1 || --left == 0) break;
+        if (--left == 0) break;
       }
-      if (rows > 1) at.next(plan.kept, inner());  // back to the first
+      at.next(plan.kept, inner());  // back to the first
       out[at.offset[0]] = converted<T>(finish(part));
+    }
+  }
+
+  // The same for short rows.
+  template <class Op>
+  void along_short_rows(std::size_t first, std::size_t last) const {
+    room here(*this);
+    place& at = here.at;
+    at.seek(0, plan.kept, first);
+    R results[chunk];
+    constexpr std::size_t together = 16;  // rows that kernels like to have
+    std::size_t most = is_in_memory() ? chunk : block / columns();
+    if (most > together) most -= most % together;
+    if (most > chunk) most = chunk;
+    const std::ptrdiff_t step = loops.stride(0, plan.kept - 1);
+    for (std::size_t left = last - first, count; left > 0; left -= count) {
+      count = least(left, most, at.left(plan.kept - 1));
+      reduce_rows<Op>(elements(here, plan.kept - 1, count, 0, columns()), results);
+      T* to = out + at.offset[0];
+      for (std::size_t i = 0; i < count; ++i, to += step) *to = converted<T>(Op::finish(results[i], columns()));
+      at.skip(0, plan.kept, count);
     }
   }
 
@@ -396,21 +495,18 @@ struct reduction_pass {
   // For positions [first, last) of the dimensions that stay, and groups of the innermost one: whole rows are combined.
   template <class Op>
   void across_rows(std::size_t first, std::size_t last, std::size_t reduced_count) const {
-    const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
-    const std::size_t groups = (columns + group - 1) / group;
-    std::ptrdiff_t steps[operands];
-    find_steps(steps);
-    place at(loops);
-    at.seek(0, plan.kept, first / groups);
+    const std::size_t groups = (columns() + group - 1) / group;
+    room here(*this);
+    here.at.seek(0, plan.kept, first / groups);
     for (std::size_t position = first; position < last; ++position) {
       const std::size_t i = position % groups * group;
-      const std::size_t count = columns - i < group ? columns - i : group;
+      const std::size_t count = columns() - i < group ? columns() - i : group;
       R totals[group];
-      combine_next<Op>(at, steps, i, count, rows, totals);
-      T* const to = out + at.offset[0] + static_cast<std::ptrdiff_t>(i) * steps[0];
+      combine_next<Op>(here, i, count, rows(), totals);
+      T* const to = out + here.at.offset[0] + static_cast<std::ptrdiff_t>(i) * here.steps[0];
       for (std::size_t j = 0; j < count; ++j)
-        to[static_cast<std::ptrdiff_t>(j) * steps[0]] = converted<T>(Op::finish(totals[j], reduced_count));
-      if (position % groups == groups - 1) at.next(0, plan.kept);
+        to[static_cast<std::ptrdiff_t>(j) * here.steps[0]] = converted<T>(Op::finish(totals[j], reduced_count));
+      if (position % groups == groups - 1) here.at.next(0, plan.kept);
     }
   }
 
@@ -419,42 +515,27 @@ struct reduction_pass {
   template <class Op>
   [[nodiscard]] bool in_target() const {
     if constexpr (Op::needs_elements && std::is_same_v<R, T>) {
-      std::ptrdiff_t steps[operands];
-      find_steps(steps);
-      const std::size_t rows = loops.steps(plan.kept, inner()), columns = loops.shape[inner()];
-      if (!plan.inner_kept || steps[0] != 1 || columns * sizeof(T) > 64 * 1024) return false;
-      alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
-      place at(loops);
-      for (std::size_t position = loops.steps(0, plan.kept); position > 0; --position, at.next(0, plan.kept)) {
-        T* const results = out + at.offset[0];
-        for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
-          add_row<Op>(at, steps, 0, columns, row == 0, scratch, results);
-      }
+      if (!plan.inner_kept || loops.stride(0, inner()) != 1 || columns() * sizeof(T) > 64 * 1024) return false;
+      room here(*this);
+      for (std::size_t left = loops.steps(0, plan.kept); left > 0; --left, here.at.next(0, plan.kept))
+        combine_in_order<Op>(here, 0, columns(), rows(), out + here.at.offset[0]);
       return true;
     } else {
       return false;
     }
   }
 
-  // The same two by the kernels, where both sides are plain rows of the same type; false, with nothing done, where not.
+  // The same by a kernel, where both sides are plain rows of the same type; false, with nothing done, where not.
   template <class Op>
-  [[nodiscard]] bool by_kernels(std::size_t reduced_count) const {
-    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
-                  requires { Op::rows(out, 1, 1, 1, out); }) {
-      const std::size_t last_kept = plan.inner_kept ? inner() : plan.kept - 1;
-      if (loops.stride(1, inner()) != 1 || (!plan.inner_kept && plan.kept == 0)) return false;
-      if (loops.stride(0, last_kept) != 1 || loops.rank - plan.kept != (plan.inner_kept ? 2 : 1)) return false;
-      const std::size_t outer = plan.inner_kept ? plan.kept : plan.kept - 1;
-      const std::size_t results = loops.shape[last_kept];
+  [[nodiscard]] bool by_kernel(std::size_t reduced_count) const {
+    if constexpr (is_plain && std::is_same_v<R, T> && requires { Op::columns(out, 1, 1, 1, out); }) {
+      if (!plan.inner_kept || inner() - plan.kept != 1 || !is_in_memory() || loops.stride(0, inner()) != 1)
+        return false;
       place at(loops);
-      for (std::size_t i = loops.steps(0, outer); i > 0; --i, at.next(0, outer)) {
-        const R* const from = node.data + at.offset[1];
+      for (std::size_t left = loops.steps(0, plan.kept); left > 0; --left, at.next(0, plan.kept)) {
         T* const to = out + at.offset[0];
-        if (plan.inner_kept)
-          Op::columns(from, loops.shape[plan.kept], results, loops.stride(1, plan.kept), to);
-        else
-          Op::rows(from, results, loops.shape[inner()], loops.stride(1, last_kept), to);
-        for (std::size_t j = 0; j < results; ++j) to[j] = Op::finish(to[j], reduced_count);
+        Op::columns(node.data + at.offset[1], rows(), columns(), loops.stride(1, plan.kept), to);
+        for (std::size_t j = 0; j < columns(); ++j) to[j] = Op::finish(to[j], reduced_count);
       }
       return true;
     } else {
@@ -462,35 +543,93 @@ struct reduction_pass {
     }
   }
 
-  // The next `rows` rows, combined in pairs of halves.
-  template <class Op>
-  void combine_next(place& at, const std::ptrdiff_t* steps, std::size_t i, std::size_t count, std::size_t rows,
-                    R* totals) const {
-    constexpr std::size_t few = 32;
-    if (rows > few) {
-      const std::size_t half = rows / 2;
-      combine_next<Op>(at, steps, i, count, half, totals);
-      R others[group];
-      combine_next<Op>(at, steps, i, count, rows - half, others);
-      combine_rows<Op>(totals, others, count);
-      return;
-    }
-    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
-    for (std::size_t row = 0; row < rows; ++row, at.next(plan.kept, inner()))
-      add_row<Op>(at, steps, i, count, row == 0, scratch, totals);
+ private:
+  static constexpr std::size_t least(std::size_t a, std::size_t b, std::size_t c) noexcept {
+    const std::size_t both = a < b ? a : b;
+    return both < c ? both : c;
   }
 
-  // `count` elements of a row from element i on: the first row, or combined with what is there.
+  // Rows without gaps of which the last dimensions go, or the first, as it mostly is: then nothing has to be arranged.
+  [[nodiscard]] bool is_simple(const strided<T, Node::rank>& target, unsigned mask, bool in_order) noexcept {
+    const bool last_go = ((mask | (mask - 1)) + 1) >> Node::rank == 1, first_go = (mask & (mask + 1)) == 0;
+    if (!last_go && (in_order || !first_go)) return false;
+    const std::array<std::size_t, Node::rank> shape = node.shape();
+    const std::array<std::ptrdiff_t, Node::rank> strides = row_major(shape);
+    if (!is_row_major(target.shape, target.strides)) return false;
+    if (!node.every_leaf([&](const auto& leaf) { return leaf.lies(shape, strides); })) return false;
+    const std::size_t results = numel(target.shape), count = numel(shape) / results;
+    loops.rank = 2;
+    loops.shape[0] = last_go ? results : count;
+    loops.shape[1] = last_go ? count : results;
+    for (std::size_t k = 0; k < operands; ++k) {
+      loops.strides[k * loops.pitch] = static_cast<std::ptrdiff_t>(loops.shape[1]);
+      loops.strides[k * loops.pitch + 1] = 1;
+    }
+    loops.strides[0] = last_go ? 1 : 0;
+    loops.strides[1] = last_go ? 0 : 1;
+    plan = {last_go ? 1U : 0U, !last_go};
+    return true;
+  }
+
+  // Elements of a row, up to a chunk, or as many as there are where they can be seen in memory.
+  [[nodiscard]] const R* elements(room& here, std::size_t first, std::size_t count) const {
+    const row_request request{here.at.offset + 1, here.steps + 1, first, count, here.scratch};
+    return row_elements<R, bytes>(node, request, results(here));
+  }
+  // The same of several rows, which follow each other in that dimension.
+  [[nodiscard]] matrix<R> elements(room& here, std::size_t dimension, std::size_t rows, std::size_t first,
+                                   std::size_t columns) const {
+    if (rows == 1) return {elements(here, first, columns), 1, columns, 0};
+    if (is_in_memory()) return {elements(here, first, columns), rows, columns, loops.stride(operands - 1, dimension)};
+    row_request request{here.at.offset + 1, here.steps + 1, first, columns, here.scratch};
+    std::ptrdiff_t strides[operands];
+    strides[0] = static_cast<std::ptrdiff_t>(columns);
+    bool is_one_row = true;
+    for (std::size_t k = 1; k < operands; ++k) {
+      strides[k] = loops.stride(k, dimension);
+      is_one_row &= here.steps[k] == 1 && strides[k] == strides[0];
+    }
+    row_steps steps{rows, strides, 1};
+    if (is_one_row && (!Node::in_chunks || rows * columns <= chunk)) {
+      request.count *= rows;
+      steps.rows = 1;
+    }
+    write_rows<Node, bytes>(node, request, steps, results(here), false);
+    return {results(here), rows, columns, strides[0]};
+  }
+  [[nodiscard]] static R* results(room& here) noexcept {
+    return reinterpret_cast<R*>(here.scratch + Node::slots * bytes);
+  }
+
+  // The next `rows` rows: where the order of combining matters, in pairs of halves.
   template <class Op>
-  void add_row(const place& at, const std::ptrdiff_t* steps, std::size_t i, std::size_t count, bool first,
-               std::byte* scratch, R* totals) const {
-    for (std::size_t j = 0; j < count; j += chunk) {
-      const std::size_t some = count - j < chunk ? count - j : chunk;
-      const R* const next = elements(at, steps, i + j, some, scratch);
-      if (first)
-        std::memcpy(totals + j, next, some * sizeof(R));
-      else
-        combine_rows<Op>(totals + j, next, some);
+  void combine_next(room& here, std::size_t first, std::size_t count, std::size_t rows, R* totals) const {
+    constexpr std::size_t few = 32;
+    if (rows <= few || Op::needs_elements) return combine_in_order<Op>(here, first, count, rows, totals);
+    combine_next<Op>(here, first, count, rows / 2, totals);
+    R others[group];
+    combine_next<Op>(here, first, count, rows - rows / 2, others);
+    combine_columns<Op>(totals, matrix<R>{others, 1, count, 0});
+  }
+
+  // One after the other.
+  template <class Op>
+  void combine_in_order(room& here, std::size_t first, std::size_t count, std::size_t rows, R* totals) const {
+    constexpr std::size_t narrow = block / 4;
+    const std::size_t pace = is_in_memory() || count < narrow ? count : narrow;
+    const std::size_t most = is_in_memory() ? rows : block / pace;
+    for (std::size_t done = 0, some; done < rows; done += some) {
+      some = least(rows - done, most, here.at.left(inner() - 1));
+      for (std::size_t i = 0; i < count; i += pace) {
+        const std::size_t columns = count - i < pace ? count - i : pace;
+        matrix<R> next = elements(here, inner() - 1, some, first + i, columns);
+        if (done == 0) {
+          std::memcpy(totals + i, next.elements, columns * sizeof(R));
+          next = {next.elements + next.stride, next.rows - 1, columns, next.stride};
+        }
+        combine_columns<Op>(totals + i, next);
+      }
+      here.at.skip(plan.kept, inner(), some);
     }
   }
 };
@@ -535,14 +674,17 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       if (in_one_call(target, node)) return;
     const reduction_pass<std::remove_cvref_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
     const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
-    if (!Threads::parallel && (pass.template by_kernels<Op>(count) || pass.template in_target<Op>())) return;
-    if (!pass.plan.inner_kept) {
+    if (!Threads::parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
+    if (pass.has_short_rows()) {
+      run_parts(threads, positions, count,
+                [&](std::size_t first, std::size_t last) { pass.template along_short_rows<Op>(first, last); });
+    } else if (!pass.plan.inner_kept) {
       run_parts(threads, positions, count, [&](std::size_t first, std::size_t last) {
         pass.template along_rows<pairwise<Op, R>>(
             first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
       });
     } else {
-      const std::size_t groups = (pass.loops.shape[pass.inner()] + pass.group - 1) / pass.group;
+      const std::size_t groups = (pass.columns() + pass.group - 1) / pass.group;
       run_parts(threads, positions * groups, count * pass.group,
                 [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
     }
@@ -555,7 +697,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   [[nodiscard]] static bool in_one_call(const strided<T, rank>& target, const Node& node) {
     constexpr bool last_go = ((Mask | (Mask - 1)) + 1) >> A::rank == 1, first_go = (Mask & (Mask + 1)) == 0;
     if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
-                  (last_go || first_go) && requires { Op::rows(target.data, 1, 1, 1, target.data); }) {
+                  (last_go || first_go) && requires { Op::columns(target.data, 1, 1, 1, target.data); }) {
       if (!is_row_major(node.extents, node.strides) || !is_row_major(target.shape, target.strides)) return false;
       const std::size_t results = numel(target.shape), count = numel(node.extents) / results;
       if (last_go)

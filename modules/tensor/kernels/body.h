@@ -592,6 +592,59 @@ void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff
   if (columns % width != 0) sum_last_columns(x, rows, columns % width, row_stride, out);
 }
 
+// --- maxima and minima ----------------------------------------------------------------------------------------------
+
+// In each lane the larger or the smaller one; not-a-number if either is.
+template <bool Larger, class V>
+[[gnu::always_inline]] inline V choose(V a, V b) {
+  const V chosen = (Larger ? b > a : b < a) ? b : a;
+  return b == b ? chosen : b;
+}
+
+template <bool Larger, std::size_t Size, class V>
+[[gnu::always_inline]] inline auto choose_lane(V v) {
+  if constexpr (Size == 1) {
+    return v[0];
+  } else {
+    using half = std::make_index_sequence<Size / 2>;
+    return choose_lane<Larger, Size / 2>(choose<Larger>(part_of<0>(v, half{}), part_of<Size / 2>(v, half{})));
+  }
+}
+
+// Of a row of at least one element. What is left behind full vectors is looked at together with what is before it.
+template <bool Larger, std::size_t Bytes, class T>
+[[gnu::always_inline]] inline T choose_of_row(const T* x, std::size_t n) {
+  using V = vec<T, Bytes>;
+  constexpr std::size_t width = Bytes / sizeof(T), at_once = 4;  // vectors, as each waits for the one before it
+  if (n < width) {
+    if constexpr (width > 4) {
+      return choose_of_row<Larger, Bytes / 2>(x, n);
+    } else {
+      T chosen = x[0];
+      for (std::size_t i = 1; i < n; ++i) chosen = choose<Larger>(vec<T, 16>{} + chosen, vec<T, 16>{} + x[i])[0];
+      return chosen;
+    }
+  }
+  V chosen = load<V>(x + n - width);
+  std::size_t i = 0;
+  if (n >= at_once * width) {
+    V parts[at_once];
+    for (std::size_t k = 0; k < at_once; ++k) parts[k] = load<V>(x + k * width);
+    for (i = at_once * width; i + at_once * width <= n; i += at_once * width)
+      for (std::size_t k = 0; k < at_once; ++k) parts[k] = choose<Larger>(parts[k], load<V>(x + i + k * width));
+    for (std::size_t k = 0; k < at_once; k += 2) parts[k] = choose<Larger>(parts[k], parts[k + 1]);
+    chosen = choose<Larger>(chosen, choose<Larger>(parts[0], parts[2]));
+  }
+  for (; i + width < n; i += width) chosen = choose<Larger>(chosen, load<V>(x + i));
+  return choose_lane<Larger, width>(chosen);
+}
+
+template <bool Larger, class Machine, class T>
+void choose_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
+  for (std::size_t r = 0; r < rows; ++r)
+    out[r] = choose_of_row<Larger, Machine::bytes>(x + static_cast<std::ptrdiff_t>(r) * row_stride, columns);
+}
+
 // --- transposing -----------------------------------------------------------------------------------------------------
 
 // The low or the high halves of every 16 bytes of two vectors, element by element in turn.
@@ -716,8 +769,13 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
 // --- the table -------------------------------------------------------------------------------------------------------
 
 template <class Machine, class T>
-inline constexpr kernels_of<T> kernels_for = {exp<Machine, T>, log<Machine, T>, sum<Machine, T>, sum_rows<Machine, T>,
-                                              sum_columns<Machine, T>};
+inline constexpr kernels_of<T> kernels_for = {exp<Machine, T>,
+                                              log<Machine, T>,
+                                              sum<Machine, T>,
+                                              sum_rows<Machine, T>,
+                                              sum_columns<Machine, T>,
+                                              choose_rows<true, Machine, T>,
+                                              choose_rows<false, Machine, T>};
 
 template <class Machine>
 constexpr kernel_table table_of(const char* name) {

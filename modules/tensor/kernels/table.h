@@ -13,6 +13,8 @@ struct kernels_of {
   T (*sum)(const T* x, std::size_t n);
   void (*sum_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
   void (*sum_columns)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
+  void (*max_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
+  void (*min_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
 };
 
 using transpose_kernel = void (*)(const void* from, std::size_t rows, std::size_t columns, std::ptrdiff_t from_stride,
