@@ -413,6 +413,34 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(infinities_and_nan_pass_through_sums, T, numbers) 
   BOOST_TEST(std::isnan(kernels::sum(both, 2)));
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(maxima_and_minima_look_at_each_element, T, numbers) {
+  for (const auto* table : tables())
+    for (std::size_t n = 1; n < 200; n += 1 + n / 40)
+      for (const T special : {T(1000), T(-1000), std::numeric_limits<T>::quiet_NaN()}) {
+        // in each row another element is not like the others, which would be seen between the rows
+        const std::size_t stride = n + 3;
+        std::vector<T> x(n * stride, special);
+        for (std::size_t r = 0; r < n; ++r)
+          for (std::size_t c = 0; c < n; ++c)
+            if (c != r) x[r * stride + c] = static_cast<T>((r * 31 + c * 7919) % 201) - T(100);
+        std::vector<T> most(n), least(n);
+        of<T>(*table).max_rows(x.data(), n, n, static_cast<std::ptrdiff_t>(stride), most.data());
+        of<T>(*table).min_rows(x.data(), n, n, static_cast<std::ptrdiff_t>(stride), least.data());
+        for (std::size_t r = 0; r < n; ++r) {
+          T largest = special, smallest = special;
+          for (std::size_t c = 0; c < n; ++c) {
+            const T each = x[r * stride + c];
+            if (each > largest) largest = each;
+            if (each < smallest) smallest = each;
+          }
+          BOOST_TEST_CONTEXT(table->name << ", row " << r << " of " << n << " with " << special) {
+            BOOST_TEST((most[r] == largest || (std::isnan(most[r]) && std::isnan(special))));
+            BOOST_TEST((least[r] == smallest || (std::isnan(least[r]) && std::isnan(special))));
+          }
+        }
+      }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(exp_and_log_past_the_caches_write_the_same, T, numbers) {
   const std::vector<T> x = random_numbers<T>(2200, 3);
   for (const auto* table : tables()) {

@@ -141,6 +141,60 @@ BOOST_AUTO_TEST_CASE(long_and_wide) {
     }
 }
 
+// Rows that are computed several at a time, of every length up to where they are not: against one element at a time.
+BOOST_AUTO_TEST_CASE(several_rows_at_a_time) {
+  for (const std::size_t rows : {1u, 3u, 5u, 16u, 17u, 40u, 130u, 600u})
+    for (const std::size_t columns : {1u, 2u, 4u, 7u, 8u, 15u, 16u, 33u, 64u, 100u, 129u, 256u, 257u, 513u}) {
+      auto elements = zeros<float>({rows, columns});
+      int next = 0;
+      for (float& x : elements) x = static_cast<float>((next++ * 7919) % 1009 - 500);  // sums are exact
+      const auto whole = elements[all, all];
+      auto narrow = zeros<float>({rows, columns + 5});
+      auto part = narrow[all, range{3, columns + 3}];
+      part = elements;
+      auto turned = zeros<float>({columns, rows});
+      transpose(turned) = elements;
+      const auto row = reshape(arange<float>(static_cast<float>(columns)), {1u, columns});
+      const auto column = reshape(arange<float>(static_cast<float>(rows)), {rows, 1u});
+      const auto check = [&](const auto& reduced) {
+        const auto one_by_one = reduced.to_nested();
+        BOOST_TEST((evaluate(reduced).to_nested() == one_by_one), rows << " x " << columns);
+        BOOST_TEST((evaluate(parallel, reduced).to_nested() == one_by_one), rows << " x " << columns << " in parallel");
+        auto apart = zeros<double>({2u, reduced.shape()[0]});
+        transpose(apart)[all, 1] = reduced;
+        BOOST_TEST(same(apart[1], cast<double>(evaluate(reduced))), rows << " x " << columns << " into a part");
+      };
+      const auto check_along = [&]<int Axis>(axes_t<Axis> axis, const auto& e) {
+        check(sum(e, axis));
+        check(max(e, axis));
+        check(min(e, axis));
+        check(mean(e, axis));
+      };
+      const auto check_all = [&](const auto& e) {
+        check_along(axes<0>, e);
+        check_along(axes<1>, e);
+      };
+      check_all(whole);
+      check_all(part);
+      check_all(transpose(turned));
+      check_all(whole * 2.0f);
+      check_all(whole + part);
+      check_all(whole - row);
+      check_all(column - transpose(turned));
+      check_all(exp(whole * 0.0f) + column);
+      check(max(exp(part * 0.01f - row), axes<1>));
+      check(min(exp(part * 0.01f - row), axes<0>));
+      check(sum(cast<int>(part) * 3, axes<1>));
+      check(sum(cast<int>(part) * 3, axes<0>));
+      check(max(cast<std::int8_t>(whole), axes<1>));
+      check(sum(part > 3.0f, axes<1>));
+      check(any(part > 498.0f, axes<1>));
+      check(any(whole > 498.0f, axes<0>));
+      BOOST_TEST(max(whole) == max(part * 1.0f));
+      BOOST_TEST(sum(whole * 1.0f) == sum(part));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(rounding_errors_stay_small) {
   // 0.1 is not a float: added one after the other, a million of them are off by about 1000
   const auto t = full<float>({1'000'000}, 0.1f);
