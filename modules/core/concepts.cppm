@@ -24,3 +24,11 @@ concept checkpointable = byte_source<R> && requires(R& resource) {
 };
 
 }  // namespace buffers
+
+export namespace buffers::detail {
+
+/// A type that says of its values that they may point into memory of others: see buffers::escapes.
+template <class T>
+concept borrowing = requires { typename T::borrows_memory; };
+
+}  // namespace buffers::detail

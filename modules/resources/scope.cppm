@@ -17,6 +17,7 @@
 module;
 #include <concepts>
 #include <cstddef>
+#include <initializer_list>
 #include <type_traits>
 #include <utility>
 export module buffers.resources:scope;
@@ -83,12 +84,12 @@ class [[nodiscard]] scope {
 };
 
 /// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view
-/// and mdspan among them), containers with a polymorphic allocator or buffers::allocator, and what is made of those.
-/// Specialise it for types of your own.
+/// and mdspan among them), tensors, their views and expressions of them, containers with a polymorphic allocator or
+/// buffers::allocator, and what is made of those. Specialise it for types of your own.
 template <class T>
 inline constexpr bool escapes =
     (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) || std::is_reference_v<T> ||
-    std::ranges::view<T> || std::input_or_output_iterator<T> || detail::reference_wrapping<T>;
+    std::ranges::view<T> || std::input_or_output_iterator<T> || detail::reference_wrapping<T> || detail::borrowing<T>;
 
 template <class T>
 inline constexpr bool escapes<const T> = escapes<T>;
@@ -100,6 +101,14 @@ template <class T, class Extents, class Layout, class Accessor>
 inline constexpr bool escapes<std::mdspan<T, Extents, Layout, Accessor>> = true;
 template <class T>
 inline constexpr bool escapes<std::optional<T>> = escapes<T>;
+template <class T>
+inline constexpr bool escapes<std::initializer_list<T>> = true;
+template <class T, class Deleter>
+inline constexpr bool escapes<std::unique_ptr<T, Deleter>> = escapes<std::remove_extent_t<T>> || escapes<Deleter>;
+template <class T>
+inline constexpr bool escapes<std::shared_ptr<T>> = escapes<std::remove_extent_t<T>>;
+template <class T>
+inline constexpr bool escapes<gsl::not_null<T>> = escapes<T>;
 template <class... T>
 inline constexpr bool escapes<std::variant<T...>> = (escapes<T> || ...);
 template <class T, class E>
@@ -120,6 +129,10 @@ inline constexpr bool escapes<T> = escapes<typename T::allocator_type> || [] {
   else
     return false;
 }();
+
+template <class T>  // a stack, a queue
+  requires requires { typename T::container_type; } && (!std::input_or_output_iterator<T>)
+inline constexpr bool escapes<T> = escapes<typename T::container_type>;
 
 /// Runs `f(resource)` in a scope of the resource and returns its value. A result that could point into the buffer does
 /// not compile (trait `escapes`). Throws what f throws, after the scope has ended.

@@ -24,6 +24,7 @@ module;
 #include <utility>
 export module buffers.tensor:alloc;
 import buffers.core;
+import :layout;
 
 export namespace buffers {
 
@@ -47,16 +48,9 @@ concept extents_type = is_extents<E>;
 // The bytes of an array of these extents; bad_array_new_length when it has more bytes than there are.
 template <class T, class Extents>
 constexpr std::size_t size_of(const Extents& extents) {
-  if constexpr (Extents::rank() > 1) {  // of an empty array, the product of the others may overflow
-    bool empty = false;
-    for (std::size_t d = 0; d < Extents::rank(); ++d) empty |= to_size(extents.extent(d)) == 0;
-    if (empty) return 0;
-  }
-  std::size_t count = 1;
-  for (std::size_t d = 0; d < Extents::rank(); ++d) count = multiply(count, to_size(extents.extent(d)));
-  if (count > largest_request / sizeof(T)) [[unlikely]]
-    throw_bad_array_new_length();
-  return count * sizeof(T);
+  std::array<std::size_t, Extents::rank()> shape{};
+  for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = to_size(extents.extent(d));
+  return multiply(numel(shape), sizeof(T));
 }
 
 template <class T>
@@ -141,6 +135,12 @@ template <class T, std::size_t N>
   return std::as_writable_bytes(view);
 }
 
+// What alloc aligned such a view to, if no more was asked for; alloc_bytes is for all fundamental types.
+template <class V>
+inline constexpr std::size_t alignment_of_view = alignof(typename V::element_type);
+template <std::size_t N>
+inline constexpr std::size_t alignment_of_view<std::span<std::byte, N>> = alignof(std::max_align_t);
+
 template <class V>
 concept byte_view = requires(const V& view) {
   { bytes_of(view) } -> std::same_as<std::span<std::byte>>;
@@ -148,6 +148,31 @@ concept byte_view = requires(const V& view) {
 
 template <class R>
 concept dropping = requires(R& resource, std::span<const std::span<std::byte>> blocks) { resource.drop(blocks); };
+
+template <byte_source R, byte_view... Views>
+constexpr void drop(R& resource, [[maybe_unused]] std::size_t align, const Views&... views) {
+  if constexpr (making_views<R>) {
+    resource.drop_views(views...);
+  } else if constexpr (dropping<R>) {
+    const std::array<std::span<std::byte>, sizeof...(Views)> blocks{bytes_of(views)...};
+    resource.drop(blocks);
+  } else {
+    struct block {
+      std::span<std::byte> bytes;
+      std::size_t alignment;
+    };
+    std::array<block, sizeof...(Views)> blocks{
+        block{bytes_of(views), align > alignment_of_view<Views> ? align : alignment_of_view<Views>}...};
+    for (std::size_t left = blocks.size(); left > 0; --left) {
+      std::size_t highest = 0;
+      for (std::size_t i = 1; i < left; ++i)
+        if (blocks[i].bytes.data() > blocks[highest].bytes.data()) highest = i;
+      std::swap(blocks[highest], blocks[left - 1]);
+      const block& last = blocks[left - 1];
+      if (!last.bytes.empty()) resource.deallocate(last.bytes.data(), last.bytes.size(), last.alignment);
+    }
+  }
+}
 
 template <class R>
 concept reshapable = making_views<R> || requires(R& resource, std::size_t bytes) {
@@ -177,22 +202,12 @@ export namespace buffers {
 /// Throws invalid_argument, and drops nothing, when a view is not from this buffer or was dropped before.
 template <byte_source R, detail::byte_view... Views>
 constexpr void drop(R& resource, const Views&... views) {
-  if constexpr (detail::making_views<R>) {
-    resource.drop_views(views...);
-  } else if constexpr (detail::dropping<R>) {
-    const std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
-    resource.drop(blocks);
-  } else {
-    std::array<std::span<std::byte>, sizeof...(Views)> blocks{detail::bytes_of(views)...};
-    for (std::size_t left = blocks.size(); left > 0; --left) {
-      std::size_t highest = 0;
-      for (std::size_t i = 1; i < left; ++i)
-        if (blocks[i].data() > blocks[highest].data()) highest = i;
-      std::swap(blocks[highest], blocks[left - 1]);
-      const std::span<std::byte> block = blocks[left - 1];
-      if (!block.empty()) resource.deallocate(block.data(), block.size(), alignof(std::max_align_t));
-    }
-  }
+  detail::drop(resource, 1, views...);
+}
+/// ... that alloc was asked to align to `align.bytes` bytes, which a resource without `drop` has to be told.
+template <byte_source R, detail::byte_view... Views>
+constexpr void drop(R& resource, alignment align, const Views&... views) {
+  detail::drop(resource, align.bytes, views...);
 }
 
 /// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory

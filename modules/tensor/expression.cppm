@@ -72,6 +72,7 @@ concept expression = detail::expression_type<std::remove_cvref_t<E>>;
 /// What all expressions that are not tensors or views can do.
 struct expression_base {
   using expression_tag = void;
+  using borrows_memory = void;
 
   /// The number of elements.
   template <class Self>
@@ -110,7 +111,9 @@ struct expression_base {
     return self.element(nullptr);
   }
 
+  // An expression that owns a temporary cannot be copied: it becomes an operand by std::move.
   template <class Self>
+    requires std::constructible_from<std::remove_cvref_t<Self>, Self>
   auto node(this Self&& self) -> std::remove_cvref_t<Self> {
     return std::forward<Self>(self);
   }
@@ -147,7 +150,7 @@ struct value_row {
 // The operand that an operation of fewer operands does not have.
 struct none {
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
-  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = true;
+  static constexpr bool may_fail = false, loops = false, is_ready = true;
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
@@ -231,7 +234,7 @@ template <element T>
 struct scalar : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false, in_chunks = false, is_ready = true;
+  static constexpr bool may_fail = false, loops = false, in_chunks = false, is_ready = true;
 
   T value;
 
@@ -252,7 +255,7 @@ template <element T, std::size_t Rank>
 struct leaf : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false, in_chunks = false, is_ready = true;
+  static constexpr bool may_fail = false, loops = false, in_chunks = false, is_ready = true;
 
   const T* data;
   std::array<std::size_t, Rank> extents;
@@ -304,7 +307,7 @@ template <element T, std::size_t Rank>
 struct owned : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool materialises = false, may_fail = false, loops = false, is_ready = false;
+  static constexpr bool may_fail = false, loops = false, is_ready = false;
 
   block<T, Rank> memory;
   std::array<std::ptrdiff_t, Rank> strides;
@@ -351,6 +354,15 @@ template <class N>
     return (node);
   else
     return node.ready(resource);
+}
+
+// A node that is ready as what sees its elements where they are.
+template <class N>
+[[nodiscard]] decltype(auto) as_leaf(const N& node) {
+  if constexpr (requires { node.view(); })
+    return node.view();
+  else
+    return (node);
 }
 
 template <class Op>
@@ -402,7 +414,6 @@ struct elementwise : expression_base {
   // Whether it writes no more than a chunk at a time into a target: where something is computed before.
   static constexpr bool in_chunks =
       has_own_loop ? !(is_leaf<A> && std::is_same_v<typename A::value_type, value_type>) : loops;
-  static constexpr bool materialises = A::materialises || B::materialises || C::materialises;
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
   static constexpr bool can_fail_itself = [] {
     if constexpr (operands == 2)

@@ -123,6 +123,7 @@ template <std::floating_point T, std::size_t N, random_engine G>
 template <element T>
 [[nodiscard]] std::size_t arange_count(T first, T last, T step) {
   if (step == T{0}) throw_arange("the step is 0");
+  if (step != step) throw_arange("the step is not a number");  // NOLINT(misc-redundant-expression)
   if (step > T{0} ? first >= last : first <= last) return 0;
   if constexpr (std::is_integral_v<T>) {
     using U = std::uint64_t;

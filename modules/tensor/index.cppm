@@ -46,6 +46,7 @@ template <std::size_t N>
 }
 
 [[noreturn]] void throw_index(std::ptrdiff_t index, std::size_t extent);
+[[noreturn]] void throw_index(std::size_t index, std::size_t extent);
 [[noreturn]] void throw_step();
 
 template <class E>
@@ -64,7 +65,7 @@ template <std::integral I>
 [[nodiscard]] constexpr std::size_t checked_place(I index, std::size_t extent) {
   const std::ptrdiff_t at = place(index, extent);
   if (at < 0 || static_cast<std::size_t>(at) >= extent) [[unlikely]]
-    throw_index(static_cast<std::ptrdiff_t>(index), extent);
+    throw_index(static_cast<std::conditional_t<std::is_signed_v<I>, std::ptrdiff_t, std::size_t>>(index), extent);
   return static_cast<std::size_t>(at);
 }
 

@@ -120,7 +120,8 @@ template <std::size_t N>
   std::size_t span = 1;
   for (std::size_t d = 0; d < N; ++d) {
     if (shape[d] == 0) return 0;
-    span += (shape[d] - 1) * static_cast<std::size_t>(strides[d] < 0 ? -strides[d] : strides[d]);
+    span += (shape[d] - 1) *
+            (strides[d] < 0 ? 0 - static_cast<std::size_t>(strides[d]) : static_cast<std::size_t>(strides[d]));
   }
   return span;
 }

@@ -111,22 +111,7 @@ bool is_same_place(const operand& target, const operand& source) noexcept {
     if (d < ahead || source.shape[d - ahead] != target.shape[d]) return false;
     if (target.strides[d] == 0 || source.strides[d - ahead] != target.strides[d]) return false;
   }
-  // ... and no two indices have the same place: each stride passes over all that the smaller ones reach.
-  std::size_t reach = 0;
-  std::array<bool, 32> done{};
-  if (target.rank > done.size()) return false;
-  for (std::size_t round = 0; round < target.rank; ++round) {
-    std::size_t least = target.rank;
-    for (std::size_t d = 0; d < target.rank; ++d)
-      if (!done[d] && (least == target.rank || std::abs(target.strides[d]) < std::abs(target.strides[least])))
-        least = d;
-    done[least] = true;
-    if (target.shape[least] == 1) continue;
-    const auto stride = static_cast<std::size_t>(std::abs(target.strides[least]));
-    if (stride <= reach) return false;
-    reach += stride * (target.shape[least] - 1);
-  }
-  return true;
+  return are_apart(target);
 }
 
 // --- Nests
@@ -215,6 +200,25 @@ struct mover {
 };
 
 }  // namespace
+
+bool are_apart(const operand& elements) noexcept {
+  std::size_t reach = 0;
+  std::array<bool, 32> done{};
+  if (elements.rank > done.size()) return false;
+  for (std::size_t round = 0; round < elements.rank; ++round) {
+    std::size_t least = elements.rank;
+    for (std::size_t d = 0; d < elements.rank; ++d)
+      if (!done[d] && (least == elements.rank || std::abs(elements.strides[d]) < std::abs(elements.strides[least])))
+        least = d;
+    done[least] = true;
+    if (elements.shape[least] == 0) return true;
+    if (elements.shape[least] == 1) continue;
+    const auto stride = static_cast<std::size_t>(std::abs(elements.strides[least]));
+    if (stride <= reach) return false;
+    reach += stride * (elements.shape[least] - 1);
+  }
+  return true;
+}
 
 overlap overlap_of(const operand& target, const operand& source) noexcept {
   if (is_empty(target) || is_empty(source)) return overlap::none;

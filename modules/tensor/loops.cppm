@@ -20,6 +20,10 @@ struct operand {
   const std::ptrdiff_t* strides;
 };
 
+// Whether no two indices have the same place: each stride passes over all that the smaller ones reach. False as well in
+// contrived cases where they have not.
+[[nodiscard]] bool are_apart(const operand& elements) noexcept;
+
 enum class overlap {
   none,
   same,    // each element of the target is where the operand's element of the same index is, if anywhere

@@ -102,7 +102,8 @@ struct concatenation : expression_base {
   using value_type = Result;
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
   static constexpr std::size_t leaves = (Nodes::leaves + ...), slots = 0, largest = sizeof(Result);
-  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
+  // After the first part is written.
+  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...), loops = false, is_ready = false;
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
     shape_[Axis] = 0;
@@ -173,7 +174,7 @@ struct lower_triangle : expression_base {
   using self_evaluating = void;
   using value_type = typename A::value_type;
   static constexpr std::size_t rank = A::rank, leaves = A::leaves, slots = 0, largest = sizeof(value_type);
-  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
+  static constexpr bool may_fail = A::may_fail, loops = false, is_ready = false;
 
   lower_triangle(A&& operand, std::ptrdiff_t diagonal) : operand_(std::move(operand)), diagonal_(diagonal) {}
 
@@ -229,12 +230,16 @@ template <class X>
   return detail::reshape_view(detail::view_of(x), shape);
 }
 template <element T, std::size_t Rank, std::size_t N>
+  requires(Rank > 0 && N > 0)
+[[nodiscard]] tensor<T, N> reshape(tensor<T, Rank>&& x, const std::array<std::size_t, N>& shape) {
+  if (numel(shape) != x.numel())
+    detail::throw_shapes("reshape", x.shape(), shape, "have different numbers of elements");
+  return tensor<T, N>(std::move(x).release_block().into(shape));
+}
+template <element T, std::size_t Rank, std::size_t N>
   requires(Rank > 0)
 [[nodiscard]] tensor<T, N> reshape(tensor<T, Rank>&& x, const detail::number (&shape)[N]) {
-  const std::array<std::size_t, N> complete = detail::complete_shape(x.shape(), shape);
-  if (numel(complete) != x.numel())
-    detail::throw_shapes("reshape", x.shape(), complete, "have different numbers of elements");
-  return tensor<T, N>(std::move(x).release_block().into(complete));
+  return buffers::reshape(std::move(x), detail::complete_shape(x.shape(), shape));
 }
 
 /// The same elements, repeated: dimensions of size 1 have any size, and there may be more dimensions in front.

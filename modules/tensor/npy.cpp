@@ -242,7 +242,7 @@ npy_header parse_npy(std::span<const std::byte> first, std::uint64_t file_bytes,
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-npy_reader::npy_reader(const char* path) : path_(path), file_(::open(path, O_RDONLY | O_CLOEXEC)) {
+npy_reader::npy_reader(const char* path) : path_(path), file_(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   if (file_ < 0) fail(errno, "cannot open", path);
   try {
     struct ::stat about;

@@ -285,7 +285,7 @@ template <class Op, class Node>
 template <class Op, class X>
 [[nodiscard]] auto reduce_expression(X&& x, const char* name) {
   const auto node = detail::as_node(std::forward<X>(x));
-  return reduce_all<Op>(detail::ready(node, resource_for(nullptr, node)), name);
+  return reduce_all<Op>(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))), name);
 }
 
 // Whether some element is `Wanted`.
@@ -293,9 +293,10 @@ template <bool Wanted, class X>
 [[nodiscard]] bool find_truth(X&& x) {
   const auto node = detail::as_node(std::forward<X>(x));
   bool found = false;
-  visit_chunks<bool>(detail::ready(node, resource_for(nullptr, node)), [&](const bool* elements, std::size_t count) {
-    return found = std::memchr(elements, Wanted ? 1 : 0, count) != nullptr;
-  });
+  visit_chunks<bool>(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))),
+                     [&](const bool* elements, std::size_t count) {
+                       return found = std::memchr(elements, Wanted ? 1 : 0, count) != nullptr;
+                     });
   return found;
 }
 
@@ -332,7 +333,7 @@ struct reduction_base : expression_base {
   using value_type = Result;
   static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
   static constexpr std::size_t leaves = A::leaves, slots = 0, largest = sizeof(Result);
-  static constexpr bool materialises = true, may_fail = false, loops = false, is_ready = false;
+  static constexpr bool may_fail = false, loops = false, is_ready = false;
 
   reduction_base(A&& operand, const char* name, bool needs_elements)
       : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
@@ -661,13 +662,14 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
 
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
-    const auto& node = detail::ready(base::operand_, resource);
+    const auto& operand = detail::ready(base::operand_, resource);
+    const auto& node = detail::as_leaf(operand);
     if constexpr (A::may_fail) node.check();
     const std::size_t count = base::reduced_count();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     if (count == 0) {
-      const scalar<T> nothing(static_cast<T>(Op::finish(Op::template identity<R>, 0)));
+      const scalar<T> nothing(converted<T>(Op::finish(Op::template identity<R>, 0)));
       return detail::evaluate_into(target, nothing, false, threads, resource);
     }
     if constexpr (!Threads::parallel)
@@ -728,7 +730,8 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
 
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
-    const auto& node = detail::ready(base::operand_, resource);
+    const auto& operand = detail::ready(base::operand_, resource);
+    const auto& node = detail::as_leaf(operand);
     if constexpr (A::may_fail) node.check();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};

@@ -102,7 +102,7 @@ class tensor {
   /// No elements; with no dimensions, one that is zero.
   inline tensor() noexcept : tensor(allocator_type()) {}
   inline explicit tensor(const allocator_type& allocator) noexcept : block_(allocator.resource()) {}
-  /// Zeros.
+  /// Zeros. `shape` is a std::array: braces, as in {5}, are elements, so that zeros<T>({5}) says it more plainly.
   inline explicit tensor(const shape_type& shape, const allocator_type& allocator = {})
       : tensor(detail::uninitialised{}, shape, allocator) {
     if (numel() != 0) std::memset(data(), 0, numel() * sizeof(T));
@@ -129,7 +129,9 @@ class tensor {
   }
   inline tensor(tensor&& other) noexcept = default;
   inline tensor(tensor&& other, const allocator_type& allocator) : block_(allocator.resource()) {
-    if (other.get_allocator() == allocator)
+    if constexpr (Rank == 0)
+      *data() = *other.data();
+    else if (other.get_allocator() == allocator)
       block_.swap_elements(other.block_);
     else
       tensor(other, allocator).swap(*this);
@@ -149,6 +151,12 @@ class tensor {
   inline tensor& operator=(tensor&& other) {
     if (this != &other) tensor(std::move(other), get_allocator()).swap(*this);
     return *this;
+  }
+  /// Nested braces.
+  inline tensor& operator=(const detail::braces_t<T, Rank>& values)
+    requires(Rank > 0)
+  {
+    return *this = tensor(values, get_allocator());
   }
   /// Evaluates an expression. The tensor takes its shape; it keeps its memory when the number of elements stays the
   /// same and the expression does not need elements after they are overwritten.
@@ -298,6 +306,7 @@ class tensor {
   void mdspan() const&& = delete;
   inline operator std::mdspan<T, std::dextents<std::size_t, Rank>>() & noexcept { return mdspan(); }
   inline operator std::mdspan<const T, std::dextents<std::size_t, Rank>>() const& noexcept { return mdspan(); }
+  operator std::mdspan<const T, std::dextents<std::size_t, Rank>>() const&& = delete;
 
   /// The elements in a tensor of their own, from the default resource unless another is named.
   [[nodiscard]] inline tensor copy(const allocator_type& allocator = {}) const { return tensor(*this, allocator); }
@@ -321,8 +330,8 @@ class tensor {
     const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
     if (buffers::numel(shape) == numel()) {
       if constexpr (detail::self_evaluating<Node>) {
-        if (detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
-          node.evaluate_into(here, threads, block_.resource());
+        if (!Node::may_fail && detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
+          detail::evaluate_into(here, node, false, threads, block_.resource());
           return block_.reshape(shape);
         }
       } else {
@@ -335,6 +344,8 @@ class tensor {
           detail::evaluate_into(here, now, common == detail::overlap::same, threads, block_.resource());
           return block_.reshape(shape);
         }
+        auto fresh = detail::evaluated<T>(now, threads, block_.resource());
+        return block_.swap_elements(fresh);
       }
     }
     auto fresh = detail::evaluated<T>(node, threads, block_.resource());
@@ -413,11 +424,26 @@ void assign(parallel_t, const tensor_view<T, Rank>& target, E&& expression) {
                  std::forward<E>(expression).node(), detail::on_all_threads{}, target.resource());
 }
 
+template <class T, std::size_t Rank>
+  requires element<std::remove_const_t<T>>
+tensor<std::remove_const_t<T>, Rank> tensor_view<T, Rank>::copy(
+    const std::pmr::polymorphic_allocator<>& allocator) const {
+  return tensor<value_type, Rank>(*this, allocator);
+}
 /// The elements in a tensor of their own, from the default resource unless another is named.
 template <class T, std::size_t Rank>
 [[nodiscard]] tensor<std::remove_const_t<T>, Rank> copy(const tensor_view<T, Rank>& view,
                                                         const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return tensor<std::remove_const_t<T>, Rank>(view, allocator);
+  return view.copy(allocator);
+}
+/// Swaps the elements of two views of one shape, as two rows of a matrix; std::invalid_argument when the shapes differ.
+template <class T, std::size_t Rank>
+  requires(!std::is_const_v<T>)
+void swap(tensor_view<T, Rank> a, tensor_view<T, Rank> b) {
+  if (a.shape() != b.shape()) detail::throw_shapes("swap", a.shape(), b.shape(), "differ");
+  const tensor<T, Rank> kept(a, detail::resource_for(a.resource(), b));
+  a = b;
+  b = kept;
 }
 
 }  // namespace buffers

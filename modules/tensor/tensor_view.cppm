@@ -92,6 +92,9 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
 
 export namespace buffers {
 
+template <element T, std::size_t Rank>
+class tensor;
+
 template <class T, std::size_t Rank>
   requires element<std::remove_const_t<T>>
 class tensor_view {
@@ -99,6 +102,7 @@ class tensor_view {
   using element_type = T;
   using value_type = std::remove_const_t<T>;
   using expression_tag = void;
+  using borrows_memory = void;
   using shape_type = std::array<std::size_t, Rank>;
   using strides_type = std::array<std::ptrdiff_t, Rank>;
   /// The number of dimensions.
@@ -121,7 +125,7 @@ class tensor_view {
   /// The elements of a std::mdspan of any layout with strides.
   template <class U, class Extents, class Layout>
     requires(Extents::rank() == Rank && std::convertible_to<U (*)[], T (*)[]> &&
-             requires(const typename Layout::template mapping<Extents>& m) { m.stride(Rank); })
+             (Rank == 0 || requires(const typename Layout::template mapping<Extents>& m) { m.stride(Rank); }))
   inline tensor_view(const std::mdspan<U, Extents, Layout>& view) : data_(view.data_handle()), shape_{}, strides_{} {
     for (std::size_t d = 0; d < Rank; ++d) {
       shape_[d] = static_cast<std::size_t>(view.extent(d));
@@ -283,6 +287,8 @@ class tensor_view {
         if (nothing) strides[d] = row_major_of_some(d);
         if (strides[d] <= 0) detail::throw_mdspan("std::layout_stride has no strides that are zero or negative");
       }
+      if (!detail::are_apart({data_, sizeof(T), Rank, shape_.data(), strides.data()}))
+        detail::throw_mdspan("std::layout_stride has no elements of several indices");
       return {data_, std::layout_stride::mapping<std::dextents<std::size_t, Rank>>(extents, strides)};
     }
   }
@@ -293,6 +299,8 @@ class tensor_view {
   [[nodiscard]] inline iterator begin() const noexcept { return iterator(*this, 0); }
   [[nodiscard]] inline iterator end() const noexcept { return iterator(*this, numel()); }
 
+  /// The elements in a tensor of their own, from the default resource unless another is named.
+  [[nodiscard]] tensor<value_type, Rank> copy(const std::pmr::polymorphic_allocator<>& allocator = {}) const;
   /// The elements in std::vectors of std::vectors; of a view of no dimensions, the element.
   [[nodiscard]] auto to_nested() const { return node().to_nested(); }
 
@@ -406,7 +414,7 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
   if constexpr (self_evaluating<Node>) {
     std::pmr::memory_resource* const resource = resource_for(memory, node);
     if constexpr (Node::rank == Rank)
-      if (same_shape && overlap_with(target.as_operand(), node) == overlap::none)
+      if (!Node::may_fail && same_shape && overlap_with(target.as_operand(), node) == overlap::none)
         return node.evaluate_into(target, threads, resource);
     const owned<typename Node::value_type, Node::rank> result(
         evaluated<typename Node::value_type>(node, threads, resource));

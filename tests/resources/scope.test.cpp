@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <expected>
 #include <functional>
+#include <gsl/pointers>
+#include <initializer_list>
 #include <iterator>
 #include <list>
 #include <map>
@@ -12,8 +14,10 @@
 #include <memory_resource>
 #include <numeric>
 #include <optional>
+#include <queue>
 #include <ranges>
 #include <span>
+#include <stack>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -301,12 +305,37 @@ static_assert(escapes<std::vector<int>::iterator> && escapes<std::pmr::list<int>
               escapes<std::back_insert_iterator<std::pmr::vector<int>>>);
 static_assert(escapes<std::pmr::polymorphic_allocator<>> && escapes<buffers::allocator<int, bump_resource>>);
 static_assert(escapes<decltype(std::views::iota(0, 3))>);
+static_assert(escapes<std::stack<int, std::pmr::vector<int>>> && escapes<std::queue<int*>> &&
+              escapes<std::unique_ptr<std::pmr::string>> && escapes<std::unique_ptr<int*[]>> &&
+              escapes<std::shared_ptr<std::string_view>> && escapes<gsl::not_null<int*>> &&
+              escapes<std::initializer_list<int>>);
+
+// Tensors and all that sees their elements, now or when it is evaluated.
+using numbers = buffers::tensor<float, 2>;
+static_assert(escapes<numbers> && escapes<buffers::tensor_view<float, 1>> &&
+              escapes<buffers::tensor_view<const int, 3>>);
+template <class F>
+inline constexpr bool result_escapes = escapes<std::invoke_result_t<F, numbers&>>;
+static_assert(result_escapes<decltype([](numbers& t) { return t[buffers::all, 0]; })>);
+static_assert(result_escapes<decltype([](numbers& t) { return transpose(t); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return t + t; })>);
+static_assert(result_escapes<decltype([](numbers& t) { return exp(t * 2.0f); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return sum(t, buffers::axes<0>); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return argmax(t, buffers::axes<1>); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return where(t > 0.0f, t, 0.0f); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return buffers::concatenate<0>(t, t); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return tril(t); })>);
+static_assert(result_escapes<decltype([](numbers& t) { return std::pair(1, -t); })>);
 
 // What may.
 static_assert(!escapes<int> && !escapes<double> && !escapes<bool> && !escapes<void>);
 static_assert(!escapes<std::string> && !escapes<std::vector<int>> && !escapes<std::vector<std::string>> &&
               !escapes<std::map<int, std::string>>);
-static_assert(!escapes<plain> && !escapes<std::unique_ptr<int>>);
+static_assert(!escapes<plain> && !escapes<std::unique_ptr<int>> && !escapes<std::unique_ptr<int[]>> &&
+              !escapes<std::shared_ptr<std::string>> && !escapes<std::stack<int>> &&
+              !escapes<std::priority_queue<std::string>>);
+static_assert(!result_escapes<decltype([](numbers& t) { return sum(t); })> &&
+              !result_escapes<decltype([](numbers& t) { return t.to_nested(); })>);
 static_assert(!escapes<std::pair<int, double>> && !escapes<std::tuple<int, std::string>> &&
               !escapes<std::array<int, 3>> && !escapes<std::optional<int>> && !escapes<std::variant<int, float>> &&
               !escapes<std::expected<int, std::string>>);

@@ -3,12 +3,14 @@
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <mdspan>
 #include <random>
 #include <span>
 #include <stdexcept>
 #include <vector>
 import buffers;
+import buffers.testing;
 
 using buffers::alloc;
 using buffers::bump_resource;
@@ -190,6 +192,27 @@ BOOST_AUTO_TEST_CASE(views_with_memory_of_their_own) {
   BOOST_CHECK_THROW(drop(buffer, c, c), std::invalid_argument);
   drop(buffer, b, c);
   BOOST_TEST(buffer.used() == 0u);
+}
+
+// Resources that only allocate and deallocate get back what they were asked for.
+BOOST_AUTO_TEST_CASE(to_any_resource) {
+  buffers::test_resource memory;
+  const auto a = alloc<double>(memory, 3, 3);
+  const auto b = alloc<char>(memory, 5);
+  const auto bytes = buffers::alloc_bytes(memory, 100);
+  const auto aligned = alloc<float>(memory, buffers::alignment{64}, 25),
+             more = alloc<float>(memory, buffers::alignment{64}, 1);
+  drop(memory, b, a, bytes);
+  drop(memory, buffers::alignment{64}, more, aligned);
+  BOOST_TEST(memory.mistakes() == 0u);
+  BOOST_TEST(memory.is_clean());
+  buffers::pool_resource pool;
+  for (int i = 0; i < 3000; ++i) {
+    const auto view = alloc<float>(pool, buffers::alignment{64}, 25);
+    BOOST_REQUIRE(reinterpret_cast<std::uintptr_t>(view.data_handle()) % 64 == 0);
+    drop(pool, buffers::alignment{64}, view);
+  }
+  BOOST_TEST(pool.used() == 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

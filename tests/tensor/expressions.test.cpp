@@ -375,4 +375,13 @@ BOOST_AUTO_TEST_CASE(large_targets) {
   check([&](std::size_t r, std::size_t c) { return value(r, columns - 1 - c) - value(r, c); });
 }
 
+template <class E>
+concept an_operand = requires(E&& e) { std::forward<E>(e) + 1.0f; };
+BOOST_AUTO_TEST_CASE(expressions_that_own_a_temporary_are_moved) {
+  const auto f = ones<float>({2, 2});
+  auto e = f * full<float>({2, 2}, 3.0f);
+  static_assert(!an_operand<decltype(e)&> && an_operand<decltype(e)> && an_operand<decltype(f * f)&>);
+  BOOST_TEST(same(evaluate(std::move(e) + 1.0f), full<float>({2, 2}, 4.0f)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

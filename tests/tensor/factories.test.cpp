@@ -47,6 +47,7 @@ BOOST_AUTO_TEST_CASE(ranges_of_numbers) {
   BOOST_TEST(same(arange<std::int64_t>(most, least, least), tensor<std::int64_t, 1>{most, -1}));
   BOOST_TEST(same(arange<std::uint8_t>(250, 255, 2), tensor<std::uint8_t, 1>{250, 252, 254}));
   BOOST_CHECK_THROW(((void)(arange<int>(0, 1, 0))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(arange<float>(0, 1, std::numeric_limits<float>::quiet_NaN()))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(arange<double>(0, std::nan(""), 1))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(arange<double>(0, INFINITY, 1))), std::invalid_argument);
 }

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <memory_resource>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -165,6 +166,32 @@ BOOST_AUTO_TEST_CASE(lower_triangles) {
   BOOST_TEST(same(evaluate(tril(t[range{0, 2}], 0)), tensor{{1, 0, 0}, {4, 5, 0}}));
   BOOST_TEST(same(evaluate(tril(t, -5) + 1), ones<int>({3, 3})));
   static_assert(has_triangle<tensor<int, 2>> && !has_triangle<tensor<int, 1>> && !has_triangle<tensor<int, 0>>);
+}
+
+BOOST_AUTO_TEST_CASE(what_fails_writes_nothing) {
+  const tensor a{{6, 7}, {8, 9}}, zero{{1, 1}, {0, 1}};
+  auto t = full<int>({2, 2}, 5);
+  BOOST_CHECK_THROW(((void)(t = tril(a / zero))), std::domain_error);
+  BOOST_CHECK_THROW(((void)(t[all, all] = tril(a / zero))), std::domain_error);
+  BOOST_TEST(same(t, full<int>({2, 2}, 5)));
+  auto long_one = full<int>({4, 2}, 5);
+  BOOST_CHECK_THROW(((void)(long_one = concatenate<0>(a, a / zero))), std::domain_error);
+  BOOST_CHECK_THROW(((void)(long_one[all, all] = concatenate<0>(a, a / zero))), std::domain_error);
+  BOOST_TEST(same(long_one, full<int>({4, 2}, 5)));
+  // ... nor when there is no memory for a part of it
+  test_resource memory;
+  tensor<int, 2> target(long_one, &memory);
+  memory.set_allocation_limit(0);
+  BOOST_CHECK_THROW(((void)(target = concatenate<0>(a, a - max(a, axes<0>, keepdims)))), std::bad_alloc);
+  BOOST_TEST(same(target, long_one));
+}
+
+BOOST_AUTO_TEST_CASE(a_temporary_in_another_shape_keeps_its_memory) {
+  auto t = arange<int>(6);
+  const int* const elements = t.data();
+  const auto turned = reshape(std::move(t), std::array<std::size_t, 2>{3, 2});
+  BOOST_TEST(turned.data() == elements);
+  BOOST_TEST(same(turned, tensor{{0, 1}, {2, 3}, {4, 5}}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -291,6 +291,8 @@ BOOST_AUTO_TEST_CASE(that_cannot_be_opened_say_why) {
   refuses([&] { npy_reader{("/dev/../" + here.path.string() + "/.npy/..").c_str()}; }, "");
   std::filesystem::create_directory(here.path / "folder.npy");
   refuses([&] { npy_reader{(here / "folder.npy").c_str()}; }, "not a regular file");
+  BOOST_REQUIRE(::mkfifo((here / "pipe.npy").c_str(), 0600) == 0);
+  refuses([&] { npy_reader{(here / "pipe.npy").c_str()}; }, "not a regular file");
 }
 
 BOOST_AUTO_TEST_CASE(are_written_as_numpy_does) {

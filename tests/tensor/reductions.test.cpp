@@ -182,6 +182,7 @@ BOOST_AUTO_TEST_CASE(several_rows_at_a_time) {
       check_all(whole - row);
       check_all(column - transpose(turned));
       check_all(exp(whole * 0.0f) + column);
+      check_all(exp(whole * 0.0f) + whole);
       check(max(exp(part * 0.01f - row), axes<1>));
       check(min(exp(part * 0.01f - row), axes<0>));
       check(sum(cast<int>(part) * 3, axes<1>));
@@ -254,6 +255,27 @@ BOOST_AUTO_TEST_CASE(of_nothing) {
   BOOST_TEST(std::isnan((target[1, 2])));
 }
 
+BOOST_AUTO_TEST_CASE(of_nothing_into_nothing) {
+  const auto flat = zeros<float>({0, 3}), thin = zeros<float>({3, 0});
+  tensor<float, 1> t;
+  t = sum(flat, axes<1>);
+  BOOST_TEST(t.numel() == 0u);
+  t = max(flat, axes<1>);
+  BOOST_TEST(t.numel() == 0u);
+  t = sum(thin + 1.0f, axes<0>);
+  BOOST_TEST(t.numel() == 0u);
+  tensor<int, 1> integers;
+  const auto v = zeros<int>({4, 4});
+  integers = sum(v[all, range{0, 0}], axes<0>);
+  BOOST_TEST(integers.numel() == 0u);
+  auto places = zeros<std::size_t>({0});
+  places = argmax(flat, axes<1>);
+  BOOST_TEST(places.numel() == 0u);
+  auto into = zeros<int>({3});
+  into[all] = mean(thin, axes<1>);  // not-a-number as an integer
+  BOOST_TEST(same(into, evaluate(cast<int>(mean(thin, axes<1>)))));
+}
+
 BOOST_AUTO_TEST_CASE(into_parts_of_tensors) {
   test_resource r;
   auto t = reshape(arange<float>(0, 12, 1, &r), {3, 4});
@@ -269,6 +291,23 @@ BOOST_AUTO_TEST_CASE(into_parts_of_tensors) {
   BOOST_TEST(same(target[1, 2], tensor{12.0f, 15.0f, 18.0f, 21.0f}));
   t[all, 0] = sum(t, axes<1>);  // of what is overwritten
   BOOST_TEST(same(t[all, 0], tensor{6.0f, 22.0f, 38.0f}));
+}
+
+BOOST_AUTO_TEST_CASE(of_what_is_computed_first) {
+  const tensor<float, 2> f{{1, 2}, {3, 5}};
+  BOOST_TEST(sum(sum(f, axes<0>)) == 11.0f);
+  BOOST_TEST(sum(max(f, axes<0>)) == 8.0f);
+  BOOST_TEST(max(sum(f, axes<0>)) == 7.0f);
+  BOOST_TEST(mean(mean(f, axes<0>)) == 2.75f);
+  BOOST_TEST(evaluate(sum(sum(f, axes<0>), axes<0>))[] == 11.0f);
+  BOOST_TEST(same(evaluate(sum(max(f, axes<0>, keepdims), axes<0>)), tensor{3.0f, 5.0f}));
+  BOOST_TEST(sum(concatenate<0>(f, f)) == 22.0f);
+  BOOST_TEST(same(evaluate(sum(concatenate<0>(f, f), axes<0>)), tensor{8.0f, 14.0f}));
+  BOOST_TEST(same(evaluate(mean(tril(f), axes<0>)), tensor{2.0f, 2.5f}));
+  BOOST_TEST(same(evaluate(argmax(tril(f), axes<1>)), tensor<std::size_t, 1>{0, 1}));
+  BOOST_TEST(any(concatenate<1>(f, f) > 4.0f));
+  BOOST_TEST(sum(sum(tensor{{1, 2}, {3, 5}}, axes<1>)) == 11);
+  BOOST_TEST(same(evaluate(parallel, sum(zeros<float>({0, 3}), axes<1>)), zeros<float>({0})));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -273,4 +273,43 @@ BOOST_AUTO_TEST_CASE(nothing_in_any_rank) {
   BOOST_TEST(same(assigned, two));
 }
 
+BOOST_AUTO_TEST_CASE(copies_of_views) {
+  test_resource memory;
+  {
+    const auto t = reshape(arange<int>(6), {2, 3});
+    const auto column = t[all, range{0, 1}].copy();
+    BOOST_TEST(same(column, tensor{{0}, {3}}));
+    const tensor<int, 1> row = t[1, all].copy(&memory);
+    BOOST_TEST(same(row, tensor{3, 4, 5}));
+    BOOST_TEST(row.get_allocator().resource() == &memory);
+  }
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(views_of_one_element) {
+  slab_resource scratch;
+  const auto one = alloc<double>(scratch);
+  const tensor_view v(one);
+  v[] = 4;
+  BOOST_TEST(one[] == 4);
+}
+
+BOOST_AUTO_TEST_CASE(rows_are_swapped) {
+  auto t = reshape(arange<int>(6), {2, 3});
+  swap(t[0, all], t[1, all]);
+  BOOST_TEST(same(t, tensor{{3, 4, 5}, {0, 1, 2}}));
+  auto first = t[all, 0], last = t[all, 2];
+  using std::swap;
+  swap(first, last);
+  BOOST_TEST(same(t, tensor{{5, 4, 3}, {2, 1, 0}}));
+  BOOST_CHECK_THROW(swap(first, t[0, all]), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(no_mdspan_of_elements_with_several_indices) {
+  float elements[9] = {};
+  const tensor_view<float, 2> windows(elements, {3, 3}, {1, 1});
+  BOOST_CHECK_THROW((void)windows.mdspan(), std::invalid_argument);
+  BOOST_TEST((tensor_view<float, 2>(elements, {3, 3}, {3, 1}).mdspan()[2, 2]) == 0.0f);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

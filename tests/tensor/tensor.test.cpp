@@ -320,4 +320,36 @@ BOOST_AUTO_TEST_CASE(what_would_dangle_does_not_compile) {
   static_assert(can_be_transposed<tensor_view<int, 2>>);  // does not own
 }
 
+BOOST_AUTO_TEST_CASE(braces_are_assigned_from_the_own_resource) {
+  test_resource memory, other;
+  default_resource_guard by_default(&other);
+  {
+    tensor<float, 2> t({{1, 2}, {3, 4}}, &memory);
+    t = {{5, 6}, {7, 8}, {9, 10}};
+    BOOST_TEST(same(t, tensor<float, 2>({{5, 6}, {7, 8}, {9, 10}}, &memory)));
+    tensor<int, 1> row(&memory);
+    row = {4, 5};
+    BOOST_TEST(same(row, tensor<int, 1>({4, 5}, &memory)));
+    BOOST_CHECK_THROW((t = {{1, 2}, {3}}), std::invalid_argument);
+    BOOST_TEST(t.numel() == 6u);
+  }
+  BOOST_TEST(other.allocations() == 0u);
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(no_dimensions_keep_their_element) {
+  test_resource memory;
+  tensor<int, 0> a(5), b(6), c(&memory);
+  b = std::move(a);
+  c = std::move(b);
+  const tensor<int, 0> d(std::move(c), &memory);
+  BOOST_TEST(d[] == 5);
+  BOOST_TEST(a[] == 5);  // NOLINT(bugprone-use-after-move): that is the test
+  BOOST_TEST(b[] == 5);  // NOLINT(bugprone-use-after-move)
+  BOOST_TEST(c[] == 5);  // NOLINT(bugprone-use-after-move)
+}
+
+static_assert(!std::is_convertible_v<tensor<float, 2>, std::mdspan<const float, std::dextents<std::size_t, 2>>>);
+static_assert(std::is_convertible_v<const tensor<float, 2>&, std::mdspan<const float, std::dextents<std::size_t, 2>>>);
+
 BOOST_AUTO_TEST_SUITE_END()
