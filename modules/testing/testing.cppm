@@ -22,20 +22,20 @@
 //       buffers::test_resource memory;
 //       {
 //         my_list list{&memory};
-//         list.push_back("a string that is too long for the small-string optimisation");
+//         list.emplace_back("a string that is too long for the small-string optimisation");
 //       }
 //       assert(memory.is_clean() && memory.allocations() > 0);   // else: memory.first_mistake()
 //     }
 //     buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
 //       my_list list{&memory};                                   // it leaks nothing when any of its allocations fails
-//       list.push_back("a string that is too long for the small-string optimisation");
+//       list.emplace_back("a string that is too long for the small-string optimisation");
 //     });
 //     {                                                          // it allocates from its own resource only
 //       buffers::test_resource own, by_default;
 //       buffers::default_resource_guard guard{&by_default};
 //       {
 //         my_list list{&own};
-//         list.push_back("a string that is too long for the small-string optimisation");
+//         list.emplace_back("a string that is too long for the small-string optimisation");
 //         my_list copy{list, &own};
 //       }
 //       assert(own.allocations() > 0 && own.is_clean() && by_default.allocations() == 0);
