@@ -2,7 +2,7 @@
 """Makes docs/reference.md from the `///` comments of the sources.
 
     docs/make_reference.py            writes it
-    docs/make_reference.py --check    fails when it is not what the sources say
+    docs/make_reference.py --check    fails when it is not what the sources say, or an exported type has no comment
     docs/make_reference.py --names    prints the exported names, one a line
 """
 import pathlib
@@ -43,8 +43,15 @@ def is_type(head):
     return re.match(r"(?:requires\b.*?)?(?:class|struct|union|enum class|enum)\b", without_arguments, re.S) is not None
 
 
-def declarations(text, is_public=True):
-    """(comment, declaration, body) of what is declared in the text; the body is a type's, else None."""
+# A requires-expression, not a clause: the braces that follow are its own.
+REQUIRES = re.compile(r"(\brequires|&&|\|\||[=(!])\s*requires\s*(\([^)]*\))?$")
+
+
+def declarations(text, is_public=True, trailing=False):
+    """(comment, declaration, body) of what is declared in the text; the body is a type's, else None.
+
+    With `trailing`, a variable without a comment has the one that stands behind it.
+    """
     at, comment, gap = 0, [], False
     while at < len(text):
         line_end = text.find("\n", at)
@@ -69,12 +76,14 @@ def declarations(text, is_public=True):
             continue
         # A declaration: up to its semicolon or its body.
         start = at
-        while text[at] not in ";{":
+        is_concept = False
+        while text[at] not in ";{" or (text[at] == "{" and not is_concept and REQUIRES.search(text[start:at].rstrip())):
             if text.startswith("//", at):
                 at = text.index("\n", at)
-            elif text[at] in "([":
+            elif text[at] in "([{":
                 at = end_of(text, at)
             else:
+                is_concept = is_concept or text.startswith("concept ", at)
                 at += 1
         head = re.sub(r"\s*//[^\n]*", "", text[start:at]).strip()
         body = None
@@ -83,7 +92,7 @@ def declarations(text, is_public=True):
             if is_type(head):
                 body = text[at + 1:after - 1]
                 at = text.index(";", after) + 1
-            elif re.search(r"\bconcept\b|\brequires\s*(\([^)]*\))?$|=\s*requires|=[^()]*$", head):  # an expression goes on
+            elif is_concept or re.search(r"=[^()]*$", head):  # an expression goes on
                 at = after
                 while text[at] != ";":
                     at = end_of(text, at) if text[at] in "{([" else at + 1
@@ -96,22 +105,24 @@ def declarations(text, is_public=True):
                 at += rest.end() if rest else 0
         else:
             at += 1
+        rest = re.match(r"[ \t]*//[^\n]*(\n {20,}//[^\n]*)*", text[at:])  # going on in the same column
+        if trailing and rest and not comment and "(" not in head:
+            comment = [line.strip().lstrip("/<").strip() for line in rest.group(0).split("\n")]
         if is_public:
             yield comment, head, body, gap
         comment, gap = [], False
-        rest = re.match(r"[ \t]*//[^\n]*", text[at:])
         at += rest.end() if rest else 0
 
 
 def is_shown(head):
-    return not re.search(r"= delete$|^static_assert|^friend|^~|^using .*mark\b|_scope\(|^import|^template<>", head)
+    return not re.search(r"= delete$|^static_assert|^friend|^~|^using .*mark\b|^struct scope_mark|_scope\(|^import|^template<>", head)
 
 
 def tidy(head):
     head = re.sub(r"\[\[[^\]]*\]\]\s*|, private detail::[\w:]+", "", head)
     head = re.sub(r"\b(inline|explicit constexpr|constexpr) (?=\S)", "", head) if "(" in head else head.replace("inline constexpr", "constexpr")
-    head = re.sub(r"\)\s*(const)?\s*:\s.*$", lambda m: ")" + (" const" if m.group(1) else ""), head, flags=re.S)
-    return re.sub(r"\s+", " ", head).strip()
+    head = re.sub(r"\)\s*(const)?\s*(noexcept)?\s*:\s.*$", lambda m: " ".join(filter(None, (")", *m.groups()))), head, flags=re.S)
+    return re.sub(r"\(\s+", "(", re.sub(r"\s+", " ", head)).strip()
 
 
 def name_of(head):
@@ -168,7 +179,7 @@ def as_markdown(lines):
 
 
 def members(body, is_class):
-    for comment, head, _, _ in declarations(body, is_public=not is_class):
+    for comment, head, _, _ in declarations(body, is_public=not is_class, trailing=True):
         if is_shown(head):
             yield f"- `{tidy(head)}`" + (f"  \n  {' '.join(comment)}" if comment else "")
 
@@ -181,8 +192,10 @@ def partition(path):
             if not is_shown(head) or (not comment and (gap or "= true" in head or re.search(r"\w<.*> =", head))):
                 continue
             if body is not None and name_of(head):
-                out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head), "```", "", " ".join(comment), ""]
-                if not head.lstrip().startswith("enum"):
+                is_enum = head.lstrip().startswith("enum")
+                values = " {" + body + "}" if is_enum else ""
+                out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head) + values, "```", "", " ".join(comment), ""]
+                if not is_enum:
                     out += members(body, is_class=re.search(r"\bclass\s+(\[\[\w+\]\]\s+)?\w+", re.sub(r"template\s*<.*?>", "", head)) is not None)
             elif comment:
                 out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head), "```", "", " ".join(comment)]
@@ -220,9 +233,21 @@ def names():
     return sorted(found - {None, "detail", "requires"})
 
 
+def without_comment():
+    """The exported types that say nothing, and are therefore not in the reference."""
+    for _, files in sources():
+        for path in files:
+            for part in exported(path.read_text()):
+                for comment, head, body, _ in declarations(part):
+                    if body is not None and not comment and is_shown(head) and "::" not in tidy(head).split(" : ")[0].rpartition(" ")[2]:
+                        yield f"{path.relative_to(ROOT)}: {name_of(head)}"
+
+
 if sys.argv[1:] == ["--names"]:
     print("\n".join(names()))
 elif sys.argv[1:] == ["--check"]:
+    if silent := list(without_comment()):
+        sys.exit("no /// comment in front of " + ", ".join(silent))
     if REFERENCE.read_text() != reference():
         sys.exit("docs/reference.md is not what the sources say: run docs/make_reference.py")
 else:

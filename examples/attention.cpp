@@ -9,7 +9,7 @@
 //
 //     attention [BATCHES]     3 when it is not given; those from the fourth on have nothing to be compared with
 //
-// Exit code: 0; 1 when a result is wrong or memory was asked for; 2 for wrong arguments.
+// Exit code: 0; 1 when a result is wrong, memory was asked for, or nothing can be printed; 2 for wrong arguments.
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -21,6 +21,8 @@
 #include <print>
 #include <span>
 #include <system_error>
+
+#include "output.hpp"
 
 import buffers;
 
@@ -112,5 +114,5 @@ int main(int argc, char** argv) {
   }
   const std::size_t later = batches > 1 ? requests(heap) - requests_of_first : 0;
   std::println("{} requests for memory, {} of them after the second batch", requests(heap), later);
-  return right && later == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return end_of_output(right && later == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }

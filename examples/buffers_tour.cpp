@@ -3,7 +3,7 @@
 //
 //     buffers_tour
 //
-// Exit code: 0; 1 when a result is not as it has to be.
+// Exit code: 0; 1 when a result is not as it has to be, or cannot be printed.
 #include <algorithm>
 #include <array>
 #include <cstddef>

@@ -3,7 +3,7 @@
 //
 //     bumper_tour
 //
-// Exit code: 0; 1 when a result is not the one that the README states.
+// Exit code: 0; 1 when a result is not the one that the README states, or cannot be printed.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

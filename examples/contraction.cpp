@@ -9,7 +9,7 @@
 //
 //     contraction [ROUNDS]     the time is the median of that many rounds, 15 when it is not given
 //
-// Exit code: 0; 1 when a result is wrong; 2 for wrong arguments.
+// Exit code: 0; 1 when a result is wrong or cannot be printed; 2 for wrong arguments.
 #include <cblas.h>
 
 #include <algorithm>
@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "measure.hpp"
+#include "output.hpp"
 
 import buffers;
 
@@ -200,7 +201,7 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    return compare(rounds);
+    return end_of_output(compare(rounds));
   } catch (const std::exception& error) {
     std::println(stderr, "contraction: {}", error.what());
     return 1;

@@ -33,6 +33,8 @@
 #include <system_error>
 #include <vector>
 
+#include "output.hpp"
+
 import buffers;
 
 namespace {
@@ -211,7 +213,7 @@ int main(int argc, char** argv) {
     std::println("{}: {} x {}, {} colours, brightness {:.1f}; strongest edge {:.1f}; {:.1f} MB of scratch", paths[0],
                  image.shape()[1], image.shape()[0], image.shape()[2], mean(image), max(edge),
                  static_cast<double>(scratch.peak()) / 1e6);
-    if (is_right(image, blurred, edge)) return EXIT_SUCCESS;
+    if (is_right(image, blurred, edge)) return end_of_output(EXIT_SUCCESS);
     std::println(stderr, "the results are not those of plain loops");
   } catch (const std::exception& error) {
     std::println(stderr, "{}", error.what());

@@ -10,7 +10,7 @@
 //
 //     parallel_blocks [ROUNDS]     the time is the median of that many rounds, 15 when it is not given
 //
-// Exit code: 0; 1 when a result is wrong; 2 for wrong arguments.
+// Exit code: 0; 1 when a result is wrong or cannot be printed; 2 for wrong arguments.
 #include <tbb/blocked_range2d.h>
 #include <tbb/parallel_for.h>
 #include <tbb/partitioner.h>
@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "measure.hpp"
+#include "output.hpp"
 
 import buffers;
 
@@ -183,7 +184,7 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    return compare(rounds);
+    return end_of_output(compare(rounds));
   } catch (const std::exception& error) {
     std::println(stderr, "parallel_blocks: {}", error.what());
     return 1;

@@ -8,7 +8,7 @@
 // The text in the requests is that of the licences on a Debian machine, or a few lines of our own where there are none.
 // A checksum over all that was sent is compared with one over all that was received.
 //
-// Exit code: 0; 1 when a checksum is wrong or memory was left behind; 2 for wrong arguments.
+// Exit code: 0; 1 when a checksum is wrong, memory was left behind, or nothing can be printed; 2 for wrong arguments.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "measure.hpp"
+#include "output.hpp"
 
 import buffers;
 
@@ -284,7 +285,7 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    return run(requests);
+    return end_of_output(run(requests));
   } catch (const std::exception& error) {
     std::println(stderr, "server_requests: {}", error.what());
     return EXIT_FAILURE;

@@ -3,7 +3,7 @@
 //
 //     tensor_tour
 //
-// Exit code: 0; 1 when a result is not the one that it has to be.
+// Exit code: 0; 1 when a result is not the one that it has to be, or cannot be printed.
 #include <array>
 #include <cmath>
 #include <cstddef>

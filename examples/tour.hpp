@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "output.hpp"
+
 namespace tour {
 
 inline std::atomic<int> failures = 0;
@@ -41,6 +43,6 @@ inline void on_threads(int count, const std::function<void(int)>& function) {
   for (std::thread& thread : threads) thread.join();
 }
 
-[[nodiscard]] inline int exit_code() { return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE; }
+[[nodiscard]] inline int exit_code() { return end_of_output(failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE); }
 
 }  // namespace tour

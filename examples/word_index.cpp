@@ -38,6 +38,7 @@
 #include <vector>
 
 #include "measure.hpp"
+#include "output.hpp"
 
 import buffers;
 
@@ -315,7 +316,7 @@ int main(int argc, char** argv) {
     if (!wanted) return 2;
     if (wanted->help) {
       std::print("{}", usage);
-      return EXIT_SUCCESS;
+      return end_of_output(EXIT_SUCCESS);
     }
     if (wanted->paths.empty()) wanted->paths = standard_headers();
     if (wanted->paths.empty()) {
@@ -324,7 +325,7 @@ int main(int argc, char** argv) {
     }
     const collection all = read_all(wanted->paths);
     const bool agree = index_and_report(all.texts, wanted->rounds);
-    return agree && all.complete ? EXIT_SUCCESS : EXIT_FAILURE;
+    return end_of_output(agree && all.complete ? EXIT_SUCCESS : EXIT_FAILURE);
   } catch (const std::exception& error) {
     complain("{}", error.what());
     return EXIT_FAILURE;

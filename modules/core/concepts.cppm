@@ -1,5 +1,5 @@
-// What a type must have to take part: three functions make an allocator of your own work with alloc, two more with
-// scope and no_escape.
+// What a type must have to take part: two functions make an allocator of your own work with alloc, two more with scope
+// and no_escape.
 module;
 #include <concepts>
 #include <cstddef>

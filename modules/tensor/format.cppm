@@ -81,6 +81,7 @@ template <class E>
 
 export namespace buffers {
 
+/// Writes what std::format("{}", expression) gives.
 template <expression E>
 std::ostream& operator<<(std::ostream& out, const E& expression) {
   const auto text = [&](const char* first, std::size_t count) { detail::put(out, first, count); };

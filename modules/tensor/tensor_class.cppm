@@ -87,6 +87,7 @@ struct uninitialised {};
 
 export namespace buffers {
 
+/// An array that owns its elements, which lie in row-major order.
 template <element T, std::size_t Rank>
 class tensor {
  public:

@@ -6,8 +6,8 @@
 //                    2           6          10       t[all, 2]: shape (3,), strides (4,), offset 2
 //
 //     buffers::tensor t{{1, 2, 3}, {4, 5, 6}};
-//     t[0, all] = t[1, all] * 10;                    // writes through: {{40, 50, 60}, {4, 5, 6}}
-//     buffers::tensor_view v(mdspan);                // also of a std::span, and back: v.mdspan()
+//     t[0, buffers::all] = t[1, buffers::all] * 10;  // writes through: {{40, 50, 60}, {4, 5, 6}}
+//     buffers::tensor_view v(t.mdspan());            // also of a std::span, and back: v.mdspan()
 //
 //   operation               cost            what it does
 //   v[i, j]                 O(rank)         an element; not checked; negative indices count from the end
@@ -95,6 +95,7 @@ export namespace buffers {
 template <element T, std::size_t Rank>
 class tensor;
 
+/// Elements that it does not own, with any strides. A copy sees the same elements; an assignment writes them.
 template <class T, std::size_t Rank>
   requires element<std::remove_const_t<T>>
 class tensor_view {

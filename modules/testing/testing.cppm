@@ -5,12 +5,13 @@
 //              │ fence  │ the bytes asked for    │ fence         │   at exactly the alignment asked for, and no more
 //              └────────┴────────────────────────┴───────────────┘
 //
-//   operation             cost   what it does
-//   allocate              O(1)   notes size, alignment and number, fills with 0xa5
-//   deallocate            O(1)   checks pointer, size, alignment and fences, and counts what is wrong
-//   set_allocation_limit  O(1)   after n more allocations, the next one throws std::bad_alloc
-//   default_resource_guard  O(1) another default resource, up to the closing brace
-//   exception_test_loop   n runs for code that allocates n times
+//   operation               cost            what it does
+//   allocate                O(bytes)        notes size, alignment and number, fills with 0xa5
+//   deallocate              O(bytes + live  checks pointer, size, alignment and fences, and counts what is wrong; the
+//                           blocks)         newest blocks are found first
+//   set_allocation_limit    O(1)            after n more allocations, the next one throws std::bad_alloc
+//   default_resource_guard  O(1)            another default resource, up to the closing brace
+//   exception_test_loop     n + 1 runs      for code that allocates n times: one for each failure, one without
 //
 // Threads: one at a time.
 //
@@ -21,20 +22,23 @@
 //       buffers::test_resource memory;
 //       {
 //         my_list list{&memory};
-//         list.push_back("a string that is too long for the small-string optimisation");
+//         list.emplace_back("a string that is too long for the small-string optimisation");
 //       }
 //       assert(memory.is_clean() && memory.allocations() > 0);   // else: memory.first_mistake()
 //     }
 //     buffers::exception_test_loop([](std::pmr::memory_resource& memory) {
 //       my_list list{&memory};                                   // it leaks nothing when any of its allocations fails
-//       list.push_back("a string that is too long for the small-string optimisation");
+//       list.emplace_back("a string that is too long for the small-string optimisation");
 //     });
 //     {                                                          // it allocates from its own resource only
 //       buffers::test_resource own, by_default;
 //       buffers::default_resource_guard guard{&by_default};
-//       my_list list{&own};
-//       my_list copy{list, &own};
-//       assert(own.is_clean() && by_default.allocations() == 0);
+//       {
+//         my_list list{&own};
+//         list.emplace_back("a string that is too long for the small-string optimisation");
+//         my_list copy{list, &own};
+//       }
+//       assert(own.allocations() > 0 && own.is_clean() && by_default.allocations() == 0);
 //     }
 module;
 #include <cstddef>
@@ -49,7 +53,8 @@ export module buffers.testing;
 export namespace buffers {
 
 /// A memory resource that checks how it is used. Mistakes are counted and described, not thrown: they may happen in
-/// destructors. Blocks that are still live when it is destroyed are freed.
+/// destructors. An alignment that is no power of two is refused with std::invalid_argument. Blocks that are still live
+/// when it is destroyed are freed.
 class test_resource final : public std::pmr::memory_resource {
  public:
   test_resource() = default;
@@ -99,8 +104,8 @@ class test_resource final : public std::pmr::memory_resource {
   std::string first_mistake_;
 };
 
-/// Makes a resource the default one (std::pmr::get_default_resource()), and the one before it again when it is destroyed.
-/// Threads: the default is the whole program's.
+/// Makes a resource the default one (std::pmr::get_default_resource()), and the one before it again when it is
+/// destroyed. Threads: the default is the whole program's.
 class [[nodiscard]] default_resource_guard {
  public:
   explicit default_resource_guard(std::pmr::memory_resource* resource) noexcept
@@ -113,9 +118,10 @@ class [[nodiscard]] default_resource_guard {
   std::pmr::memory_resource* before_;
 };
 
-/// Runs `code(resource)` on a fresh test_resource with an allocation limit of 0, 1, 2, ... until it returns without
-/// std::bad_alloc. Throws std::logic_error when a run made a mistake or left something allocated, and when more than
-/// `most_runs` runs were not enough; exceptions other than std::bad_alloc pass. Returns the number of runs.
+/// Runs `code(resource)` on a fresh test_resource with an allocation limit of 0, 1, 2, ... until it runs without being
+/// refused one: code that handles a failure itself is run with the later ones, too. Throws std::logic_error when a run
+/// made a mistake or left something allocated, and when more than `most_runs` runs were not enough; exceptions other
+/// than std::bad_alloc pass. Returns the number of runs.
 std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code,
                                 std::size_t most_runs = 100'000);
 

@@ -26,10 +26,14 @@ import :trace;
 
 export namespace buffers {
 
+/// What is written: characters for a terminal, a picture for a browser, or what Chrome and Perfetto read.
 enum class picture_format : std::uint8_t { text, svg, json };
+/// What is seen: the bytes in use over time, or each block by its address and its time.
 enum class picture_kind : std::uint8_t { timeline, map };
+/// What a block of a map has its colour from.
 enum class picture_colour : std::uint8_t { size, thread };
 
+/// How draw_trace draws.
 struct picture_options {
   picture_format format = picture_format::svg;
   picture_kind kind = picture_kind::timeline;

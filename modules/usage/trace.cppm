@@ -29,6 +29,7 @@ export module buffers.usage:trace;
 
 export namespace buffers {
 
+/// What happened. `failed` is an allocation that was refused, `move` a deallocation by realloc, whose new block follows.
 enum class trace_operation : std::uint8_t { allocate, deallocate, failed, move };
 
 /// One line of a trace.

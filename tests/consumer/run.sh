@@ -59,9 +59,10 @@ case $way in
       "$work/moved/bin/buffers-trace" info "$work/trace"
     fi
     ;;
-  built) run built -Dbuffers_DIR="$build" "$@" ;;
+  built) run built -Dbuffers_DIR="$build" -DCONSUMER_POLICIES=3.20 "$@" ;;
   subdirectory)
-    run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Debug "$@"
+    run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
+      -DCMAKE_VISIBILITY_INLINES_HIDDEN=ON -DCONSUMER_POLICIES=3.20 -DCMAKE_BUILD_TYPE=Debug "$@"
     install "$work/subdirectory"
     run shared -Dbuffers_DIR="$package" -DCMAKE_BUILD_TYPE=Release "$@"
     ;;
@@ -69,6 +70,12 @@ case $way in
     install "$build"
     refused 'requested version "0.2"' -G Ninja -DWANTED_VERSION=0.2 "$@" # before 1.0 a minor version may break
     refused "only the Ninja generators build it: cmake -G Ninja, not Unix Makefiles" -G "Unix Makefiles" "$@"
+    refused "CXX is not among the languages of the project" -G Ninja -DCONSUMER_LANGUAGE=C "$@"
+    refused "CMAKE_CXX_STANDARD is 20: set it to 23 before find_package" -G Ninja -DCMAKE_CXX_STANDARD=20 "$@"
+    refused "buffers has no component tensor" -G Ninja -DWANTED_COMPONENTS=tensor "$@"
+    refused "it needs a standard library with <mdspan>" -G Ninja -DCMAKE_CXX_FLAGS=-nostdinc++ "$@"
+    # With other options the same folder is asked again.
+    cmake -S "$here" -B "$work/refused" -UCMAKE_CXX_FLAGS > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     old=$(g++ -dumpfullversion 2> /dev/null || echo 99)
     if [ "${old%%.*}" -lt 16 ]; then
       refused "it needs Clang 20 or GCC 16, or newer, not GNU $old" -G Ninja -DCMAKE_CXX_COMPILER=g++

@@ -83,12 +83,6 @@ struct counting_upstream : std::pmr::memory_resource {
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
-struct replaced_default_resource {
-  explicit replaced_default_resource(std::pmr::memory_resource* by) : before(std::pmr::set_default_resource(by)) {}
-  ~replaced_default_resource() { std::pmr::set_default_resource(before); }
-  std::pmr::memory_resource* before;
-};
-
 /// Does something with a resource again and again, with the first, the second, ... allocation upstream failing, until
 /// it works. Every failure has to leave `state_of()` as it was; the default resource and the heap are asked for
 /// nothing, and would refuse.
@@ -130,7 +124,7 @@ class injection {
  private:
   counting_upstream& own_;
   buffers::test_resource by_default_;
-  replaced_default_resource replaced_;
+  buffers::default_resource_guard replaced_;
   std::size_t failures_ = 0, changed_ = 0, hidden_ = 0;
 };
 

@@ -10,7 +10,8 @@ name=$(basename "$document" .md)
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$build/tests/commands/$name
 rm -rf "$work" && mkdir -p "$work"
-export PATH=$build/examples:$build/examples/buffers-trace:$PATH CMAKE_PREFIX_PATH=$checkout/build/deps
+export PATH=$build/examples:$build/examples/buffers-trace:$PATH
+unset CMAKE_PREFIX_PATH # what a command needs, it says
 
 ctest() { command ctest -N "$@"; }
 vcpkg() {
@@ -62,8 +63,7 @@ while read -r block; do
       ;;
   esac
 done < "$work/blocks"
-if [ -d "$project" ] && [ ! -d "$project/build" ]; then
-  cmake -G Ninja -B build -DCMAKE_PREFIX_PATH="$work/prefix" --toolchain "$checkout/cmake/toolchains/clang-libcxx.cmake"
+if [ -d "$project" ] && [ ! -e "$project/build/app" ]; then # the README only configures it
   cmake --build build
   build/app
 fi

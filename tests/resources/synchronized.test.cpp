@@ -12,41 +12,10 @@
 #include "support/require.hpp"
 import buffers;
 import buffers.testing;
+#include "support/one_at_a_time.hpp"
 
 using buffers::synchronized_resource;
 using buffers::test_resource;
-
-namespace {
-
-/// Says when two threads are in it at once.
-struct one_at_a_time final : std::pmr::memory_resource {
-  std::atomic<int> inside = 0;
-  std::atomic<std::size_t> together = 0, calls = 0;
-
-  struct visit {
-    explicit visit(one_at_a_time& of) : of(of) {
-      of.together += ++of.inside != 1;
-      ++of.calls;
-      std::this_thread::yield();
-    }
-    ~visit() { --of.inside; }
-    one_at_a_time& of;
-  };
-
- private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    const visit here(*this);
-    if (bytes == 333) throw std::bad_alloc();
-    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
-  }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    const visit here(*this);
-    std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-};
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(synchronized_)
 
@@ -64,6 +33,7 @@ BOOST_AUTO_TEST_CASE(passes_requests_on_as_they_are) {
 
 BOOST_AUTO_TEST_CASE(one_thread_at_a_time) {
   one_at_a_time upstream;
+  upstream.refused = 333;
   synchronized_resource shared{&upstream};
   std::atomic<std::size_t> refused = 0;
   const auto work = [&](int seed) {
@@ -82,6 +52,7 @@ BOOST_AUTO_TEST_CASE(one_thread_at_a_time) {
   BOOST_TEST(upstream.together == 0u);
   BOOST_TEST(upstream.calls == 4u * (2 * 1800 + 200));
   BOOST_TEST(refused == 800u);
+  BOOST_TEST(upstream.below.is_clean());
 }
 
 BOOST_AUTO_TEST_CASE(the_test_would_see_two_threads_in_it) {

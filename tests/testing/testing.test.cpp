@@ -102,6 +102,28 @@ BOOST_AUTO_TEST_CASE(sizes_that_overflow) {
   BOOST_TEST(memory.is_clean());
 }
 
+BOOST_AUTO_TEST_CASE(alignments_that_are_none) {
+  test_resource memory;
+  for (std::size_t alignment : {0uz, 3uz, 6uz, 48uz, 96uz, SIZE_MAX})
+    for (std::size_t bytes : {0uz, 10uz, SIZE_MAX})
+      BOOST_CHECK_THROW((void)memory.allocate(bytes, alignment), std::invalid_argument);
+  memory.set_allocation_limit(0);
+  BOOST_CHECK_THROW((void)memory.allocate(10, 3), std::invalid_argument);
+  BOOST_TEST(memory.refusals() == 0u);
+  BOOST_TEST(memory.allocations() == 0u);
+  BOOST_TEST(memory.last_alignment() == 0u);
+  BOOST_TEST(memory.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(alignments_that_no_memory_has) {
+  test_resource memory;
+  for (int shift : {55, 59, 60, 61, 62, 63})
+    for (std::size_t bytes : {0uz, 10uz, SIZE_MAX})
+      BOOST_CHECK_THROW((void)memory.allocate(bytes, std::size_t{1} << shift), std::bad_alloc);
+  BOOST_TEST(memory.allocations() == 0u);
+  BOOST_TEST(memory.is_clean());
+}
+
 BOOST_AUTO_TEST_CASE(identity) {
   test_resource a, b;
   BOOST_TEST(a.is_equal(a));
@@ -145,6 +167,26 @@ BOOST_AUTO_TEST_CASE(the_loop_finds_a_leak) {
                           memory.deallocate(b, 8);
                           memory.deallocate(a, 8);
                         }),
+                        std::logic_error, [](const std::logic_error& error) {
+                          return std::string(error.what()) ==
+                                 "exception_test_loop: 1 blocks leaked with a limit of 1 allocations";
+                        });
+}
+
+// The first failure is handled, and the second one leaks: it is found all the same.
+BOOST_AUTO_TEST_CASE(the_loop_goes_on_after_a_failure_that_is_handled) {
+  const auto code = [](std::pmr::memory_resource& memory, bool leaks) {
+    void* first = nullptr;
+    try {
+      first = memory.allocate(8);
+      memory.deallocate(memory.allocate(8), 8);
+    } catch (const std::bad_alloc&) {
+      if (leaks) return;
+    }
+    if (first != nullptr) memory.deallocate(first, 8);
+  };
+  BOOST_TEST(exception_test_loop([&](std::pmr::memory_resource& memory) { code(memory, false); }) == 3u);
+  BOOST_CHECK_EXCEPTION(exception_test_loop([&](std::pmr::memory_resource& memory) { code(memory, true); }),
                         std::logic_error, [](const std::logic_error& error) {
                           return std::string(error.what()) ==
                                  "exception_test_loop: 1 blocks leaked with a limit of 1 allocations";

@@ -27,6 +27,7 @@
 #include "support/require.hpp"
 import buffers;
 import buffers.testing;
+#include "support/one_at_a_time.hpp"
 
 using buffers::concurrent_pool_resource;
 using buffers::pool_stats;
@@ -69,34 +70,6 @@ void on_threads(int count, F f) {
   for (std::thread& thread : running) thread.join();
   if (error != nullptr) std::rethrow_exception(error);
 }
-
-/// A test_resource that says when two threads were in it at once.
-class one_at_a_time final : public std::pmr::memory_resource {
- public:
-  std::atomic<std::size_t> together = 0;
-  test_resource below;
-
- private:
-  struct visit {
-    explicit visit(one_at_a_time& of) : of(of) {
-      of.together += ++of.inside_ != 1;
-      std::this_thread::yield();
-    }
-    ~visit() { --of.inside_; }
-    one_at_a_time& of;
-  };
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    const visit here(*this);
-    return below.allocate(bytes, alignment);
-  }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    const visit here(*this);
-    below.deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-
-  std::atomic<int> inside_ = 0;
-};
 
 /// std::barrier, the waiting of which lies in the standard library's binary, where ThreadSanitizer does not see it.
 class meeting {
