@@ -332,9 +332,14 @@ std::size_t block_store::bytes_in_use() const noexcept {
 void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   run* const to = run_of(blocks.first);
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
+  in_use_[size_class] -= count;
+  if (carving_[size_class] != nullptr) {  // another thread has given some back: these are like blocks that were used
+    set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), size_class), count);
+    available_[size_class] += count;
+    return count_free(*to, count);
+  }
   to->carved = static_cast<std::uint16_t>(to->carved - count);
   if (is_empty(*to)) count_empty(*to, 1);
-  in_use_[size_class] -= count;
   carving_[size_class] = to;
 }
 
