@@ -37,8 +37,18 @@ std::size_t blocks_in(std::uint32_t pages, std::size_t size_class) noexcept {
 
 bool is_free(const run& r) noexcept { return r.is == run::unused; }
 
-// Whether all blocks of a shared run that have been in use are here.
-bool is_empty(const run& r) noexcept { return r.carved != 0 && r.available == r.carved; }
+// Whether all blocks of a run in use that have been in use are here.
+bool is_empty(const run& r) noexcept { return r.available == r.carved; }
+
+// Whether none of its blocks is in use.
+bool is_unused(const run& r) noexcept { return is_free(r) || is_empty(r); }
+
+// Where the last free run begins when it ends at the frontier, else that.
+std::uint32_t end_of_use(chunk& c) noexcept {
+  if (c.frontier == c.tables) return c.frontier;
+  const std::uint32_t last = c.first_of[c.frontier - 1];
+  return is_free(c.runs()[last]) ? last : c.frontier;
+}
 
 std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
@@ -273,8 +283,9 @@ block_range block_store::carve(std::size_t size_class) {
     from->size_class = static_cast<std::uint8_t>(size_class);
     from->carved = from->available = 0;
     std::ranges::fill(from->bits, 0);
+  } else if (is_empty(*from)) {
+    count_empty(*from, -1);
   }
-  if (is_empty(*from)) count_empty(*from, -1);
   const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
   from->carved = static_cast<std::uint16_t>(blocks);
@@ -308,7 +319,8 @@ void* block_store::use_whole(run* r) noexcept {
   r->is = run::whole;
   r->size_class = classes;
   large_bytes_ += r->pages * page_bytes;
-  r->carved = r->available = 0;
+  r->carved = 1;
+  r->available = 0;
   return r->memory();
 }
 
@@ -464,13 +476,12 @@ run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
   run* found = take_from_bins(pages, kind);
   if (found == nullptr) found = reclaim(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
-  if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages);
+  if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages, false);
   if (found == nullptr) try {
       add_chunk(pages, kind);
       found = extend(pages, kind);
     } catch (...) {
-      found = gather(pages);
-      for (std::uint32_t k = 0; k < 2 && found == nullptr; ++k) found = extend(pages, k);
+      found = gather(pages, true);
       if (found == nullptr) throw;
     }
   occupy(found);
@@ -514,16 +525,49 @@ bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
   return free >= bytes && free / page_bytes >= touched_pages_ / 16;
 }
 
-// A run made of all that is free, before or after upstream is asked for more. A few blocks in lists may keep many free
-// runs apart. Nothing goes upstream meanwhile: when it is not enough, no more has happened than that it was collected.
-run* block_store::gather(std::uint32_t pages) noexcept {
+// Whether extend() has a chunk for that.
+bool block_store::has_room(std::uint32_t pages, std::uint32_t kind) const noexcept {
+  return std::any_of(chunks_, chunks_ + chunk_count_,
+                     [&](chunk* c) { return c->kind == kind && c->pages - end_of_use(*c) >= pages; });
+}
+
+// The shortest row of runs that is long enough, where all are free or would be, if what is held came here. Where there
+// is none: a chunk whose last runs are such a row, together with what lies beyond its frontier. Nulls: neither.
+block_store::row block_store::find_row(std::uint32_t pages) const noexcept {
+  row found{};
+  std::uint32_t shortest = UINT32_MAX;
+  owner_.count_held(1);
+  for (std::size_t i = 0; i < 2 * chunk_count_ && (i != chunk_count_ || found.first == nullptr); ++i) {
+    chunk* const c = chunks_[i % chunk_count_];
+    if (c->kind != i / chunk_count_) continue;  // small blocks do not break up the memory of large ones
+    std::uint32_t first = c->tables;
+    for (std::uint32_t at = first;; at += c->runs()[at].pages) {
+      if (at != c->frontier && is_unused(c->runs()[at])) continue;
+      if (const std::uint32_t length = at - first; length >= pages && length < shortest) {
+        found.first = &c->runs()[first];
+        shortest = length;
+      }
+      if (at == c->frontier) break;
+      first = at + c->runs()[at].pages;
+    }
+    if (c->pages - first >= pages) found.beyond = c;
+  }
+  owner_.count_held(-1);
+  return found;
+}
+
+// A run made of all that is free, before or after upstream is asked for more; then also of what lies beyond a frontier.
+// A few blocks in lists may keep many free runs apart. Where that is not enough, nothing happens.
+run* block_store::gather(std::uint32_t pages, bool beyond) noexcept {
+  const auto [first, last] = find_row(pages);
+  if (first == nullptr && (last == nullptr || !beyond)) return nullptr;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);
   owner_.give_held(true);
   free_empty_runs();
   options_.spare = spare;
-  run* found = nullptr;
-  for (std::uint32_t kind = 0; kind < 2 && found == nullptr; ++kind) found = take_from_bins(pages, kind);
-  return found;
+  if (first == nullptr) return extend(pages, last->kind);
+  remove(first);
+  return cut(first, pages);
 }
 
 run* block_store::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept {
@@ -569,9 +613,7 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     if (c->kind != kind) continue;
-    std::uint32_t first = c->frontier;
-    if (first != c->tables)
-      if (const std::uint32_t before = c->first_of[first - 1]; is_free(c->runs()[before])) first = before;
+    const std::uint32_t first = end_of_use(*c);
     const std::uint32_t room = c->pages - first;
     if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
     best = c;
@@ -602,7 +644,8 @@ void block_store::pay_for(std::size_t pages) noexcept {
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
-  static_cast<void>(collect(due * page_bytes, 0, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  static_cast<void>(
+      collect(due * page_bytes, 0, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; }));
   due -= decommit(1, due);
   static_cast<void>(decommit(0, due));
 }
@@ -686,11 +729,12 @@ void block_store::unlink(run*& list, run* r) noexcept {
 }
 
 // Frees what the holder has and shared runs without a block in use, the most of one size first, until
-// is_enough(bytes so far); nothing, when what lies idle does not matter. Tells whether it was enough.
-template <class Enough>
-bool block_store::collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept {
+// is_enough(bytes so far); nothing, when what lies idle does not matter, or with may_begin() false. Tells whether it
+// was enough.
+template <class MayBegin, class Enough>
+bool block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept {
   const std::size_t whole = owner_.held_whole_bytes(), idle = whole + (kind == 0 ? all_empty_pages_ * page_bytes : 0);
-  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128) return false;
+  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return false;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
@@ -715,7 +759,9 @@ run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
   }
   if (touched_pages_ < reclaim_from_) return nullptr;
   run* found = nullptr;
-  if (collect(pages * page_bytes, kind, [&](std::size_t) {
+  // Where there is no other memory it must be enough: a request that is refused changes nothing.
+  const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
+  if (collect(pages * page_bytes, kind, may_begin, [&](std::size_t) {
         found = take_from_bins(pages, kind);
         return found != nullptr;
       }))
@@ -890,16 +936,14 @@ void block_store::give_spare(std::size_t keep_bytes) noexcept {
 
 std::size_t block_store::releasable() const noexcept {
   std::size_t sum = 0;
+  owner_.count_held(1);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
-    std::size_t in_use = 0;
-    for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
-      const run& r = c->runs()[at];
-      if (r.is == run::whole) ++in_use;
-      if (r.is == run::shared) in_use += static_cast<std::size_t>(r.carved - r.available);
-    }
-    if (in_use == std::exchange(c->held, 0)) sum += c->upstream_bytes;
+    std::uint32_t at = c->tables;
+    while (at != c->frontier && is_unused(c->runs()[at])) at += c->runs()[at].pages;
+    if (at == c->frontier) sum += c->upstream_bytes;
   }
+  owner_.count_held(-1);
   return with_index(sum);
 }
 

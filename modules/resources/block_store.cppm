@@ -36,7 +36,7 @@ struct alignas(64) run {
   std::uint32_t pages;
   state is;
   std::uint8_t size_class;
-  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones
+  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones; of a whole run, 1
   std::uint16_t available;  // of those, how many are here and not in use: their bits are set
   run* next;
   run* previous;
@@ -63,7 +63,6 @@ struct alignas(64) chunk {
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
   std::uint32_t kind;      // 1: for blocks above largest_mixed_block, whose memory the others do not break up
-  std::size_t held;        // see block_store::count_held
   // For each page of a shared run, and the first and the last of any other, the index of the run's first page.
   std::uint32_t* first_of;
 
@@ -187,6 +186,8 @@ class block_store {
   /// What the owner of the store holds back in magazines: asked for before memory is used that never was before.
   struct holder {
     virtual std::size_t held_whole_bytes() const noexcept = 0;
+    /// Calls count_held(block, sign * count) for all blocks that it holds.
+    virtual void count_held(int sign) const noexcept = 0;
     /// Gives all blocks with a run of their own to the store, and with `shared` all others too.
     virtual void give_held(bool shared) noexcept = 0;
     /// Takes a block with a run of its own over.
@@ -242,9 +243,12 @@ class block_store {
   /// The bytes that are from upstream.
   [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
-  /// Counts a block that the holder has for releasable(), which counts from 0 each time.
-  inline void count_held(const void* block, std::size_t count = 1) const noexcept { home_of(block)->held += count; }
-  /// The bytes of the chunks in which all blocks are here or were counted as held.
+  /// Counts blocks of a run that the holder has as if they were here, or takes that back.
+  inline void count_held(const void* block, int count) const noexcept {
+    run* const r = run_of(block);
+    r->available = static_cast<std::uint16_t>(r->available + count);
+  }
+  /// The bytes of the chunks in which all blocks are here or held.
   [[nodiscard]] std::size_t releasable() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
 
@@ -275,7 +279,13 @@ class block_store {
   run* allocate_whole_run(std::size_t bytes);
   run* allocate_shared_run(std::size_t size_class);
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
-  run* gather(std::uint32_t pages) noexcept;
+  [[nodiscard]] bool has_room(std::uint32_t pages, std::uint32_t kind) const noexcept;
+  struct row {
+    run* first;
+    chunk* beyond;
+  };
+  [[nodiscard]] row find_row(std::uint32_t pages) const noexcept;
+  run* gather(std::uint32_t pages, bool beyond) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
@@ -284,8 +294,8 @@ class block_store {
   void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
-  template <class Enough>
-  bool collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept;
+  template <class MayBegin, class Enough>
+  bool collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
   void pay_for(std::size_t pages) noexcept;

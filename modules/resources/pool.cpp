@@ -149,6 +149,14 @@ std::size_t pool_resource::held_whole_bytes() const noexcept {
   return sum;
 }
 
+void pool_resource::count_held(int sign) const noexcept {
+  for (std::size_t c = 0; c < classes; ++c) {
+    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block, sign);
+    if (const std::size_t count = magazines_.fresh_count(c); count != 0)
+      store_.count_held(magazines_.fresh[c].first, sign * static_cast<int>(count));
+  }
+}
+
 void pool_resource::give_held(bool shared) noexcept {
   if (shared) magazines_.give_fresh(store_);
   magazines_.give_all(shared ? 0 : shared_classes, store_);
@@ -229,15 +237,6 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
   give_held(true);
   store_.trim(keep_bytes);
   return before - store_.capacity();
-}
-
-std::size_t pool_resource::releasable() const noexcept {
-  for (std::size_t c = 0; c < classes; ++c) {
-    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block);
-    if (const std::size_t count = magazines_.fresh_count(c); count != 0)
-      store_.count_held(magazines_.fresh[c].first, count);
-  }
-  return store_.releasable();
 }
 
 void pool_resource::reset_peak() noexcept {

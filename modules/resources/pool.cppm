@@ -133,7 +133,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// where that is less. Returns the bytes given.
   std::size_t trim(std::size_t keep_bytes) noexcept;
   /// The bytes that trim(0) would give.
-  [[nodiscard]] std::size_t releasable() const noexcept;
+  [[nodiscard]] std::size_t releasable() const noexcept { return store_.releasable(); }
 
   /// The bytes that were asked for and not given back.
   [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(below_peak_); }
@@ -166,6 +166,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void handed_out(void* block, std::size_t bytes) noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;
+  void count_held(int sign) const noexcept override;
   void give_held(bool shared) noexcept override;
   void hold(void* block, std::size_t size_class) noexcept override;
 

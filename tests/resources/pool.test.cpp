@@ -1287,6 +1287,64 @@ BOOST_AUTO_TEST_CASE(large_blocks_that_are_freed_become_one) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_request_that_is_refused_leaves_free_blocks_where_they_are) {
+  for (std::size_t size : {64uz, 3000uz, 20'000uz, 64 * kib, mib}) {
+    test_resource upstream;
+    pool_resource pool{{}, &upstream};
+    std::vector<std::byte*> all = blocks(pool, 300, size), kept;
+    for (std::size_t i = 0; i < all.size(); i += 7) kept.push_back(all[i]);  // here and there, so that runs stay apart
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (i % 7 != 0) pool.deallocate(all[i], size);
+    upstream.set_allocation_limit(0);
+    for (std::size_t request : {100 * mib, 128 * mib}) {
+      const state before(pool);
+      BOOST_CHECK_THROW((void)pool.allocate(request), std::bad_alloc);
+      BOOST_CHECK_THROW((void)pool.get(request), std::bad_alloc);
+      BOOST_TEST(state(pool) == before);
+    }
+    give_back(pool, kept, size);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_block_is_free_after_a_request_that_was_refused) {
+  test_resource upstream;
+  pool_resource pool{{}, &upstream};
+  const std::span<std::byte> a = pool.get(64 * kib), b = pool.get(64 * kib);
+  pool.put(a);
+  upstream.set_allocation_limit(0);
+  BOOST_CHECK_THROW((void)pool.allocate(8 * mib), std::bad_alloc);
+  BOOST_TEST(pool.stats().free == 1u);
+  BOOST_TEST(pool.try_get(64 * kib).data() == a.data());
+  pool.put(b);
+}
+
+BOOST_AUTO_TEST_CASE(refused_when_much_is_free_in_pieces) {
+  // Five of nine MiB are held, none next to another: more than half of what is asked for, and no room for it.
+  test_resource upstream;
+  pool_resource pool{{.first_chunk = 64 * kib, .largest_chunk = 64 * kib}, &upstream};
+  const std::vector<std::byte*> all = blocks(pool, 9, mib);
+  for (std::size_t i = 0; i < all.size(); i += 2) pool.deallocate(all[i], mib);
+  upstream.set_allocation_limit(0);
+  const state before(pool);
+  BOOST_CHECK_THROW((void)pool.allocate(8 * mib), std::bad_alloc);
+  BOOST_TEST(state(pool) == before);
+  for (int i = 0; i < 5; ++i) BOOST_TEST(!pool.try_get(mib).empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_held_and_what_was_never_touched_make_a_large_block) {
+  // The end of a chunk whose last blocks are held: there is no other memory for it.
+  test_resource upstream;
+  pool_resource pool{{.first_chunk = 8 * mib}, &upstream};
+  std::vector<std::byte*> all = blocks(pool, 4, mib);
+  for (std::size_t i = 1; i < all.size(); ++i) pool.deallocate(all[i], mib);
+  upstream.set_allocation_limit(0);
+  void* const block = pool.allocate(6 * mib);
+  BOOST_TEST(block == all[1]);
+  BOOST_CHECK_THROW((void)pool.allocate(2 * mib), std::bad_alloc);
+  pool.deallocate(block, 6 * mib);
+  pool.deallocate(all[0], mib);
+}
+
 BOOST_AUTO_TEST_CASE(spare_bounds_the_chunks_that_are_kept) {
   for (std::size_t spare : {0uz, mib, 8 * mib, 50 * mib}) {
     untouched_memory upstream;
