@@ -294,23 +294,25 @@ block_range block_store::carve(std::size_t size_class) {
 }
 
 void* block_store::take_large(std::size_t bytes) {
+  if (void* const used = take_used_large(bytes)) return used;
+  void* const block = use_whole(allocate_whole_run(bytes));
   large_counts& counts = large_[large_bucket(bytes)];
-  void* block = counts.free != 0 ? take_used_large(bytes) : nullptr;
-  if (block != nullptr) return block;
-  block = use_whole(allocate_whole_run(bytes));
   ++counts.misses;
   ++counts.live;
   return block;
 }
 
 void* block_store::take_used_large(std::size_t bytes) noexcept {
-  large_counts& counts = large_[large_bucket(bytes)];
+  const std::size_t bucket = large_bucket(bytes);
+  large_counts& counts = large_[bucket];
   const auto pages = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
   run* const found = counts.free != 0 ? take_from_bins(pages, 1) : nullptr;
   if (found == nullptr) return nullptr;
+  chunk* home = found->home();
+  for (std::size_t i = 0; home->free_large[bucket].count == 0; ++i) home = chunks_[i];
+  forget_one_large(*home, bucket, pages);
   occupy(found);
   ++counts.hits;
-  --counts.free;
   ++counts.live;
   return use_whole(found);
 }
@@ -326,13 +328,40 @@ void* block_store::use_whole(run* r) noexcept {
 
 void block_store::give_large(void* block) noexcept {
   run* const r = run_of(block);
-  large_counts& counts = large_[large_bucket(r->pages * page_bytes)];
-  ++counts.free;
-  --counts.live;
+  const std::size_t bucket = large_bucket(r->pages * page_bytes);
+  if (chunk* const home = r->home(); home->kind == 1) count_free_large(*home, bucket, 1, r->pages);
+  --large_[bucket].live;
   large_bytes_ -= r->pages * page_bytes;
   poison_in_program(block, r->pages * page_bytes);
   free_run(r);
   keep_spare_pages();
+}
+
+void block_store::count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept {
+  chunk::free_blocks& here = home.free_large[bucket];
+  here.count += static_cast<std::uint32_t>(blocks);
+  here.pages += static_cast<std::uint32_t>(pages);
+  home.free_large_pages += static_cast<std::uint32_t>(pages);
+  large_[bucket].free += static_cast<std::size_t>(blocks);
+  large_[bucket].free_bytes += static_cast<std::size_t>(pages) * page_bytes;
+}
+
+// One of so many pages, as near as that is possible: the others of the bucket are of its sizes.
+void block_store::forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept {
+  const chunk::free_blocks& here = home.free_large[bucket];
+  const std::int64_t others = here.count - 1, most = std::int64_t{512} << bucket;
+  const std::int64_t left = std::clamp(std::int64_t{here.pages} - pages, others * (most / 2 + 1), others * most);
+  count_free_large(home, bucket, -1, left - here.pages);
+}
+
+// Pages of a chunk were taken into use. The blocks that were there are taken to be the next larger ones.
+[[gnu::noinline]] void block_store::forget_used_large(chunk& home, std::uint32_t pages) noexcept {
+  std::size_t bucket = pages * page_bytes > largest_listed ? large_bucket(pages * page_bytes) : 0;
+  while (home.free_large_pages > home.frontier - home.tables - home.used)
+    if (const auto& [count, sum] = home.free_large[bucket]; count != 0)
+      forget_one_large(home, bucket, sum / count);
+    else
+      bucket = (bucket + 1) % large_sizes;
 }
 
 std::size_t block_store::bytes_in_use() const noexcept {
@@ -509,6 +538,8 @@ run* block_store::allocate_whole_run(std::size_t bytes) {
 void block_store::occupy(run* r) noexcept {
   chunk* const home = r->home();
   home->used += r->pages;
+  if (home->free_large_pages > home->frontier - home->tables - home->used) [[unlikely]]
+    forget_used_large(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
@@ -887,6 +918,8 @@ void block_store::reserve_index() {
 
 void block_store::give_upstream(std::size_t index) noexcept {
   chunk* const c = chunks_[index];
+  for (std::size_t b = 0; b < large_sizes; ++b)
+    count_free_large(*c, b, -static_cast<int>(c->free_large[b].count), -std::int64_t{c->free_large[b].pages});
   std::copy(chunks_ + index + 1, chunks_ + chunk_count_, chunks_ + index);
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
@@ -954,7 +987,7 @@ void block_store::release() noexcept {
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
-  for (large_counts& counts : large_) counts.live = counts.free = 0;
+  for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
   touched_pages_ = all_empty_pages_ = reclaimed_pages_ = reclaim_from_ = unpaid_pages_ = large_bytes_ = 0;
   std::ranges::fill(idle_pages_, 0);

@@ -27,6 +27,9 @@ export namespace buffers::detail {
 
 struct chunk;
 
+/// The sizes above largest_listed that are counted: the powers of two up to largest_block.
+inline constexpr std::size_t large_sizes = 7;
+
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
   // Free; shared by blocks of a class; one block.
@@ -63,8 +66,14 @@ struct alignas(64) chunk {
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
   std::uint32_t kind;      // 1: for blocks above largest_mixed_block, whose memory the others do not break up
-  // For each page of a shared run, and the first and the last of any other, the index of the run's first page.
+  // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
+  // The blocks above largest_listed that are free, by size as in block_store::large: no more pages than are not in use.
+  // Where these are is not known, as neighbours become one run.
+  struct free_blocks {
+    std::uint32_t count, pages;
+  } free_large[large_sizes];
+  std::uint32_t free_large_pages;  // of all sizes
 
   [[nodiscard]] inline std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
   [[nodiscard]] inline run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
@@ -219,7 +228,7 @@ class block_store {
   void give_large(void* block) noexcept;
   /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it.
   struct large_counts {
-    std::size_t live, free, hits, misses;
+    std::size_t live, free, free_bytes, hits, misses;
   };
   [[nodiscard]] const large_counts& large(std::size_t bytes) const noexcept { return large_[large_bucket(bytes)]; }
   /// Takes back blocks of this class.
@@ -288,6 +297,9 @@ class block_store {
   run* gather(std::uint32_t pages, bool beyond) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
+  void count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept;
+  void forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
+  void forget_used_large(chunk& home, std::uint32_t pages) noexcept;
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
@@ -329,7 +341,7 @@ class block_store {
     run* bins[block_store::bins];
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
-  large_counts large_[7] = {};
+  large_counts large_[large_sizes] = {};
   std::size_t large_bytes_ = 0;      // of large blocks in use
   std::size_t idle_pages_[2] = {};   // in free_, resident
   std::size_t reclaimed_pages_ = 0;  // see reclaim

@@ -40,7 +40,7 @@ void add_counts(pool_stats& stats, std::size_t block_bytes, const pool_counts& m
   for (pool_counts* counts : {static_cast<pool_counts*>(&stats.buckets[bucket]), static_cast<pool_counts*>(&stats)}) {
     counts->live += more.live;
     counts->free += more.free;
-    counts->free_bytes += more.free * block_bytes;
+    counts->free_bytes += more.free_bytes;
     counts->hits += more.hits;
     counts->misses += more.misses;
   }
@@ -50,10 +50,16 @@ pool_stats stats_of(const block_store& store) noexcept {
   pool_stats all;
   for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
   for (std::size_t c = 0; c < classes; ++c)
-    add_counts(all, bytes_of(c), {.live = store.in_use(c), .free = store.available(c)});
+    add_counts(all, bytes_of(c),
+               {.live = store.in_use(c), .free = store.available(c), .free_bytes = store.available(c) * bytes_of(c)});
   for (std::size_t bytes = 2 * largest_listed; bytes <= largest_block; bytes *= 2) {
     const auto& large = store.large(bytes);
-    add_counts(all, bytes, {.live = large.live, .free = large.free, .hits = large.hits, .misses = large.misses});
+    add_counts(all, bytes,
+               {.live = large.live,
+                .free = large.free,
+                .free_bytes = large.free_bytes,
+                .hits = large.hits,
+                .misses = large.misses});
   }
   return all;
 }
@@ -253,6 +259,7 @@ pool_stats pool_resource::stats() const noexcept {
     detail::add_counts(all, bytes_of(c),  // what the store counts as live is here in part
                        {.live = 0 - here - magazines_.fresh_count(c),
                         .free = here,
+                        .free_bytes = here * bytes_of(c),
                         .hits = static_cast<std::size_t>(magazines_.of[c].taken),
                         .misses = static_cast<std::size_t>(magazines_.of[c].misses)});
   }

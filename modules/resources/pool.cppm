@@ -51,7 +51,7 @@ struct pool_options {
 /// What happened to blocks of certain sizes.
 struct pool_counts {
   std::size_t live = 0;        ///< blocks in use
-  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, other sizes may have got their memory since
+  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, those whose memory nobody else has got
   std::size_t free_bytes = 0;  ///< their sizes
   std::size_t hits = 0;        ///< requests served by such a block
   std::size_t misses = 0;      ///< requests that were not

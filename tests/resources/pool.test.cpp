@@ -1345,6 +1345,89 @@ BOOST_AUTO_TEST_CASE(what_is_held_and_what_was_never_touched_make_a_large_block)
   pool.deallocate(all[0], mib);
 }
 
+BOOST_AUTO_TEST_CASE(large_blocks_that_went_upstream_are_not_free) {
+  for (std::size_t size : {2 * mib, mib + 1, 100 * mib}) {
+    pool_resource pool;
+    pool.deallocate(pool.allocate(size), size);
+    BOOST_TEST(pool.stats().free == 1u);
+    BOOST_TEST(pool.stats().free_bytes == (size + 4095) / 4096 * 4096);
+    BOOST_TEST(pool.trim(0) > 0u);
+    BOOST_TEST(pool.capacity() == 0u);
+    BOOST_TEST(pool.stats().free == 0u);
+    BOOST_TEST(pool.stats().free_bytes == 0u);
+    BOOST_TEST(pool.try_get(size).empty());
+    pool_resource keeps_none{{.spare = 0}};
+    keeps_none.deallocate(keeps_none.allocate(size), size);
+    BOOST_TEST(keeps_none.capacity() == 0u);
+    BOOST_TEST(keeps_none.stats().free == 0u);
+    BOOST_TEST(keeps_none.stats().free_bytes == 0u);
+    BOOST_TEST(keeps_none.try_get(size).empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_of_one_chunk_go_upstream_and_others_stay) {
+  pool_resource pool{{.largest_chunk = 64 * kib}};  // one chunk each
+  void* const small = pool.allocate(2 * mib);
+  void* const large = pool.allocate(5 * mib);
+  pool.deallocate(small, 2 * mib);
+  pool.deallocate(large, 5 * mib);
+  BOOST_TEST(pool.stats().free == 2u);
+  BOOST_TEST(pool.stats().free_bytes == 7 * mib);
+  BOOST_TEST(pool.trim(6 * mib) > 0u);
+  BOOST_TEST(pool.stats().free == 1u);
+  BOOST_TEST(pool.stats().free_bytes == (pool.capacity() > 5 * mib ? 5 * mib : 2 * mib));
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_that_others_got_are_not_free) {
+  pool_resource pool{{.first_chunk = 16 * mib}};
+  void* const barrier = pool.allocate(64 * kib);
+  void* const block = pool.allocate(2 * mib);
+  void* const end = pool.allocate(64 * kib);
+  pool.deallocate(block, 2 * mib);
+  BOOST_TEST(pool.stats().free == 1u);
+  void* const piece = pool.allocate(100'000);
+  BOOST_TEST(piece == block);
+  BOOST_TEST(pool.stats().free == 0u);
+  BOOST_TEST(pool.stats().free_bytes == 0u);
+  BOOST_TEST(pool.try_get(2 * mib).empty());
+  pool.deallocate(piece, 100'000);
+  pool.deallocate(barrier, 64 * kib);
+  pool.deallocate(end, 64 * kib);
+}
+
+BOOST_AUTO_TEST_CASE(free_large_blocks_are_never_more_than_there_is) {
+  std::mt19937 random(7);
+  pool_resource pool{{.spare = 16 * mib}};
+  std::vector<std::span<std::byte>> live;
+  for (int i = 0; i < 3000; ++i) {
+    if (live.size() < 20 && random() % 2 == 0) {
+      const std::size_t size = random() % 3 == 0 ? 40'000 + random() % mib : mib + random() % (4 * mib);
+      live.push_back({bytes(pool, size), size});
+    } else if (!live.empty()) {
+      std::swap(live[random() % live.size()], live.back());
+      pool.deallocate(live.back().data(), live.back().size());
+      live.pop_back();
+    }
+    std::size_t used = 0;
+    for (const auto& block : live) used += block.size();
+    const pool_stats stats = pool.stats();
+    BOOST_REQUIRE(stats.free_bytes + used <= pool.capacity());
+    std::size_t free = 0, free_bytes = 0;
+    for (const auto& bucket : stats.buckets) {
+      free += bucket.free;
+      free_bytes += bucket.free_bytes;
+      BOOST_REQUIRE(bucket.free_bytes <= bucket.free * bucket.block_size);
+      if (bucket.block_size > 64) BOOST_REQUIRE(bucket.free_bytes >= bucket.free * bucket.block_size / 2);
+    }
+    BOOST_REQUIRE(free == stats.free);
+    BOOST_REQUIRE(free_bytes == stats.free_bytes);
+  }
+  for (const auto& block : live) pool.deallocate(block.data(), block.size());
+  pool.trim(0);
+  BOOST_TEST(pool.stats().free_bytes <= pool.capacity());
+  BOOST_TEST(pool.stats().live == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(spare_bounds_the_chunks_that_are_kept) {
   for (std::size_t spare : {0uz, mib, 8 * mib, 50 * mib}) {
     untouched_memory upstream;
