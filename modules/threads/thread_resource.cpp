@@ -43,9 +43,8 @@ struct waiting_thread {
 constexpr const char* still_held = "buffers: this buffer is held by a lease or a scope";
 
 milliseconds checked(long long wait_ms) {
-  constexpr long long longest = 1000LL * 60 * 60 * 24 * 365;
   if (wait_ms < 0) throw_option("thread_options::wait", "must not be negative");
-  return milliseconds(std::min(wait_ms, longest));
+  return milliseconds(std::min(wait_ms, time_limit::longest));
 }
 
 template <class T, class... A>

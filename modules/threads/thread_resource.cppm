@@ -161,17 +161,27 @@ struct buffers_made_by {
   factory<R> make;
 };
 
-// Any std::chrono::duration, without the large header that it is in.
+// Any std::chrono::duration, without the large header that it is in. Rounded up, so that the shortest one is not none;
+// a year stands for all that is longer.
 class time_limit {
  public:
+  static constexpr long long longest = 1000LL * 60 * 60 * 24 * 365;
+
   constexpr explicit time_limit(long long ms) noexcept : ms_(ms) {}
   template <class D>
-    requires requires(const D& duration) { duration.count() * D::period::num / D::period::den; }
+    requires requires(const D& duration) { static_cast<double>(duration.count()) * D::period::num / D::period::den; }
   constexpr time_limit(const D& duration) noexcept
-      : ms_(static_cast<long long>(duration.count() * 1000 * D::period::num / D::period::den)) {}
+      : ms_(rounded_up(static_cast<double>(duration.count()) * 1000 * D::period::num / D::period::den)) {}
   [[nodiscard]] constexpr long long ms() const noexcept { return ms_; }
 
  private:
+  static constexpr long long rounded_up(double ms) noexcept {
+    if (!(ms >= 0)) return -1;
+    if (ms >= longest) return longest;
+    const auto whole = static_cast<long long>(ms);
+    return static_cast<double>(whole) < ms ? whole + 1 : whole;
+  }
+
   long long ms_;
 };
 

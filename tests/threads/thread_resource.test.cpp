@@ -13,6 +13,7 @@
 #include <exception>
 #include <functional>
 #include <latch>
+#include <limits>
 #include <list>
 #include <mdspan>
 #include <memory>
@@ -919,6 +920,32 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
 }
 
 // --- making buffers --------------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(times_to_wait) {
+  using std::chrono::duration;
+  const auto ms = [](auto time) { return thread_options<slab_resource>{.wait = time}.wait.ms(); };
+  constexpr long long year = 1000LL * 60 * 60 * 24 * 365;
+  BOOST_TEST(ms(std::chrono::hours::max()) == year);
+  BOOST_TEST(ms(std::chrono::seconds::max()) == year);
+  BOOST_TEST(ms(std::chrono::milliseconds::max()) == year);
+  BOOST_TEST(ms(std::chrono::nanoseconds::max()) == year);
+  BOOST_TEST(ms(duration<double>(1e30)) == year);
+  BOOST_TEST(ms(duration<double>::max()) == year);
+  BOOST_TEST(ms(duration<double>(std::numeric_limits<double>::infinity())) == year);
+  BOOST_TEST(ms(0s) == 0);
+  BOOST_TEST(ms(1ns) == 1);
+  BOOST_TEST(ms(900us) == 1);
+  BOOST_TEST(ms(1000us) == 1);
+  BOOST_TEST(ms(1001us) == 2);
+  BOOST_TEST(ms(duration<double>(0.3)) == 300);
+  BOOST_TEST(ms(duration<float>(2.5f)) == 2500);
+  BOOST_TEST(ms(10s) == 10'000);
+  BOOST_TEST(ms(24h) == 86'400'000);
+  BOOST_TEST(ms(-1ns) < 0);
+  BOOST_TEST(ms(std::chrono::hours::min()) < 0);
+  BOOST_TEST(ms(duration<double>(std::numeric_limits<double>::quiet_NaN())) < 0);
+  BOOST_CHECK_THROW((thread_resource<>{{.wait = -1ns}}), std::invalid_argument);
+}
 
 BOOST_AUTO_TEST_CASE(options_out_of_range) {
   BOOST_CHECK_EXCEPTION((thread_resource<>{{.wait = -1ms}}), std::invalid_argument,
