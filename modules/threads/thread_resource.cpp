@@ -22,14 +22,13 @@ using std::chrono::milliseconds;
 class all_in_use final : public exhausted {
  public:
   all_in_use(std::size_t bytes, std::size_t buffers, milliseconds waited) noexcept : exhausted(bytes, 0, 0) {
-    std::snprintf(what_, sizeof what_,
-                  "buffers: exhausted: all %zu buffers of a thread_resource were in use for %lld ms", buffers,
-                  static_cast<long long>(waited.count()));
+    std::snprintf(what_, sizeof what_, "%s: all %zu buffers of a thread_resource were in use for %lld ms",
+                  exhausted::what(), buffers, static_cast<long long>(waited.count()));
   }
   const char* what() const noexcept override { return what_; }
 
  private:
-  char what_[128];
+  char what_[224];
 };
 
 // A thread that waits for a buffer, on its stack.

@@ -23,6 +23,7 @@
 //       a[0, 0] = tile;
 //     });
 module;
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
@@ -245,7 +246,7 @@ class thread_resource final : public std::pmr::memory_resource,
   /// Throws: exhausted after waiting in vain for a free one; what `make` throws.
   inline R& local() { return *static_cast<R*>(mine(0)); }
 
-  /// A block of this thread's buffer. Throws what local() and the buffer throw.
+  /// A block of this thread's buffer; for no bytes, none is needed. Throws what local() and the buffer throw.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (void* const buffer = mine_at_hand()) [[likely]]
       return static_cast<R*>(buffer)->allocate(bytes, alignment);
@@ -388,6 +389,11 @@ class thread_resource final : public std::pmr::memory_resource,
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment) {
+    if (bytes == 0 || !std::has_single_bit(alignment)) [[unlikely]]
+      if (mine_to_free() == nullptr) {  // needs no buffer, nor to wait for one
+        detail::require_alignment(alignment);
+        return detail::no_bytes(alignment);
+      }
     return static_cast<R*>(mine(bytes))->allocate(bytes, alignment);
   }
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {

@@ -535,7 +535,8 @@ BOOST_AUTO_TEST_CASE(waiting_in_vain) {
       } catch (const exhausted& e) {
         threw = true;
         requested = e.requested();
-        says_why = std::string_view(e.what()).contains("all 1 buffers");
+        const std::string_view what = e.what();
+        says_why = what.contains("500 bytes requested, 0 available, capacity 0") && what.contains("all 1 buffers");
       }
     });
   });
@@ -945,6 +946,24 @@ BOOST_AUTO_TEST_CASE(times_to_wait) {
   BOOST_TEST(ms(std::chrono::hours::min()) < 0);
   BOOST_TEST(ms(duration<double>(std::numeric_limits<double>::quiet_NaN())) < 0);
   BOOST_CHECK_THROW((thread_resource<>{{.wait = -1ns}}), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_refused_or_free_needs_no_buffer) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  BOOST_CHECK_THROW((void)t.allocate(8, 3), std::invalid_argument);
+  BOOST_CHECK_THROW((void)t.allocate(0, 0), std::invalid_argument);
+  BOOST_TEST(t.allocate(0, 64) != nullptr);
+  BOOST_TEST(t.size() == 0u);
+  (void)t.allocate(100);
+  bool refused = false, is_given = false;
+  on_thread([&] {
+    refused = throws<std::invalid_argument>([&] { (void)t.allocate(8, 3); });
+    void* const none = t.allocate(0, 256);
+    is_given = none != nullptr && reinterpret_cast<std::uintptr_t>(none) % 256 == 0;
+    t.deallocate(none, 0, 256);
+  });
+  BOOST_TEST(refused);
+  BOOST_TEST(is_given);
 }
 
 BOOST_AUTO_TEST_CASE(options_out_of_range) {
