@@ -312,10 +312,11 @@ class thread_resource final : public std::pmr::memory_resource,
   void reset() { give_back(false); }
   /// Takes the buffers of all threads, and resets them: for when tasks have ended without giving theirs back. A thread
   /// whose buffer was taken gets another one at its next call, as if for the first time. No other thread may be using
-  /// one. Throws order_error while a lease or scope holds a buffer; then that one stays where it is.
+  /// one. Throws order_error while a lease or scope holds a buffer; then that one stays where it is. A buffer whose
+  /// thread ended inside a scope cannot be reset: it is destroyed, and made anew when it is needed.
   void repair() { thread_buffers::repair(); }
 
-  /// The number of buffers that have been made.
+  /// The number of buffers that have been made, without those that repair() destroyed.
   [[nodiscard]] std::size_t size() const noexcept { return thread_buffers::size(); }
   /// The bytes in use of all buffers.
   [[nodiscard]] std::size_t used() const {

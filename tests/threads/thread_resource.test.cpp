@@ -920,6 +920,40 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
   BOOST_TEST(t.size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(repair_of_what_a_thread_left_inside_a_scope) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  // Scopes that nobody ends.
+  alignas(scope<slab_resource>) static std::byte memory[3][sizeof(scope<slab_resource>)];
+  on_thread([&] { (void)(new (memory[0]) scope{t.local()})->resource().allocate(100); });
+  t.repair();  // before another thread comes
+  BOOST_TEST(t.used() == 0u);
+  on_thread([&] { (void)(new (memory[1]) scope{t.local()})->resource().allocate(100); });
+  bool refused = false;
+  on_thread([&] { refused = throws<order_error>([&] { (void)t.allocate(8); }); });
+  BOOST_TEST(refused);
+  t.repair();
+  BOOST_TEST(t.size() == 0u);
+  on_thread([&] { (void)t.allocate(8); });
+  on_thread([&] { (void)(new (memory[2]) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { refused = throws<order_error>([&] { (void)t.local(); }); });
+  t.repair();
+  BOOST_TEST(t.local().used() == 0u);
+  BOOST_TEST(t.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_waits_for_what_repair_gets_back) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 10s}};
+  alignas(scope<slab_resource>) static std::byte memory[sizeof(scope<slab_resource>)];
+  on_thread([&] { (void)(new (memory) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { BOOST_CHECK_THROW((void)t.allocate(8), order_error); });
+  bool is_served = false;
+  std::thread waiting([&] { is_served = t.allocate(8) != nullptr; });
+  std::this_thread::sleep_for(50ms);
+  t.repair();
+  waiting.join();
+  BOOST_TEST(is_served);
+}
+
 // --- making buffers --------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(times_to_wait) {
