@@ -218,8 +218,8 @@ struct thread_options {
 
 /// A buffer for each thread. What a thread has not given back when it ends stays as it is until the buffer is handed to
 /// another thread, which resets it.
-/// Of each buffer it keeps a record in memory of oneTBB's allocator, as of each thread (see per_thread); all else is
-/// allocated by `make` and the buffers.
+/// Of each buffer it keeps a record in memory of oneTBB's allocator, as of each thread (see per_thread), and the option
+/// `make` lies on the heap, as in a std::function; all else is allocated by `make` and the buffers.
 template <thread_buffer R = slab_resource>
 class thread_resource final : public std::pmr::memory_resource,
                               private detail::buffers_made_by<R>,
