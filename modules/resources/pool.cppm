@@ -40,11 +40,13 @@ struct pool_options {
   std::size_t first_chunk = 64 * 1024;
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
-  /// How many bytes of chunks without a block in use it keeps before they go upstream unasked; and of free memory for
-  /// blocks above 32 KiB before its pages go to the operating system (by madvise: the addresses stay). While a pool
-  /// grows into memory that it never touched, pages that lie idle go there as well, as many, so that programs whose
-  /// phases need different sizes do not hold the memory of all of them; not with SIZE_MAX. Else free blocks stay until
-  /// trim().
+  /// How many idle bytes it keeps. Chunks without a block in use go upstream when they are more than this; free memory
+  /// for blocks above 32 KiB goes to the operating system when it is more than this (by madvise: the addresses stay).
+  /// Free blocks of up to 16 KiB count as used here, as they share runs, and larger ones as far as they are next to be
+  /// handed out: their memory stays until trim().
+  /// While a pool grows into memory that it never touched, as many idle pages go to the operating system, so that
+  /// programs whose phases need different sizes do not hold the memory of all of them.
+  /// SIZE_MAX: nothing goes anywhere until trim().
   std::size_t spare = std::size_t{256} << 20;
 };
 
