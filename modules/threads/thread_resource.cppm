@@ -292,8 +292,8 @@ class thread_resource final : public std::pmr::memory_resource,
   /// `auto buffer = scratch.lease();`. Throws what local() throws.
   [[nodiscard]] lease_type lease() { return lease_type(*this); }
 
-  /// Calls f(buffer), or f(), in a lease, and returns its value, which must not point into the buffer. The buffer is
-  /// given back when f throws as well.
+  /// Calls f(buffer), or f() where that is not possible, in a lease, and returns its value, which must not point into
+  /// the buffer. The buffer is given back when f throws as well.
   template <class F>
     requires std::invocable<F, R&> || std::invocable<F>
   decltype(auto) with_buffer(F&& f) {
