@@ -364,12 +364,6 @@ void block_store::forget_one_large(chunk& home, std::size_t bucket, std::uint32_
       bucket = (bucket + 1) % large_sizes;
 }
 
-std::size_t block_store::bytes_in_use() const noexcept {
-  std::size_t sum = large_bytes_;
-  for (std::size_t c = 0; c < classes; ++c) sum += in_use_[c] * bytes_of(c);
-  return sum;
-}
-
 void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   run* const to = run_of(blocks.first);
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
@@ -410,6 +404,12 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
       count_free(*at.in, 1);
     }
   }
+}
+
+std::size_t block_store::bytes_in_use() const noexcept {
+  std::size_t sum = large_bytes_;
+  for (std::size_t c = 0; c < classes; ++c) sum += in_use_[c] * bytes_of(c);
+  return sum;
 }
 
 // The run and the number in it of a block that is in use.
@@ -457,7 +457,6 @@ void block_store::take_all_back() noexcept {
         whole = r->memory();
         continue;
       }
-      if (r->carved == 0) continue;
       available_[r->size_class] += r->carved;
       for (std::size_t word = 0; word < 4; ++word) {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
@@ -823,10 +822,6 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
     available_[size_class] -= r->available;
     if (carving_[size_class] == r) carving_[size_class] = nullptr;
     pages += r->pages;
-    free_run(r);
-  }
-  if (run* const r = carving_[size_class]; r != nullptr && r->carved == 0) {
-    carving_[size_class] = nullptr;
     free_run(r);
   }
   return pages * page_bytes;

@@ -216,8 +216,6 @@ class block_store {
   [[nodiscard]] std::size_t take(std::size_t size_class, void** to, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
-  /// The bytes of all blocks that are not here.
-  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
   /// Takes the last of them back.
   void uncarve(std::size_t size_class, block_range blocks) noexcept;
   /// The same for a block above largest_listed. Throws what upstream throws.
@@ -237,6 +235,8 @@ class block_store {
   [[nodiscard]] inline std::size_t available(std::size_t size_class) const noexcept { return available_[size_class]; }
   /// ... and how many there are besides: in use, or held by the holder.
   [[nodiscard]] inline std::size_t in_use(std::size_t size_class) const noexcept { return in_use_[size_class]; }
+  /// The bytes of all blocks that are not here.
+  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
 
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;

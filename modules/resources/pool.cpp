@@ -13,20 +13,15 @@ module buffers.resources;
 
 namespace buffers {
 
-using detail::bytes_of, detail::classes, detail::shared_classes;
-
-namespace {
-
-using detail::is_oversize;
-
-}  // namespace
+using detail::bytes_of, detail::classes, detail::is_oversize, detail::shared_classes;
 
 namespace detail {
 
 store_options checked(const pool_options& options) {
-  if (options.first_chunk < 64 * 1024 || options.first_chunk > largest_request / 2)
-    throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
-  if (options.largest_chunk < options.first_chunk || options.largest_chunk > std::size_t{1} << 40)
+  constexpr std::size_t tib = std::size_t{1} << 40;
+  if (options.first_chunk < 64 * 1024 || options.first_chunk > tib)
+    throw_option("pool_options.first_chunk", "must be from 64 KiB to 1 TiB");
+  if (options.largest_chunk < options.first_chunk || options.largest_chunk > tib)
     throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
   return {options.first_chunk, options.largest_chunk, options.spare};
 }
@@ -109,11 +104,6 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 void* pool_resource::take(std::size_t size_class) {
   return magazines_.has_used(size_class, store_) ? magazines_.pop_used(size_class, store_)
                                                  : magazines_.pop_fresh(size_class, store_);
-}
-
-void pool_resource::count_out(std::size_t bytes) noexcept {
-  below_peak_ -= static_cast<std::ptrdiff_t>(bytes);
-  if (below_peak_ < 0) raise_peak();
 }
 
 void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {

@@ -91,7 +91,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
       void* const block = magazines_.pop(size_class);
       if (block == nullptr) [[unlikely]]
         return allocate_more(bytes, size_class);
-      if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
+      count_out(bytes);
       detail::unpoison(block, bytes);
       if constexpr (detail::hardened) note_taken(block);
       return block;
@@ -155,16 +155,17 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(std::size_t size_class, void* block) noexcept;
-  inline void raise_peak() noexcept {
-    peak_ += static_cast<std::size_t>(-below_peak_);
-    below_peak_ = 0;
+  inline void count_out(std::size_t bytes) noexcept {
+    if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) {
+      peak_ += static_cast<std::size_t>(-below_peak_);
+      below_peak_ = 0;
+    }
   }
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* take(std::size_t size_class);
   void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
-  void count_out(std::size_t bytes) noexcept;
   void handed_out(void* block, std::size_t bytes) noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;

@@ -182,6 +182,7 @@ BOOST_AUTO_TEST_CASE(options_out_of_range_are_named) {
   refuses({.first_chunk = 0}, "first_chunk");
   refuses({.first_chunk = 64 * kib - 1}, "first_chunk");
   refuses({.first_chunk = SIZE_MAX}, "first_chunk");
+  refuses({.first_chunk = (std::size_t{1} << 40) + 1}, "first_chunk");
   refuses({.largest_chunk = 0}, "largest_chunk");
   refuses({.largest_chunk = 64 * kib - 1}, "largest_chunk");
   refuses({.first_chunk = 2 * mib, .largest_chunk = mib}, "largest_chunk");
