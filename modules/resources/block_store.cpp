@@ -37,8 +37,18 @@ std::size_t blocks_in(std::uint32_t pages, std::size_t size_class) noexcept {
 
 bool is_free(const run& r) noexcept { return r.is == run::unused; }
 
-// Whether all blocks of a shared run that have been in use are here.
-bool is_empty(const run& r) noexcept { return r.carved != 0 && r.available == r.carved; }
+// Whether all blocks of a run in use that have been in use are here.
+bool is_empty(const run& r) noexcept { return r.available == r.carved; }
+
+// Whether none of its blocks is in use.
+bool is_unused(const run& r) noexcept { return is_free(r) || is_empty(r); }
+
+// Where the last free run begins when it ends at the frontier, else that.
+std::uint32_t end_of_use(chunk& c) noexcept {
+  if (c.frontier == c.tables) return c.frontier;
+  const std::uint32_t last = c.first_of[c.frontier - 1];
+  return is_free(c.runs()[last]) ? last : c.frontier;
+}
 
 std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
@@ -273,8 +283,9 @@ block_range block_store::carve(std::size_t size_class) {
     from->size_class = static_cast<std::uint8_t>(size_class);
     from->carved = from->available = 0;
     std::ranges::fill(from->bits, 0);
+  } else if (is_empty(*from)) {
+    count_empty(*from, -1);
   }
-  if (is_empty(*from)) count_empty(*from, -1);
   const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
   from->carved = static_cast<std::uint16_t>(blocks);
@@ -283,23 +294,25 @@ block_range block_store::carve(std::size_t size_class) {
 }
 
 void* block_store::take_large(std::size_t bytes) {
+  if (void* const used = take_used_large(bytes)) return used;
+  void* const block = use_whole(allocate_whole_run(bytes));
   large_counts& counts = large_[large_bucket(bytes)];
-  void* block = counts.free != 0 ? take_used_large(bytes) : nullptr;
-  if (block != nullptr) return block;
-  block = use_whole(allocate_whole_run(bytes));
   ++counts.misses;
   ++counts.live;
   return block;
 }
 
 void* block_store::take_used_large(std::size_t bytes) noexcept {
-  large_counts& counts = large_[large_bucket(bytes)];
+  const std::size_t bucket = large_bucket(bytes);
+  large_counts& counts = large_[bucket];
   const auto pages = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
   run* const found = counts.free != 0 ? take_from_bins(pages, 1) : nullptr;
   if (found == nullptr) return nullptr;
+  chunk* home = found->home();
+  for (std::size_t i = 0; home->free_large[bucket].count == 0; ++i) home = chunks_[i];
+  forget_one_large(*home, bucket, pages);
   occupy(found);
   ++counts.hits;
-  --counts.free;
   ++counts.live;
   return use_whole(found);
 }
@@ -308,33 +321,60 @@ void* block_store::use_whole(run* r) noexcept {
   r->is = run::whole;
   r->size_class = classes;
   large_bytes_ += r->pages * page_bytes;
-  r->carved = r->available = 0;
+  r->carved = 1;
+  r->available = 0;
   return r->memory();
 }
 
 void block_store::give_large(void* block) noexcept {
   run* const r = run_of(block);
-  large_counts& counts = large_[large_bucket(r->pages * page_bytes)];
-  ++counts.free;
-  --counts.live;
+  const std::size_t bucket = large_bucket(r->pages * page_bytes);
+  if (chunk* const home = r->home(); home->kind == 1) count_free_large(*home, bucket, 1, r->pages);
+  --large_[bucket].live;
   large_bytes_ -= r->pages * page_bytes;
   poison_in_program(block, r->pages * page_bytes);
   free_run(r);
   keep_spare_pages();
 }
 
-std::size_t block_store::bytes_in_use() const noexcept {
-  std::size_t sum = large_bytes_;
-  for (std::size_t c = 0; c < classes; ++c) sum += in_use_[c] * bytes_of(c);
-  return sum;
+void block_store::count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept {
+  chunk::free_blocks& here = home.free_large[bucket];
+  here.count += static_cast<std::uint32_t>(blocks);
+  here.pages += static_cast<std::uint32_t>(pages);
+  home.free_large_pages += static_cast<std::uint32_t>(pages);
+  large_[bucket].free += static_cast<std::size_t>(blocks);
+  large_[bucket].free_bytes += static_cast<std::size_t>(pages) * page_bytes;
+}
+
+// One of so many pages, as near as that is possible: the others of the bucket are of its sizes.
+void block_store::forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept {
+  const chunk::free_blocks& here = home.free_large[bucket];
+  const std::int64_t others = here.count - 1, most = std::int64_t{512} << bucket;
+  const std::int64_t left = std::clamp(std::int64_t{here.pages} - pages, others * (most / 2 + 1), others * most);
+  count_free_large(home, bucket, -1, left - here.pages);
+}
+
+// Pages of a chunk were taken into use. The blocks that were there are taken to be the next larger ones.
+[[gnu::noinline]] void block_store::forget_used_large(chunk& home, std::uint32_t pages) noexcept {
+  std::size_t bucket = pages * page_bytes > largest_listed ? large_bucket(pages * page_bytes) : 0;
+  while (home.free_large_pages > home.frontier - home.tables - home.used)
+    if (const auto& [count, sum] = home.free_large[bucket]; count != 0)
+      forget_one_large(home, bucket, sum / count);
+    else
+      bucket = (bucket + 1) % large_sizes;
 }
 
 void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   run* const to = run_of(blocks.first);
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
+  in_use_[size_class] -= count;
+  if (carving_[size_class] != nullptr) {  // another thread has given some back: these are like blocks that were used
+    set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), size_class), count);
+    available_[size_class] += count;
+    return count_free(*to, count);
+  }
   to->carved = static_cast<std::uint16_t>(to->carved - count);
   if (is_empty(*to)) count_empty(*to, 1);
-  in_use_[size_class] -= count;
   carving_[size_class] = to;
 }
 
@@ -364,6 +404,12 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
       count_free(*at.in, 1);
     }
   }
+}
+
+std::size_t block_store::bytes_in_use() const noexcept {
+  std::size_t sum = large_bytes_;
+  for (std::size_t c = 0; c < classes; ++c) sum += in_use_[c] * bytes_of(c);
+  return sum;
 }
 
 // The run and the number in it of a block that is in use.
@@ -411,7 +457,6 @@ void block_store::take_all_back() noexcept {
         whole = r->memory();
         continue;
       }
-      if (r->carved == 0) continue;
       available_[r->size_class] += r->carved;
       for (std::size_t word = 0; word < 4; ++word) {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
@@ -459,13 +504,12 @@ run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
   run* found = take_from_bins(pages, kind);
   if (found == nullptr) found = reclaim(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
-  if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages);
+  if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages, false);
   if (found == nullptr) try {
       add_chunk(pages, kind);
       found = extend(pages, kind);
     } catch (...) {
-      found = gather(pages);
-      for (std::uint32_t k = 0; k < 2 && found == nullptr; ++k) found = extend(pages, k);
+      found = gather(pages, true);
       if (found == nullptr) throw;
     }
   occupy(found);
@@ -493,6 +537,8 @@ run* block_store::allocate_whole_run(std::size_t bytes) {
 void block_store::occupy(run* r) noexcept {
   chunk* const home = r->home();
   home->used += r->pages;
+  if (home->free_large_pages > home->frontier - home->tables - home->used) [[unlikely]]
+    forget_used_large(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
@@ -509,16 +555,49 @@ bool block_store::is_worth_gathering(std::size_t bytes) const noexcept {
   return free >= bytes && free / page_bytes >= touched_pages_ / 16;
 }
 
-// A run made of all that is free, before or after upstream is asked for more. A few blocks in lists may keep many free
-// runs apart. Nothing goes upstream meanwhile: when it is not enough, no more has happened than that it was collected.
-run* block_store::gather(std::uint32_t pages) noexcept {
+// Whether extend() has a chunk for that.
+bool block_store::has_room(std::uint32_t pages, std::uint32_t kind) const noexcept {
+  return std::any_of(chunks_, chunks_ + chunk_count_,
+                     [&](chunk* c) { return c->kind == kind && c->pages - end_of_use(*c) >= pages; });
+}
+
+// The shortest row of runs that is long enough, where all are free or would be, if what is held came here. Where there
+// is none: a chunk whose last runs are such a row, together with what lies beyond its frontier. Nulls: neither.
+block_store::row block_store::find_row(std::uint32_t pages) const noexcept {
+  row found{};
+  std::uint32_t shortest = UINT32_MAX;
+  owner_.count_held(1);
+  for (std::size_t i = 0; i < 2 * chunk_count_ && (i != chunk_count_ || found.first == nullptr); ++i) {
+    chunk* const c = chunks_[i % chunk_count_];
+    if (c->kind != i / chunk_count_) continue;  // small blocks do not break up the memory of large ones
+    std::uint32_t first = c->tables;
+    for (std::uint32_t at = first;; at += c->runs()[at].pages) {
+      if (at != c->frontier && is_unused(c->runs()[at])) continue;
+      if (const std::uint32_t length = at - first; length >= pages && length < shortest) {
+        found.first = &c->runs()[first];
+        shortest = length;
+      }
+      if (at == c->frontier) break;
+      first = at + c->runs()[at].pages;
+    }
+    if (c->pages - first >= pages) found.beyond = c;
+  }
+  owner_.count_held(-1);
+  return found;
+}
+
+// A run made of all that is free, before or after upstream is asked for more; then also of what lies beyond a frontier.
+// A few blocks in lists may keep many free runs apart. Where that is not enough, nothing happens.
+run* block_store::gather(std::uint32_t pages, bool beyond) noexcept {
+  const auto [first, last] = find_row(pages);
+  if (first == nullptr && (last == nullptr || !beyond)) return nullptr;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);
   owner_.give_held(true);
   free_empty_runs();
   options_.spare = spare;
-  run* found = nullptr;
-  for (std::uint32_t kind = 0; kind < 2 && found == nullptr; ++kind) found = take_from_bins(pages, kind);
-  return found;
+  if (first == nullptr) return extend(pages, last->kind);
+  remove(first);
+  return cut(first, pages);
 }
 
 run* block_store::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept {
@@ -564,9 +643,7 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
     if (c->kind != kind) continue;
-    std::uint32_t first = c->frontier;
-    if (first != c->tables)
-      if (const std::uint32_t before = c->first_of[first - 1]; is_free(c->runs()[before])) first = before;
+    const std::uint32_t first = end_of_use(*c);
     const std::uint32_t room = c->pages - first;
     if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
     best = c;
@@ -597,7 +674,8 @@ void block_store::pay_for(std::size_t pages) noexcept {
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
-  static_cast<void>(collect(due * page_bytes, 0, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  static_cast<void>(
+      collect(due * page_bytes, 0, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; }));
   due -= decommit(1, due);
   static_cast<void>(decommit(0, due));
 }
@@ -681,11 +759,12 @@ void block_store::unlink(run*& list, run* r) noexcept {
 }
 
 // Frees what the holder has and shared runs without a block in use, the most of one size first, until
-// is_enough(bytes so far); nothing, when what lies idle does not matter. Tells whether it was enough.
-template <class Enough>
-bool block_store::collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept {
+// is_enough(bytes so far); nothing, when what lies idle does not matter, or with may_begin() false. Tells whether it
+// was enough.
+template <class MayBegin, class Enough>
+bool block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept {
   const std::size_t whole = owner_.held_whole_bytes(), idle = whole + (kind == 0 ? all_empty_pages_ * page_bytes : 0);
-  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128) return false;
+  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return false;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
@@ -710,7 +789,9 @@ run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
   }
   if (touched_pages_ < reclaim_from_) return nullptr;
   run* found = nullptr;
-  if (collect(pages * page_bytes, kind, [&](std::size_t) {
+  // Where there is no other memory it must be enough: a request that is refused changes nothing.
+  const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
+  if (collect(pages * page_bytes, kind, may_begin, [&](std::size_t) {
         found = take_from_bins(pages, kind);
         return found != nullptr;
       }))
@@ -741,10 +822,6 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
     available_[size_class] -= r->available;
     if (carving_[size_class] == r) carving_[size_class] = nullptr;
     pages += r->pages;
-    free_run(r);
-  }
-  if (run* const r = carving_[size_class]; r != nullptr && r->carved == 0) {
-    carving_[size_class] = nullptr;
     free_run(r);
   }
   return pages * page_bytes;
@@ -836,6 +913,8 @@ void block_store::reserve_index() {
 
 void block_store::give_upstream(std::size_t index) noexcept {
   chunk* const c = chunks_[index];
+  for (std::size_t b = 0; b < large_sizes; ++b)
+    count_free_large(*c, b, -static_cast<int>(c->free_large[b].count), -std::int64_t{c->free_large[b].pages});
   std::copy(chunks_ + index + 1, chunks_ + chunk_count_, chunks_ + index);
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
@@ -885,16 +964,14 @@ void block_store::give_spare(std::size_t keep_bytes) noexcept {
 
 std::size_t block_store::releasable() const noexcept {
   std::size_t sum = 0;
+  owner_.count_held(1);
   for (std::size_t i = 0; i < chunk_count_; ++i) {
     chunk* const c = chunks_[i];
-    std::size_t in_use = 0;
-    for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
-      const run& r = c->runs()[at];
-      if (r.is == run::whole) ++in_use;
-      if (r.is == run::shared) in_use += static_cast<std::size_t>(r.carved - r.available);
-    }
-    if (in_use == std::exchange(c->held, 0)) sum += c->upstream_bytes;
+    std::uint32_t at = c->tables;
+    while (at != c->frontier && is_unused(c->runs()[at])) at += c->runs()[at].pages;
+    if (at == c->frontier) sum += c->upstream_bytes;
   }
+  owner_.count_held(-1);
   return with_index(sum);
 }
 
@@ -905,7 +982,7 @@ void block_store::release() noexcept {
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
-  for (large_counts& counts : large_) counts.live = counts.free = 0;
+  for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
   touched_pages_ = all_empty_pages_ = reclaimed_pages_ = reclaim_from_ = unpaid_pages_ = large_bytes_ = 0;
   std::ranges::fill(idle_pages_, 0);

@@ -27,6 +27,9 @@ export namespace buffers::detail {
 
 struct chunk;
 
+/// The sizes above largest_listed that are counted: the powers of two up to largest_block.
+inline constexpr std::size_t large_sizes = 7;
+
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
   // Free; shared by blocks of a class; one block.
@@ -36,7 +39,7 @@ struct alignas(64) run {
   std::uint32_t pages;
   state is;
   std::uint8_t size_class;
-  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones
+  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones; of a whole run, 1
   std::uint16_t available;  // of those, how many are here and not in use: their bits are set
   run* next;
   run* previous;
@@ -63,9 +66,14 @@ struct alignas(64) chunk {
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
   std::uint32_t kind;      // 1: for blocks above largest_mixed_block, whose memory the others do not break up
-  std::size_t held;        // see block_store::count_held
-  // For each page of a shared run, and the first and the last of any other, the index of the run's first page.
+  // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
+  // The blocks above largest_listed that are free, by size as in block_store::large: no more pages than are not in use.
+  // Where these are is not known, as neighbours become one run.
+  struct free_blocks {
+    std::uint32_t count, pages;
+  } free_large[large_sizes];
+  std::uint32_t free_large_pages;  // of all sizes
 
   [[nodiscard]] inline std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
   [[nodiscard]] inline run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
@@ -187,6 +195,8 @@ class block_store {
   /// What the owner of the store holds back in magazines: asked for before memory is used that never was before.
   struct holder {
     virtual std::size_t held_whole_bytes() const noexcept = 0;
+    /// Calls count_held(block, sign * count) for all blocks that it holds.
+    virtual void count_held(int sign) const noexcept = 0;
     /// Gives all blocks with a run of their own to the store, and with `shared` all others too.
     virtual void give_held(bool shared) noexcept = 0;
     /// Takes a block with a run of its own over.
@@ -206,8 +216,6 @@ class block_store {
   [[nodiscard]] std::size_t take(std::size_t size_class, void** to, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
-  /// The bytes of all blocks that are not here.
-  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
   /// Takes the last of them back.
   void uncarve(std::size_t size_class, block_range blocks) noexcept;
   /// The same for a block above largest_listed. Throws what upstream throws.
@@ -218,7 +226,7 @@ class block_store {
   void give_large(void* block) noexcept;
   /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it.
   struct large_counts {
-    std::size_t live, free, hits, misses;
+    std::size_t live, free, free_bytes, hits, misses;
   };
   [[nodiscard]] const large_counts& large(std::size_t bytes) const noexcept { return large_[large_bucket(bytes)]; }
   /// Takes back blocks of this class.
@@ -227,6 +235,8 @@ class block_store {
   [[nodiscard]] inline std::size_t available(std::size_t size_class) const noexcept { return available_[size_class]; }
   /// ... and how many there are besides: in use, or held by the holder.
   [[nodiscard]] inline std::size_t in_use(std::size_t size_class) const noexcept { return in_use_[size_class]; }
+  /// The bytes of all blocks that are not here.
+  [[nodiscard]] std::size_t bytes_in_use() const noexcept;
 
   /// Marks every block as free, whoever has it; those with a run of their own go to the holder.
   void take_all_back() noexcept;
@@ -242,9 +252,12 @@ class block_store {
   /// The bytes that are from upstream.
   [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
-  /// Counts a block that the holder has for releasable(), which counts from 0 each time.
-  inline void count_held(const void* block, std::size_t count = 1) const noexcept { home_of(block)->held += count; }
-  /// The bytes of the chunks in which all blocks are here or were counted as held.
+  /// Counts blocks of a run that the holder has as if they were here, or takes that back.
+  inline void count_held(const void* block, int count) const noexcept {
+    run* const r = run_of(block);
+    r->available = static_cast<std::uint16_t>(r->available + count);
+  }
+  /// The bytes of the chunks in which all blocks are here or held.
   [[nodiscard]] std::size_t releasable() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
 
@@ -275,17 +288,26 @@ class block_store {
   run* allocate_whole_run(std::size_t bytes);
   run* allocate_shared_run(std::size_t size_class);
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
-  run* gather(std::uint32_t pages) noexcept;
+  [[nodiscard]] bool has_room(std::uint32_t pages, std::uint32_t kind) const noexcept;
+  struct row {
+    run* first;
+    chunk* beyond;
+  };
+  [[nodiscard]] row find_row(std::uint32_t pages) const noexcept;
+  run* gather(std::uint32_t pages, bool beyond) noexcept;
   void occupy(run* r) noexcept;
   void* use_whole(run* r) noexcept;
+  void count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept;
+  void forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
+  void forget_used_large(chunk& home, std::uint32_t pages) noexcept;
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
   void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
-  template <class Enough>
-  bool collect(std::size_t bytes, std::uint32_t kind, Enough is_enough) noexcept;
+  template <class MayBegin, class Enough>
+  bool collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
   void pay_for(std::size_t pages) noexcept;
@@ -319,7 +341,7 @@ class block_store {
     run* bins[block_store::bins];
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
-  large_counts large_[7] = {};
+  large_counts large_[large_sizes] = {};
   std::size_t large_bytes_ = 0;      // of large blocks in use
   std::size_t idle_pages_[2] = {};   // in free_, resident
   std::size_t reclaimed_pages_ = 0;  // see reclaim

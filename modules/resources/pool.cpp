@@ -13,20 +13,15 @@ module buffers.resources;
 
 namespace buffers {
 
-using detail::bytes_of, detail::classes, detail::shared_classes;
-
-namespace {
-
-using detail::is_oversize;
-
-}  // namespace
+using detail::bytes_of, detail::classes, detail::is_oversize, detail::shared_classes;
 
 namespace detail {
 
 store_options checked(const pool_options& options) {
-  if (options.first_chunk < 64 * 1024 || options.first_chunk > largest_request / 2)
-    throw_option("pool_options.first_chunk", "must be from 64 KiB to half of the address space");
-  if (options.largest_chunk < options.first_chunk || options.largest_chunk > std::size_t{1} << 40)
+  constexpr std::size_t tib = std::size_t{1} << 40;
+  if (options.first_chunk < 64 * 1024 || options.first_chunk > tib)
+    throw_option("pool_options.first_chunk", "must be from 64 KiB to 1 TiB");
+  if (options.largest_chunk < options.first_chunk || options.largest_chunk > tib)
     throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
   return {options.first_chunk, options.largest_chunk, options.spare};
 }
@@ -40,7 +35,7 @@ void add_counts(pool_stats& stats, std::size_t block_bytes, const pool_counts& m
   for (pool_counts* counts : {static_cast<pool_counts*>(&stats.buckets[bucket]), static_cast<pool_counts*>(&stats)}) {
     counts->live += more.live;
     counts->free += more.free;
-    counts->free_bytes += more.free * block_bytes;
+    counts->free_bytes += more.free_bytes;
     counts->hits += more.hits;
     counts->misses += more.misses;
   }
@@ -50,10 +45,16 @@ pool_stats stats_of(const block_store& store) noexcept {
   pool_stats all;
   for (std::size_t b = 0; b < all.buckets.size(); ++b) all.buckets[b].block_size = std::size_t{64} << b;
   for (std::size_t c = 0; c < classes; ++c)
-    add_counts(all, bytes_of(c), {.live = store.in_use(c), .free = store.available(c)});
+    add_counts(all, bytes_of(c),
+               {.live = store.in_use(c), .free = store.available(c), .free_bytes = store.available(c) * bytes_of(c)});
   for (std::size_t bytes = 2 * largest_listed; bytes <= largest_block; bytes *= 2) {
     const auto& large = store.large(bytes);
-    add_counts(all, bytes, {.live = large.live, .free = large.free, .hits = large.hits, .misses = large.misses});
+    add_counts(all, bytes,
+               {.live = large.live,
+                .free = large.free,
+                .free_bytes = large.free_bytes,
+                .hits = large.hits,
+                .misses = large.misses});
   }
   return all;
 }
@@ -105,11 +106,6 @@ void* pool_resource::take(std::size_t size_class) {
                                                  : magazines_.pop_fresh(size_class, store_);
 }
 
-void pool_resource::count_out(std::size_t bytes) noexcept {
-  below_peak_ -= static_cast<std::ptrdiff_t>(bytes);
-  if (below_peak_ < 0) raise_peak();
-}
-
 void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
   count_out(bytes);
   detail::unpoison_in_program(block, bytes);
@@ -147,6 +143,14 @@ std::size_t pool_resource::held_whole_bytes() const noexcept {
   std::size_t sum = 0;
   for (std::size_t c = shared_classes; c < classes; ++c) sum += magazines_.count(c) * bytes_of(c);
   return sum;
+}
+
+void pool_resource::count_held(int sign) const noexcept {
+  for (std::size_t c = 0; c < classes; ++c) {
+    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block, sign);
+    if (const std::size_t count = magazines_.fresh_count(c); count != 0)
+      store_.count_held(magazines_.fresh[c].first, sign * static_cast<int>(count));
+  }
 }
 
 void pool_resource::give_held(bool shared) noexcept {
@@ -231,15 +235,6 @@ std::size_t pool_resource::trim(std::size_t keep_bytes) noexcept {
   return before - store_.capacity();
 }
 
-std::size_t pool_resource::releasable() const noexcept {
-  for (std::size_t c = 0; c < classes; ++c) {
-    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block);
-    if (const std::size_t count = magazines_.fresh_count(c); count != 0)
-      store_.count_held(magazines_.fresh[c].first, count);
-  }
-  return store_.releasable();
-}
-
 void pool_resource::reset_peak() noexcept {
   peak_ = used();
   below_peak_ = 0;
@@ -254,6 +249,7 @@ pool_stats pool_resource::stats() const noexcept {
     detail::add_counts(all, bytes_of(c),  // what the store counts as live is here in part
                        {.live = 0 - here - magazines_.fresh_count(c),
                         .free = here,
+                        .free_bytes = here * bytes_of(c),
                         .hits = static_cast<std::size_t>(magazines_.of[c].taken),
                         .misses = static_cast<std::size_t>(magazines_.of[c].misses)});
   }

@@ -40,18 +40,20 @@ struct pool_options {
   std::size_t first_chunk = 64 * 1024;
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
-  /// How many bytes of chunks without a block in use it keeps before they go upstream unasked; and of free memory for
-  /// blocks above 32 KiB before its pages go to the operating system (by madvise: the addresses stay). While a pool
-  /// grows into memory that it never touched, pages that lie idle go there as well, as many, so that programs whose
-  /// phases need different sizes do not hold the memory of all of them; not with SIZE_MAX. Else free blocks stay until
-  /// trim().
+  /// How many idle bytes it keeps. Chunks without a block in use go upstream when they are more than this; free memory
+  /// for blocks above 32 KiB goes to the operating system when it is more than this (by madvise: the addresses stay).
+  /// Free blocks of up to 16 KiB count as used here, as they share runs, and larger ones as far as they are next to be
+  /// handed out: their memory stays until trim().
+  /// While a pool grows into memory that it never touched, as many idle pages go to the operating system, so that
+  /// programs whose phases need different sizes do not hold the memory of all of them.
+  /// SIZE_MAX: nothing goes anywhere until trim().
   std::size_t spare = std::size_t{256} << 20;
 };
 
 /// What happened to blocks of certain sizes.
 struct pool_counts {
   std::size_t live = 0;        ///< blocks in use
-  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, other sizes may have got their memory since
+  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, those whose memory nobody else has got
   std::size_t free_bytes = 0;  ///< their sizes
   std::size_t hits = 0;        ///< requests served by such a block
   std::size_t misses = 0;      ///< requests that were not
@@ -89,7 +91,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
       void* const block = magazines_.pop(size_class);
       if (block == nullptr) [[unlikely]]
         return allocate_more(bytes, size_class);
-      if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) raise_peak();
+      count_out(bytes);
       detail::unpoison(block, bytes);
       if constexpr (detail::hardened) note_taken(block);
       return block;
@@ -133,7 +135,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// where that is less. Returns the bytes given.
   std::size_t trim(std::size_t keep_bytes) noexcept;
   /// The bytes that trim(0) would give.
-  [[nodiscard]] std::size_t releasable() const noexcept;
+  [[nodiscard]] std::size_t releasable() const noexcept { return store_.releasable(); }
 
   /// The bytes that were asked for and not given back.
   [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(below_peak_); }
@@ -153,19 +155,21 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(std::size_t size_class, void* block) noexcept;
-  inline void raise_peak() noexcept {
-    peak_ += static_cast<std::size_t>(-below_peak_);
-    below_peak_ = 0;
+  inline void count_out(std::size_t bytes) noexcept {
+    if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) {
+      peak_ += static_cast<std::size_t>(-below_peak_);
+      below_peak_ = 0;
+    }
   }
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* take(std::size_t size_class);
   void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
-  void count_out(std::size_t bytes) noexcept;
   void handed_out(void* block, std::size_t bytes) noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;
+  void count_held(int sign) const noexcept override;
   void give_held(bool shared) noexcept override;
   void hold(void* block, std::size_t size_class) noexcept override;
 

@@ -113,6 +113,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
 
   // The lists are other threads': they are not asked for.
   std::size_t held_whole_bytes() const noexcept override { return 0; }
+  void count_held(int) const noexcept override {}
   void give_held(bool) noexcept override {}
   void hold(void*, std::size_t) noexcept override {}
 

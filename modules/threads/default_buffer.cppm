@@ -86,15 +86,16 @@ template <checkpointable R = slab_resource>
 }
 
 /// Calls f with `buffer` as this thread's default for its type, and puts the one from before back when f returns or
-/// throws. Defaults of other types stay. f takes the buffer, or nothing. Returns f's value.
+/// throws. Defaults of other types stay. f takes the buffer, or nothing; where it takes either, it gets the buffer.
+/// Returns f's value.
 template <checkpointable R, class F>
   requires std::invocable<F> || std::invocable<F, R&>
 inline decltype(auto) with_default(R& buffer, F&& f) {
   const detail::replaced_default<R> replaced{buffer};
-  if constexpr (std::invocable<F>)
-    return std::forward<F>(f)();
-  else
+  if constexpr (std::invocable<F, R&>)
     return std::forward<F>(f)(buffer);
+  else
+    return std::forward<F>(f)();
 }
 
 /// no_escape with this thread's default slab_resource.

@@ -8,6 +8,7 @@ module;
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <system_error>
 module buffers.threads;
 
 namespace buffers::detail {
@@ -196,7 +197,11 @@ per_thread_base::~per_thread_base() {
 }
 
 void* per_thread_base::local_slow() {
-  at_thread_end(slots_end);
+  try {
+    at_thread_end(slots_end);
+  } catch (const std::system_error&) {  // no thread key is left, or no memory for it
+    throw_bad_alloc();
+  }
   slot_node*& cell = state_->cells.local();
   if (cell == nullptr) {
     slot_node* node = nullptr;

@@ -22,14 +22,13 @@ using std::chrono::milliseconds;
 class all_in_use final : public exhausted {
  public:
   all_in_use(std::size_t bytes, std::size_t buffers, milliseconds waited) noexcept : exhausted(bytes, 0, 0) {
-    std::snprintf(what_, sizeof what_,
-                  "buffers: exhausted: all %zu buffers of a thread_resource were in use for %lld ms", buffers,
-                  static_cast<long long>(waited.count()));
+    std::snprintf(what_, sizeof what_, "%s: all %zu buffers of a thread_resource were in use for %lld ms",
+                  exhausted::what(), buffers, static_cast<long long>(waited.count()));
   }
   const char* what() const noexcept override { return what_; }
 
  private:
-  char what_[128];
+  char what_[224];
 };
 
 // A thread that waits for a buffer, on its stack.
@@ -43,9 +42,8 @@ struct waiting_thread {
 constexpr const char* still_held = "buffers: this buffer is held by a lease or a scope";
 
 milliseconds checked(long long wait_ms) {
-  constexpr long long longest = 1000LL * 60 * 60 * 24 * 365;
   if (wait_ms < 0) throw_option("thread_options::wait", "must not be negative");
-  return milliseconds(std::min(wait_ms, longest));
+  return milliseconds(std::min(wait_ms, time_limit::longest));
 }
 
 template <class T, class... A>
@@ -118,6 +116,18 @@ struct shared_buffers {
     thread.served.notify_one();
   }
 
+  // With the lock held: there is one less, and another thread may make one in its place.
+  void give_up_one() noexcept {
+    if (waiting_thread* const thread = next_waiting())
+      serve(*thread, nullptr);
+    else
+      --count;
+  }
+  void destroy(shared_buffer* entry) noexcept {
+    functions.destroy(entry->buffer);
+    destroy_with_tbb(entry);
+  }
+
   shared_buffer* get(std::size_t bytes);
   shared_buffer* wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes);
   shared_buffer* make();
@@ -162,10 +172,7 @@ shared_buffer* shared_buffers::make() {
   } catch (...) {
     if (made != nullptr) destroy_with_tbb(made);
     const std::lock_guard locked(mutex);
-    if (waiting_thread* const thread = next_waiting())
-      serve(*thread, nullptr);  // may try in our place
-    else
-      --count;
+    give_up_one();
     throw;
   }
   const std::lock_guard locked(mutex);
@@ -179,8 +186,7 @@ shared_buffer* shared_buffers::make() {
 void destroy_shared_buffers::operator()(shared_buffers* shared) const noexcept {
   for (shared_buffer* entry = shared->newest; entry != nullptr;) {
     shared_buffer* const before = entry->before;
-    shared->functions.destroy(entry->buffer);
-    destroy_with_tbb(entry);
+    shared->destroy(entry);
     entry = before;
   }
   destroy_with_tbb(shared);
@@ -244,16 +250,28 @@ void thread_buffers::repair() {
     shared_->left = entry->next_free;
     entry->is_free = false;
   }
-  for (shared_buffer* entry = shared_->newest; entry != nullptr; entry = entry->before) {
-    if (entry->is_free) continue;
+  for (shared_buffer **at = &shared_->newest, *entry; (entry = *at) != nullptr;) {
+    shared_buffer** const next = &entry->before;
+    if (entry->is_free) {
+      at = next;
+      continue;
+    }
     try {
       if (entry->holder != nullptr && entry->holder->holds.load(std::memory_order_relaxed) != 0)
         throw order_error(still_held);
       shared_->functions.reset(entry->buffer);
     } catch (...) {
+      if (entry->holder == nullptr) {  // its thread has ended inside a scope, which nobody is going to end
+        *at = entry->before;
+        shared_->destroy(entry);
+        shared_->give_up_one();
+        continue;
+      }
       error = std::current_exception();
+      at = next;
       continue;
     }
+    at = next;
     if (entry->holder != nullptr) {
       entry->holder->entry = nullptr;
       entry->holder->buffer.store(nullptr, std::memory_order_relaxed);

@@ -23,6 +23,7 @@
 //       a[0, 0] = tile;
 //     });
 module;
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
@@ -161,17 +162,27 @@ struct buffers_made_by {
   factory<R> make;
 };
 
-// Any std::chrono::duration, without the large header that it is in.
+// Any std::chrono::duration, without the large header that it is in. Rounded up, so that the shortest one is not none;
+// a year stands for all that is longer.
 class time_limit {
  public:
+  static constexpr long long longest = 1000LL * 60 * 60 * 24 * 365;
+
   constexpr explicit time_limit(long long ms) noexcept : ms_(ms) {}
   template <class D>
-    requires requires(const D& duration) { duration.count() * D::period::num / D::period::den; }
+    requires requires(const D& duration) { static_cast<double>(duration.count()) * D::period::num / D::period::den; }
   constexpr time_limit(const D& duration) noexcept
-      : ms_(static_cast<long long>(duration.count() * 1000 * D::period::num / D::period::den)) {}
+      : ms_(rounded_up(static_cast<double>(duration.count()) * 1000 * D::period::num / D::period::den)) {}
   [[nodiscard]] constexpr long long ms() const noexcept { return ms_; }
 
  private:
+  static constexpr long long rounded_up(double ms) noexcept {
+    if (!(ms >= 0)) return -1;
+    if (ms >= longest) return longest;
+    const auto whole = static_cast<long long>(ms);
+    return static_cast<double>(whole) < ms ? whole + 1 : whole;
+  }
+
   long long ms_;
 };
 
@@ -207,8 +218,8 @@ struct thread_options {
 
 /// A buffer for each thread. What a thread has not given back when it ends stays as it is until the buffer is handed to
 /// another thread, which resets it.
-/// Of each buffer it keeps a record in memory of oneTBB's allocator, as of each thread (see per_thread); all else is
-/// allocated by `make` and the buffers.
+/// Of each buffer it keeps a record in memory of oneTBB's allocator, as of each thread (see per_thread), and the option
+/// `make` lies on the heap, as in a std::function; all else is allocated by `make` and the buffers.
 template <thread_buffer R = slab_resource>
 class thread_resource final : public std::pmr::memory_resource,
                               private detail::buffers_made_by<R>,
@@ -235,7 +246,7 @@ class thread_resource final : public std::pmr::memory_resource,
   /// Throws: exhausted after waiting in vain for a free one; what `make` throws.
   inline R& local() { return *static_cast<R*>(mine(0)); }
 
-  /// A block of this thread's buffer. Throws what local() and the buffer throw.
+  /// A block of this thread's buffer; for no bytes, none is needed. Throws what local() and the buffer throw.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (void* const buffer = mine_at_hand()) [[likely]]
       return static_cast<R*>(buffer)->allocate(bytes, alignment);
@@ -281,8 +292,8 @@ class thread_resource final : public std::pmr::memory_resource,
   /// `auto buffer = scratch.lease();`. Throws what local() throws.
   [[nodiscard]] lease_type lease() { return lease_type(*this); }
 
-  /// Calls f(buffer), or f(), in a lease, and returns its value, which must not point into the buffer. The buffer is
-  /// given back when f throws as well.
+  /// Calls f(buffer), or f() where that is not possible, in a lease, and returns its value, which must not point into
+  /// the buffer. The buffer is given back when f throws as well.
   template <class F>
     requires std::invocable<F, R&> || std::invocable<F>
   decltype(auto) with_buffer(F&& f) {
@@ -301,10 +312,11 @@ class thread_resource final : public std::pmr::memory_resource,
   void reset() { give_back(false); }
   /// Takes the buffers of all threads, and resets them: for when tasks have ended without giving theirs back. A thread
   /// whose buffer was taken gets another one at its next call, as if for the first time. No other thread may be using
-  /// one. Throws order_error while a lease or scope holds a buffer; then that one stays where it is.
+  /// one. Throws order_error while a lease or scope holds a buffer; then that one stays where it is. A buffer whose
+  /// thread ended inside a scope cannot be reset: it is destroyed, and made anew when it is needed.
   void repair() { thread_buffers::repair(); }
 
-  /// The number of buffers that have been made.
+  /// The number of buffers that have been made, without those that repair() destroyed.
   [[nodiscard]] std::size_t size() const noexcept { return thread_buffers::size(); }
   /// The bytes in use of all buffers.
   [[nodiscard]] std::size_t used() const {
@@ -378,6 +390,11 @@ class thread_resource final : public std::pmr::memory_resource,
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment) {
+    if (bytes == 0 || !std::has_single_bit(alignment)) [[unlikely]]
+      if (mine_to_free() == nullptr) {  // needs no buffer, nor to wait for one
+        detail::require_alignment(alignment);
+        return detail::no_bytes(alignment);
+      }
     return static_cast<R*>(mine(bytes))->allocate(bytes, alignment);
   }
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {

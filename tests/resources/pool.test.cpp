@@ -182,6 +182,7 @@ BOOST_AUTO_TEST_CASE(options_out_of_range_are_named) {
   refuses({.first_chunk = 0}, "first_chunk");
   refuses({.first_chunk = 64 * kib - 1}, "first_chunk");
   refuses({.first_chunk = SIZE_MAX}, "first_chunk");
+  refuses({.first_chunk = (std::size_t{1} << 40) + 1}, "first_chunk");
   refuses({.largest_chunk = 0}, "largest_chunk");
   refuses({.largest_chunk = 64 * kib - 1}, "largest_chunk");
   refuses({.first_chunk = 2 * mib, .largest_chunk = mib}, "largest_chunk");
@@ -1285,6 +1286,147 @@ BOOST_AUTO_TEST_CASE(large_blocks_that_are_freed_become_one) {
     (void)pool.allocate(16 * mib);
     BOOST_TEST(upstream.calls() == calls);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_is_refused_leaves_free_blocks_where_they_are) {
+  for (std::size_t size : {64uz, 3000uz, 20'000uz, 64 * kib, mib}) {
+    test_resource upstream;
+    pool_resource pool{{}, &upstream};
+    std::vector<std::byte*> all = blocks(pool, 300, size), kept;
+    for (std::size_t i = 0; i < all.size(); i += 7) kept.push_back(all[i]);  // here and there, so that runs stay apart
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (i % 7 != 0) pool.deallocate(all[i], size);
+    upstream.set_allocation_limit(0);
+    for (std::size_t request : {100 * mib, 128 * mib}) {
+      const state before(pool);
+      BOOST_CHECK_THROW((void)pool.allocate(request), std::bad_alloc);
+      BOOST_CHECK_THROW((void)pool.get(request), std::bad_alloc);
+      BOOST_TEST(state(pool) == before);
+    }
+    give_back(pool, kept, size);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_block_is_free_after_a_request_that_was_refused) {
+  test_resource upstream;
+  pool_resource pool{{}, &upstream};
+  const std::span<std::byte> a = pool.get(64 * kib), b = pool.get(64 * kib);
+  pool.put(a);
+  upstream.set_allocation_limit(0);
+  BOOST_CHECK_THROW((void)pool.allocate(8 * mib), std::bad_alloc);
+  BOOST_TEST(pool.stats().free == 1u);
+  BOOST_TEST(pool.try_get(64 * kib).data() == a.data());
+  pool.put(b);
+}
+
+BOOST_AUTO_TEST_CASE(refused_when_much_is_free_in_pieces) {
+  // Five of nine MiB are held, none next to another: more than half of what is asked for, and no room for it.
+  test_resource upstream;
+  pool_resource pool{{.first_chunk = 64 * kib, .largest_chunk = 64 * kib}, &upstream};
+  const std::vector<std::byte*> all = blocks(pool, 9, mib);
+  for (std::size_t i = 0; i < all.size(); i += 2) pool.deallocate(all[i], mib);
+  upstream.set_allocation_limit(0);
+  const state before(pool);
+  BOOST_CHECK_THROW((void)pool.allocate(8 * mib), std::bad_alloc);
+  BOOST_TEST(state(pool) == before);
+  for (int i = 0; i < 5; ++i) BOOST_TEST(!pool.try_get(mib).empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_held_and_what_was_never_touched_make_a_large_block) {
+  // The end of a chunk whose last blocks are held: there is no other memory for it.
+  test_resource upstream;
+  pool_resource pool{{.first_chunk = 8 * mib}, &upstream};
+  std::vector<std::byte*> all = blocks(pool, 4, mib);
+  for (std::size_t i = 1; i < all.size(); ++i) pool.deallocate(all[i], mib);
+  upstream.set_allocation_limit(0);
+  void* const block = pool.allocate(6 * mib);
+  BOOST_TEST(block == all[1]);
+  BOOST_CHECK_THROW((void)pool.allocate(2 * mib), std::bad_alloc);
+  pool.deallocate(block, 6 * mib);
+  pool.deallocate(all[0], mib);
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_that_went_upstream_are_not_free) {
+  for (std::size_t size : {2 * mib, mib + 1, 100 * mib}) {
+    pool_resource pool;
+    pool.deallocate(pool.allocate(size), size);
+    BOOST_TEST(pool.stats().free == 1u);
+    BOOST_TEST(pool.stats().free_bytes == (size + 4095) / 4096 * 4096);
+    BOOST_TEST(pool.trim(0) > 0u);
+    BOOST_TEST(pool.capacity() == 0u);
+    BOOST_TEST(pool.stats().free == 0u);
+    BOOST_TEST(pool.stats().free_bytes == 0u);
+    BOOST_TEST(pool.try_get(size).empty());
+    pool_resource keeps_none{{.spare = 0}};
+    keeps_none.deallocate(keeps_none.allocate(size), size);
+    BOOST_TEST(keeps_none.capacity() == 0u);
+    BOOST_TEST(keeps_none.stats().free == 0u);
+    BOOST_TEST(keeps_none.stats().free_bytes == 0u);
+    BOOST_TEST(keeps_none.try_get(size).empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_of_one_chunk_go_upstream_and_others_stay) {
+  pool_resource pool{{.largest_chunk = 64 * kib}};  // one chunk each
+  void* const small = pool.allocate(2 * mib);
+  void* const large = pool.allocate(5 * mib);
+  pool.deallocate(small, 2 * mib);
+  pool.deallocate(large, 5 * mib);
+  BOOST_TEST(pool.stats().free == 2u);
+  BOOST_TEST(pool.stats().free_bytes == 7 * mib);
+  BOOST_TEST(pool.trim(6 * mib) > 0u);
+  BOOST_TEST(pool.stats().free == 1u);
+  BOOST_TEST(pool.stats().free_bytes == (pool.capacity() > 5 * mib ? 5 * mib : 2 * mib));
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_that_others_got_are_not_free) {
+  pool_resource pool{{.first_chunk = 16 * mib}};
+  void* const barrier = pool.allocate(64 * kib);
+  void* const block = pool.allocate(2 * mib);
+  void* const end = pool.allocate(64 * kib);
+  pool.deallocate(block, 2 * mib);
+  BOOST_TEST(pool.stats().free == 1u);
+  void* const piece = pool.allocate(100'000);
+  BOOST_TEST(piece == block);
+  BOOST_TEST(pool.stats().free == 0u);
+  BOOST_TEST(pool.stats().free_bytes == 0u);
+  BOOST_TEST(pool.try_get(2 * mib).empty());
+  pool.deallocate(piece, 100'000);
+  pool.deallocate(barrier, 64 * kib);
+  pool.deallocate(end, 64 * kib);
+}
+
+BOOST_AUTO_TEST_CASE(free_large_blocks_are_never_more_than_there_is) {
+  std::mt19937 random(7);
+  pool_resource pool{{.spare = 16 * mib}};
+  std::vector<std::span<std::byte>> live;
+  for (int i = 0; i < 3000; ++i) {
+    if (live.size() < 20 && random() % 2 == 0) {
+      const std::size_t size = random() % 3 == 0 ? 40'000 + random() % mib : mib + random() % (4 * mib);
+      live.push_back({bytes(pool, size), size});
+    } else if (!live.empty()) {
+      std::swap(live[random() % live.size()], live.back());
+      pool.deallocate(live.back().data(), live.back().size());
+      live.pop_back();
+    }
+    std::size_t used = 0;
+    for (const auto& block : live) used += block.size();
+    const pool_stats stats = pool.stats();
+    BOOST_REQUIRE(stats.free_bytes + used <= pool.capacity());
+    std::size_t free = 0, free_bytes = 0;
+    for (const auto& bucket : stats.buckets) {
+      free += bucket.free;
+      free_bytes += bucket.free_bytes;
+      BOOST_REQUIRE(bucket.free_bytes <= bucket.free * bucket.block_size);
+      if (bucket.block_size > 64) BOOST_REQUIRE(bucket.free_bytes >= bucket.free * bucket.block_size / 2);
+    }
+    BOOST_REQUIRE(free == stats.free);
+    BOOST_REQUIRE(free_bytes == stats.free_bytes);
+  }
+  for (const auto& block : live) pool.deallocate(block.data(), block.size());
+  pool.trim(0);
+  BOOST_TEST(pool.stats().free_bytes <= pool.capacity());
+  BOOST_TEST(pool.stats().live == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(spare_bounds_the_chunks_that_are_kept) {

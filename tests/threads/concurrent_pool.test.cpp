@@ -17,6 +17,7 @@
 #include <new>
 #include <optional>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -401,6 +402,36 @@ BOOST_AUTO_TEST_CASE(memory_stays_flat_for_messages_of_many_sizes) {
   BOOST_TEST(pool.capacity() <= 2 * 28 * (4 * 16 + 4 * 8 * 4 + 64) * 1024u);
   BOOST_TEST(pool.capacity() <= 4 * after_a_tenth);
   BOOST_TEST(pool.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(threads_give_back_what_they_did_not_use) {
+  test_resource upstream;
+  concurrent_pool_resource pool{{}, &upstream};
+  constexpr int rounds = 1000 / less;
+  std::array<std::vector<void*>, 2> blocks;
+  meeting both(2);
+  on_threads(2, [&](int i) {
+    for (int round = 0; round < rounds; ++round) {
+      blocks[static_cast<std::size_t>(i)].push_back(pool.allocate(64));
+      both.arrive_and_wait();
+      pool.trim(0);
+      both.arrive_and_wait();
+    }
+  });
+  BOOST_TEST(pool.used() == 2u * rounds * 64);
+  BOOST_TEST(pool.capacity() <= 512u * 1024);
+  BOOST_TEST(pool.stats().live == 2u * rounds);
+  std::set<void*> different;
+  for (const auto& some : blocks) {
+    for (void* const block : some) {
+      std::memset(block, 1, 64);
+      different.insert(block);
+      pool.deallocate(block, 64);
+    }
+  }
+  BOOST_TEST(different.size() == 2u * rounds);
+  pool.trim(0);
+  BOOST_TEST(pool.capacity() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_thread_that_only_frees) {

@@ -99,6 +99,17 @@ BOOST_AUTO_TEST_CASE(f_may_take_the_buffer_and_return_a_reference) {
   with_default(other, [&](auto& given) { BOOST_TEST(&given == &other); });
 }
 
+BOOST_AUTO_TEST_CASE(what_takes_both_gets_the_buffer) {
+  struct either {
+    bool operator()() const { return false; }
+    bool operator()(slab_resource&) const { return true; }
+  };
+  slab_resource buffer;
+  BOOST_TEST(with_default(buffer, either{}));
+  buffers::thread_resource<> t;
+  BOOST_TEST(t.with_buffer(either{}));
+}
+
 BOOST_AUTO_TEST_CASE(nested_replacements) {
   slab_resource* const before = &default_buffer();
   slab_resource a, b;

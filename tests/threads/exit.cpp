@@ -1,11 +1,16 @@
 // What is alive at the end of a process: static objects, the main thread's thread_local variables, threads that go on,
-// oneTBB's workers. Exit code: 0, where all is used in whatever order, and destroyed or not.
+// oneTBB's workers. Exit code: 0, where all is used in whatever order, and destroyed or not. And first of all, what
+// happens when the system has no more thread keys: it takes a process that has used nothing.
+#include <pthread.h>
+#include <sys/wait.h>
 #include <tbb/parallel_for.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdlib>
 #include <latch>
 #include <memory_resource>
+#include <new>
 #include <thread>
 #include <vector>
 import buffers;
@@ -50,12 +55,34 @@ void use_all() {
   require(pooled[2] == 3);
 }
 
+// In a child process, as the keys are gone afterwards.
+bool is_bad_alloc_without_keys() {
+  const pid_t id = fork();
+  if (id == 0) {
+    std::pmr::memory_resource* const resources[] = {&pool(), &scratch()};  // oneTBB needs a key itself
+    pthread_key_t key;
+    while (pthread_key_create(&key, nullptr) == 0) {
+    }
+    for (std::pmr::memory_resource* const resource : resources) try {
+        static_cast<void>(resource->allocate(10));
+        _exit(1);
+      } catch (const std::bad_alloc&) {
+      } catch (...) {
+        _exit(1);
+      }
+    _exit(0);
+  }
+  int status = 0;
+  return waitpid(id, &status, 0) == id && status == 0;
+}
+
 // Constructed before the objects above: they are gone when it is destroyed. A thread's default buffer is not.
 at_end after_the_objects{[] { require(buffers::alloc<int>(buffers::default_buffer(), 10).size() == 10); }};
 
 }  // namespace
 
 int main() {
+  require(is_bad_alloc_without_keys());
   thread_local at_end of_the_thread{use_all};  // before the static objects, and after main
   static_cast<void>(of_the_thread.call);
   use_all();

@@ -13,6 +13,7 @@
 #include <exception>
 #include <functional>
 #include <latch>
+#include <limits>
 #include <list>
 #include <mdspan>
 #include <memory>
@@ -534,7 +535,8 @@ BOOST_AUTO_TEST_CASE(waiting_in_vain) {
       } catch (const exhausted& e) {
         threw = true;
         requested = e.requested();
-        says_why = std::string_view(e.what()).contains("all 1 buffers");
+        const std::string_view what = e.what();
+        says_why = what.contains("500 bytes requested, 0 available, capacity 0") && what.contains("all 1 buffers");
       }
     });
   });
@@ -918,7 +920,85 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
   BOOST_TEST(t.size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(repair_of_what_a_thread_left_inside_a_scope) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  // Scopes that nobody ends.
+  alignas(scope<slab_resource>) static std::byte memory[3][sizeof(scope<slab_resource>)];
+  on_thread([&] { (void)(new (memory[0]) scope{t.local()})->resource().allocate(100); });
+  t.repair();  // before another thread comes
+  BOOST_TEST(t.used() == 0u);
+  on_thread([&] { (void)(new (memory[1]) scope{t.local()})->resource().allocate(100); });
+  bool refused = false;
+  on_thread([&] { refused = throws<order_error>([&] { (void)t.allocate(8); }); });
+  BOOST_TEST(refused);
+  t.repair();
+  BOOST_TEST(t.size() == 0u);
+  on_thread([&] { (void)t.allocate(8); });
+  on_thread([&] { (void)(new (memory[2]) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { refused = throws<order_error>([&] { (void)t.local(); }); });
+  t.repair();
+  BOOST_TEST(t.local().used() == 0u);
+  BOOST_TEST(t.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_waits_for_what_repair_gets_back) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 10s}};
+  alignas(scope<slab_resource>) static std::byte memory[sizeof(scope<slab_resource>)];
+  on_thread([&] { (void)(new (memory) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { BOOST_CHECK_THROW((void)t.allocate(8), order_error); });
+  bool is_served = false;
+  std::thread waiting([&] { is_served = t.allocate(8) != nullptr; });
+  std::this_thread::sleep_for(50ms);
+  t.repair();
+  waiting.join();
+  BOOST_TEST(is_served);
+}
+
 // --- making buffers --------------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(times_to_wait) {
+  using std::chrono::duration;
+  const auto ms = [](auto time) { return thread_options<slab_resource>{.wait = time}.wait.ms(); };
+  constexpr long long year = 1000LL * 60 * 60 * 24 * 365;
+  BOOST_TEST(ms(std::chrono::hours::max()) == year);
+  BOOST_TEST(ms(std::chrono::seconds::max()) == year);
+  BOOST_TEST(ms(std::chrono::milliseconds::max()) == year);
+  BOOST_TEST(ms(std::chrono::nanoseconds::max()) == year);
+  BOOST_TEST(ms(duration<double>(1e30)) == year);
+  BOOST_TEST(ms(duration<double>::max()) == year);
+  BOOST_TEST(ms(duration<double>(std::numeric_limits<double>::infinity())) == year);
+  BOOST_TEST(ms(0s) == 0);
+  BOOST_TEST(ms(1ns) == 1);
+  BOOST_TEST(ms(900us) == 1);
+  BOOST_TEST(ms(1000us) == 1);
+  BOOST_TEST(ms(1001us) == 2);
+  BOOST_TEST(ms(duration<double>(0.3)) == 300);
+  BOOST_TEST(ms(duration<float>(2.5f)) == 2500);
+  BOOST_TEST(ms(10s) == 10'000);
+  BOOST_TEST(ms(24h) == 86'400'000);
+  BOOST_TEST(ms(-1ns) < 0);
+  BOOST_TEST(ms(std::chrono::hours::min()) < 0);
+  BOOST_TEST(ms(duration<double>(std::numeric_limits<double>::quiet_NaN())) < 0);
+  BOOST_CHECK_THROW((thread_resource<>{{.wait = -1ns}}), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_refused_or_free_needs_no_buffer) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  BOOST_CHECK_THROW((void)t.allocate(8, 3), std::invalid_argument);
+  BOOST_CHECK_THROW((void)t.allocate(0, 0), std::invalid_argument);
+  BOOST_TEST(t.allocate(0, 64) != nullptr);
+  BOOST_TEST(t.size() == 0u);
+  (void)t.allocate(100);
+  bool refused = false, is_given = false;
+  on_thread([&] {
+    refused = throws<std::invalid_argument>([&] { (void)t.allocate(8, 3); });
+    void* const none = t.allocate(0, 256);
+    is_given = none != nullptr && reinterpret_cast<std::uintptr_t>(none) % 256 == 0;
+    t.deallocate(none, 0, 256);
+  });
+  BOOST_TEST(refused);
+  BOOST_TEST(is_given);
+}
 
 BOOST_AUTO_TEST_CASE(options_out_of_range) {
   BOOST_CHECK_EXCEPTION((thread_resource<>{{.wait = -1ms}}), std::invalid_argument,
