@@ -309,7 +309,7 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
   }
   forget_oversize_after(serial);
   // At the edge of a slab, begin the next one: else each round of a loop would cross it again.
-  if (crossed && current_ == to && now_.last - now_.top < to->payload() / 8) enter(to->above);
+  if (crossed && current_ == to && reshaped_ == 0 && now_.last - now_.top < to->payload() / 8) enter(to->above);
 }
 
 void slab_resource::close_scope_slow(scope_mark& opened) noexcept {
@@ -488,10 +488,13 @@ std::byte* slab_resource::reshape(std::size_t bytes) {
   return reinterpret_cast<std::byte*>(now_.base + 1);
 }
 
+// All slabs in use are empty again, as they were when the first call of reshape() found nothing in use.
 void slab_resource::leave_reshape() noexcept {
   reshaped_ = 0;
-  detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
-  now_.top = now_.zero = now_.base;
+  for (slab* s = current_; s != nullptr; s = s->below) {
+    detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+    region_of(s) = detail::region(s->first(), s->payload(), 0);
+  }
   meter_.high = 0;
 }
 

@@ -718,6 +718,58 @@ BOOST_AUTO_TEST_CASE(dropped_blocks_above_a_checkpoint_are_forgotten_with_it) {
   BOOST_TEST(buffer.used() == 16u);
 }
 
+// --- reshaping ---
+
+BOOST_AUTO_TEST_CASE(going_back_over_several_reshapes) {
+  slab_resource buffer{slabs_of(1024)};
+  buffer.deallocate(buffer.allocate(16), 16);
+  for (int round = 0; round < 3; ++round) {
+    {
+      scope inner{buffer};
+      (void)buffer.reshape(100);
+      (void)buffer.reshape(5000);
+      BOOST_TEST(buffer.used() == 0u);
+    }
+    BOOST_TEST(buffer.used() == 0u);
+    (void)buffer.allocate(100);
+    BOOST_TEST(buffer.used() == 100u);
+    const auto cp = buffer.checkpoint();
+    BOOST_CHECK_THROW((void)buffer.reshape(100), order_error);
+    buffer.restore(cp);
+    buffer.deallocate(buffer.allocate(100), 100);
+    BOOST_TEST(buffer.used() == 112u);
+    buffer.reset();
+  }
+  const auto empty = buffer.checkpoint();
+  (void)buffer.reshape(100);
+  (void)buffer.reshape(5000);
+  (void)buffer.reshape(10000);
+  buffer.restore(empty);
+  BOOST_TEST(buffer.used() == 0u);
+  for (int i = 0; i < 20; ++i) (void)buffer.allocate(1024);
+  BOOST_TEST(buffer.used() == 20u * 1024);
+  BOOST_TEST(buffer.peak() == 20u * 1024);
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_in_a_reshaped_buffer_leaves_it_reshaped) {
+  slab_resource buffer{slabs_of(1024)};
+  std::byte* const first = buffer.reshape(100);
+  {
+    scope inner{buffer};
+    (void)buffer.reshape(5000);
+  }
+  BOOST_CHECK_THROW((void)buffer.allocate(8), order_error);
+  BOOST_TEST(buffer.used() == 0u);
+  BOOST_TEST(buffer.reshape(100) == first);
+  const auto cp = buffer.checkpoint();
+  (void)buffer.reshape(5000);
+  buffer.restore(cp);
+  BOOST_CHECK_THROW((void)buffer.allocate(8), order_error);
+  buffer.reset();
+  BOOST_CHECK_NO_THROW((void)buffer.allocate(8));
+  BOOST_TEST(buffer.used() == 8u);
+}
+
 // --- the rest ---
 
 BOOST_AUTO_TEST_CASE(owns_slabs_and_own_blocks) {
