@@ -163,12 +163,15 @@ export struct serial_history {
   constexpr void went_back_to(std::uint64_t serial) noexcept {
     if (serial == newest) return;
     range dying{serial, newest};
-    for (range& dead : dead_)
+    range* oldest = dead_;  // an empty one, when there is any
+    for (range& dead : dead_) {
       if (dead.through >= serial) {  // within the new range, or just before it
         dying.after = dead.after < dying.after ? dead.after : dying.after;
         dead = {};
       }
-    dead_[next_dead_++ % 4] = dying;
+      if (dead.through < oldest->through) oldest = &dead;
+    }
+    *oldest = dying;
   }
   constexpr void reset() noexcept {
     oldest = newest + 1;
@@ -183,7 +186,6 @@ export struct serial_history {
     std::uint64_t after, through;
   };
   range dead_[4] = {};
-  unsigned next_dead_ = 0;
 };
 
 export [[noreturn]] void throw_scope_is_younger();

@@ -259,20 +259,16 @@ slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
   cp.at = current_;
   cp.top = grows_after_ = now_.top;
   cp.serial = last_checkpoint_ = order_.issue(current_);
-  cp.trims = trims_;
   return cp;
 }
 
-// Whether the slab of a checkpoint is still in use, and has been all the time.
+// Whether the slab of a checkpoint is still in use, and has been all the time. Its memory may be gone, so it is looked
+// for from above: past slabs that were entered after the checkpoint, each once for each time that it was.
 bool slab_resource::holds(const checkpoint_type& cp) const noexcept {
   if (cp.at == nullptr) return true;
-  if (current_ == nullptr) return false;
-  if (cp.trims != trims_) {  // its memory may be gone: look before touching it
-    const slab* s = current_;
-    while (s != nullptr && s != cp.at) s = s->below;
-    if (s == nullptr) return false;
-  }
-  return cp.at->entered < cp.serial && cp.at->entered <= current_->entered;
+  const slab* s = current_;
+  while (s != nullptr && s->entered > cp.serial) s = s->below;
+  return s == cp.at;
 }
 
 void slab_resource::restore(const checkpoint_type& cp) {
@@ -362,7 +358,6 @@ void slab_resource::reset() {
 void slab_resource::give_upstream(slab* s) noexcept {
   unlink(s);
   capacity_ -= s->payload();
-  ++trims_;
   detail::unpoison_in_program(s->fence(), s->fence_bytes() + s->payload());
   upstream_->deallocate(s, s->upstream_bytes, slab_alignment);
 }

@@ -228,7 +228,6 @@ class slab_resource final : public std::pmr::memory_resource {
   detail::checkpoint_order order_;
   slab* current_ = nullptr;  // null: the next request begins with the first slab
   slab* first_ = nullptr;
-  std::uint64_t trims_ = 0;  // how often slabs went upstream
   std::uint64_t last_checkpoint_ = 0;
   std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
   std::uint64_t reshaped_ = 0;      // the serial at which reshape() began; 0: not reshaped
@@ -251,7 +250,7 @@ class slab_resource::checkpoint_type {
   const slab_resource* owner;
   slab* at;
   std::uintptr_t top;
-  std::uint64_t serial, trims;
+  std::uint64_t serial;
 };
 
 static_assert(checkpointable<slab_resource>);

@@ -135,6 +135,25 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_dead_checkpoint_after_many_others, K, arenas) {
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_dead_checkpoint_after_a_loop_over_another, K, arenas) {
+  rig<K> r;
+  auto& resource = r.resource();
+  (void)r.allocate(16);
+  const auto outer = resource.checkpoint();
+  (void)r.allocate(100);
+  const auto dead = resource.checkpoint();
+  resource.restore(outer);
+  const auto cp = resource.checkpoint();
+  for (int i = 0; i < 10; ++i) {
+    (void)r.allocate(8);
+    (void)resource.checkpoint();
+    resource.restore(cp);
+    const state before = state_of(r);
+    BOOST_CHECK_THROW(resource.restore(dead), order_error);
+    BOOST_TEST(state_of(r) == before);
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(checkpoints_older_than_a_reset, K, arenas) {
   rig<K> r;
   auto& resource = r.resource();

@@ -304,6 +304,27 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_the_empty_buffer_outlives_a_trim) {
   BOOST_TEST(buffer.used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_dead_checkpoint_of_a_slab_that_is_not_in_use) {
+  slab_resource buffer{{.first_slab = 1024}};
+  (void)buffer.allocate(800);
+  const auto first = buffer.checkpoint();
+  (void)buffer.allocate(1500);
+  const auto dead = buffer.checkpoint();
+  (void)buffer.allocate(3000);
+  buffer.restore(first);
+  // More histories than are remembered, each dead apart from the others.
+  for (int i = 0; i < 8; ++i) {
+    (void)buffer.checkpoint();
+    const auto cp = buffer.checkpoint();
+    (void)buffer.checkpoint();
+    buffer.restore(cp);
+  }
+  (void)buffer.allocate(3000);  // the third slab is the second one now
+  const std::size_t used = buffer.used();
+  BOOST_CHECK_THROW(buffer.restore(dead), order_error);
+  BOOST_TEST(buffer.used() == used);
+}
+
 // --- reset ---
 
 BOOST_AUTO_TEST_CASE(after_reset_one_slab_as_large_as_the_peak) {
