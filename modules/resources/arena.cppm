@@ -106,7 +106,7 @@ struct region {
     top = end;
   }
 
-  /// Whether all these bytes are handed out and none of them has been dropped.
+  /// Whether these bytes begin where a block does, and are handed out and none of them has been dropped.
   [[nodiscard]] bool is_live(std::span<const std::byte> block) const noexcept;
   /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone. What lies at or
   /// below `floor` belongs to an open scope's outside and stays until that ends.

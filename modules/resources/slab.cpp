@@ -430,8 +430,9 @@ void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
   for (std::span<std::byte> block : blocks) {
     if (block.empty()) continue;
     slab* const at = find_slab(block.data());
+    const oversize* const own = at == nullptr ? *find_oversize(block.data()) : nullptr;
     const bool live =
-        at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block) : *find_oversize(block.data()) != nullptr;
+        at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block) : own != nullptr && own->used == block.size();
     if (!live) detail::throw_not_live();
   }
   detail::require_disjoint(blocks);

@@ -154,6 +154,22 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_dead_checkpoint_after_a_loop_over_another, K, ar
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_part_of_a_block_is_not_dropped, K, arenas) {
+  rig<K> r;
+  auto& resource = r.resource();
+  auto* const first = static_cast<std::byte*>(r.allocate(64));
+  (void)r.allocate(64);
+  auto* const newest = static_cast<std::byte*>(r.allocate(64));
+  const state before = state_of(r);
+  for (std::byte* const block : {first, newest})
+    for (std::size_t skipped : {1uz, 4uz, 8uz, 60uz}) {
+      const std::span<std::byte> parts[] = {{newest, 64}, {block + skipped, 64 - skipped}};
+      BOOST_CHECK_THROW(resource.drop(std::span(parts).last(1)), std::invalid_argument);
+      BOOST_CHECK_THROW(resource.drop(parts), std::invalid_argument);
+      BOOST_TEST(state_of(r) == before);
+    }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(checkpoints_older_than_a_reset, K, arenas) {
   rig<K> r;
   auto& resource = r.resource();

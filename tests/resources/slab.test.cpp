@@ -724,6 +724,16 @@ BOOST_AUTO_TEST_CASE(a_drop_below_an_open_scope_is_reclaimed_when_it_ends) {
   BOOST_TEST(buffer.used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_part_of_an_own_block_is_not_dropped) {
+  slab_resource buffer{slabs_of(1024)};
+  const auto own = block(buffer, 5000);
+  for (const std::span<std::byte> part : {own.first(4992), own.subspan(16), own.subspan(16, 16)})
+    BOOST_CHECK_THROW(drop_one(buffer, part), std::invalid_argument);
+  BOOST_TEST(buffer.used() == 5000u);
+  drop_one(buffer, own);
+  BOOST_TEST(buffer.used() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(dropped_blocks_above_a_checkpoint_are_forgotten_with_it) {
   slab_resource buffer{slabs_of(1024)};
   (void)buffer.allocate(16);
