@@ -156,7 +156,9 @@ class bump_resource final : public std::pmr::memory_resource {
   std::size_t available() const noexcept;
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return allocate(bytes, alignment);
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return detail::unpoisoned_in_virtual(block, bytes);
+    return allocate_slow(bytes, alignment);
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);
