@@ -14,7 +14,7 @@ namespace buffers {
 namespace {
 
 constexpr std::size_t slab_alignment = 64;
-constexpr int search_limit = 64;  // how many kept or oversized blocks a request looks at
+constexpr int search_limit = 64;  // how many kept slabs or blocks a request looks at
 
 slab_options checked(slab_options options) {
   constexpr std::size_t most = detail::largest_request / 4;
@@ -241,14 +241,13 @@ slab_resource::oversize** slab_resource::find_oversize(const void* block) noexce
 }
 
 void slab_resource::deallocate_oversize(void* block) noexcept {
-  int looked_at = 0;
-  for (oversize** at = &oversize_; *at != nullptr && looked_at < search_limit; at = &(*at)->older, ++looked_at)
-    if ((*at)->memory == block) {
-      oversize* const found = *at;
-      *at = found->older;
-      static_cast<void>(order_.issue(current_));
-      return keep(found);
-    }
+  if (now_.contains(block)) return;  // as most large blocks that are not the newest: nothing to look for
+  oversize** const at = find_oversize(block);
+  oversize* const found = *at;
+  if (found == nullptr) return;
+  *at = found->older;
+  static_cast<void>(order_.issue(current_));
+  keep(found);
 }
 
 // --- going back ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
 //   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
 //   reset                  O(1)   forgets all blocks; the next round runs in one slab as large as the peak

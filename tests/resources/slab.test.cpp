@@ -191,6 +191,20 @@ BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_of_scopes_asks_upstream_once) {
   BOOST_TEST(buffer.used() == 16u);
 }
 
+BOOST_AUTO_TEST_CASE(many_own_blocks_are_kept_oldest_first_too) {
+  slab_resource buffer{slabs_of(1024)};
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(buffer.allocate(4096));
+  const std::size_t capacity = buffer.capacity();
+  for (int round = 0; round < 3; ++round)
+    for (void*& block : blocks) {
+      buffer.deallocate(block, 4096);
+      BOOST_TEST(buffer.used() == 99u * 4096);
+      block = buffer.allocate(4096);
+    }
+  BOOST_TEST(buffer.capacity() == capacity);
+}
+
 BOOST_AUTO_TEST_CASE(kept_blocks_never_exceed_what_was_in_use_at_once) {
   test_resource upstream;
   slab_resource buffer{slabs_of(1024), &upstream};
