@@ -62,10 +62,11 @@ void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     static_cast<void>(order_.issue(current_));  // there may be a hole now
     return block;
   }
-  const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
+  // In a slab that is yet to come, of which it is known only how it is aligned.
+  const std::size_t padding = alignment > slab_alignment ? alignment - slab_alignment : 0;
   const std::size_t payload = detail::add_bytes(bytes, padding);
   if (wanted_ != 0 && payload <= wanted_) gather();  // so that nothing is given upstream for a request that fails
-  slab* const next = next_slab(bytes, payload);
+  slab* const next = next_slab(bytes, alignment, payload);
   if (next == nullptr) return allocate_oversize(bytes, alignment);
   enter(next);
   return now_.take_aligned(bytes, alignment);
@@ -78,12 +79,18 @@ std::size_t slab_resource::next_payload() const noexcept {
   return (static_cast<std::size_t>(grown) + slab_alignment - 1) & ~(slab_alignment - 1);
 }
 
+// Whether that many bytes fit when it is empty.
+bool slab_resource::slab::has_room(std::size_t bytes, std::size_t alignment) const noexcept {
+  const std::uintptr_t before = away.base | (alignment - 1);
+  return before < away.last && bytes <= away.last - before;
+}
+
 // A kept slab with room for that many bytes, made the next in line; null when there is none.
-slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
+slab_resource::slab* slab_resource::kept_slab(std::size_t bytes, std::size_t alignment) noexcept {
   slab* const next = current_ != nullptr ? current_->above : first_;
   int looked_at = 0;
   for (slab* s = next; s != nullptr && looked_at < search_limit; s = s->above, ++looked_at) {
-    if (s->payload() < payload) continue;
+    if (!s->has_room(bytes, alignment)) continue;
     if (s != next) {
       unlink(s);
       insert_above_current(s);
@@ -93,9 +100,10 @@ slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
   return nullptr;
 }
 
-// A slab with room for that many bytes with their padding. Null: they need memory of their own.
-slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t payload) {
-  if (slab* const kept = kept_slab(payload)) return kept;
+// A slab with room for that many bytes: a kept one, or a new one of at least that payload. Null: they need memory of
+// their own.
+slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload) {
+  if (slab* const kept = kept_slab(bytes, alignment)) return kept;
   if (payload > next_payload()) return nullptr;
   if (!options_.extendable && first_ != nullptr) throw_exhausted(bytes);
   slab* const made = new_slab(next_payload());
@@ -468,7 +476,7 @@ std::byte* slab_resource::reshape(std::size_t bytes) {
   if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
   if (wanted_ != 0 && bytes <= wanted_) gather();
   if (current_ == nullptr || now_.last - now_.base < bytes) {
-    slab* next = kept_slab(bytes);
+    slab* next = kept_slab(bytes, 1);
     if (next == nullptr) {
       if (!options_.extendable && (first_ != nullptr || bytes > options_.first_slab)) throw_exhausted(bytes);
       next = new_slab(std::max(detail::round_up(bytes, slab_alignment), next_payload()));

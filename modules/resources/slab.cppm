@@ -167,6 +167,7 @@ class slab_resource final : public std::pmr::memory_resource {
     std::size_t upstream_bytes = 0;  // 0: not owned
     std::size_t payload() const noexcept { return away.last - away.base; }
     std::uintptr_t first() const noexcept { return away.base + 1; }
+    bool has_room(std::size_t bytes, std::size_t alignment) const noexcept;
     // The bytes that its alignment leaves between it and the first block: nobody's.
     void* fence() noexcept { return &upstream_bytes + 1; }
     std::size_t fence_bytes() const noexcept {
@@ -193,8 +194,8 @@ class slab_resource final : public std::pmr::memory_resource {
   bool holds(const checkpoint_type& cp) const noexcept;
   void enter(slab* next) noexcept;
   void step_back() noexcept;
-  slab* kept_slab(std::size_t payload) noexcept;
-  slab* next_slab(std::size_t bytes, std::size_t payload);
+  slab* kept_slab(std::size_t bytes, std::size_t alignment) noexcept;
+  slab* next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload);
   slab* new_slab(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;

@@ -488,6 +488,36 @@ BOOST_AUTO_TEST_CASE(exhausted_says_what_was_asked_for_and_not_its_padding) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_over_aligned_block_as_large_as_the_buffer) {
+  alignas(64) std::array<std::byte, 4096> storage;
+  slab_resource over_storage{{.extendable = false, .initial_buffer = storage}};
+  slab_resource of_one_slab{{.first_slab = 4096, .extendable = false}};
+  for (slab_resource* const buffer : {&over_storage, &of_one_slab})
+    for (int round = 0; round < 2; ++round) {
+      BOOST_CHECK_THROW((void)buffer->allocate(4097, 64), exhausted);
+      BOOST_CHECK_NO_THROW((void)buffer->allocate(4096, 64));
+      BOOST_TEST(buffer->used() == 4096u);
+      buffer->release();
+    }
+  slab_resource extendable{slabs_of(4096)};
+  (void)extendable.allocate(100);
+  (void)extendable.allocate(4096, 64);
+  BOOST_TEST(extendable.capacity() == 2u * 4096);
+  (void)extendable.allocate(4096, 128);  // where the slab will lie is not known
+  BOOST_TEST(extendable.capacity() == 3u * 4096);
+}
+
+BOOST_AUTO_TEST_CASE(a_kept_slab_that_the_alignment_does_not_suit) {
+  alignas(4096) std::array<std::byte, 4096> storage;
+  slab_resource buffer{{.extendable = false, .initial_buffer = std::span(storage).subspan(64, 1024)}};
+  BOOST_TEST(address(buffer.allocate(64, 1024)) == address(&storage[1024]));
+  buffer.reset();
+  BOOST_CHECK_THROW((void)buffer.allocate(65, 1024), exhausted);
+  BOOST_CHECK_THROW((void)buffer.allocate(64, 2048), exhausted);
+  BOOST_CHECK_THROW((void)buffer.allocate(64, 1uz << 30), exhausted);
+  BOOST_TEST(buffer.used() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(exhausted_before_the_initial_buffer_was_touched) {
   alignas(64) std::array<std::byte, 1024> storage;
   slab_resource buffer{{.extendable = false, .initial_buffer = storage}};
