@@ -289,6 +289,7 @@ void slab_resource::restore(const checkpoint_type& cp) {
 
 void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept {
   settle();
+  forget_oversize_after(serial);  // before the end moves, which may be upwards
   if (to == nullptr && current_ != nullptr) {
     to = first_;
     top = first_->away.base;
@@ -310,7 +311,6 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
     now_.reclaim(order_.floor(current_, current_));
     step_back();
   }
-  forget_oversize_after(serial);
   // At the edge of a slab, begin the next one: else each round of a loop would cross it again.
   if (crossed && current_ == to && reshaped_ == 0 && now_.last - now_.top < to->payload() / 8) enter(to->above);
 }

@@ -879,6 +879,17 @@ BOOST_AUTO_TEST_CASE(peak_counts_slabs_and_own_blocks_together) {
   BOOST_TEST(buffer.peak() == 4124u);
 }
 
+BOOST_AUTO_TEST_CASE(peak_of_a_scope_with_own_blocks_in_which_an_older_block_was_given_back) {
+  slab_resource buffer;
+  void* const block = buffer.allocate(100);
+  {
+    scope inner{buffer};
+    buffer.deallocate(block, 100);
+    (void)buffer.allocate(2 << 20);
+  }
+  BOOST_TEST(buffer.peak() == 2u << 20);
+}
+
 BOOST_AUTO_TEST_CASE(identity) {
   slab_resource a, b;
   BOOST_TEST(a.is_equal(a));
