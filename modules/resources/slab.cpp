@@ -16,6 +16,9 @@ namespace {
 constexpr std::size_t slab_alignment = 64;
 constexpr int search_limit = 64;  // how many kept slabs or blocks a request looks at
 
+// What a block of that many bytes takes more than them when another one follows.
+constexpr std::size_t granule_padding(std::size_t bytes) noexcept { return -bytes % detail::granule; }
+
 slab_options checked(slab_options options) {
   constexpr std::size_t most = detail::largest_request / 4;
   if (options.first_slab < 1 || options.first_slab > most)
@@ -189,6 +192,8 @@ void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
   block->older = oversize_;
   oversize_ = block;
   oversize_used_ += bytes;
+  oversize_padding_ += granule_padding(bytes);
+  oversize_padding_peak_ = std::max(oversize_padding_peak_, oversize_padding_);
   oversize_live_ += block->bytes;
   oversize_peak_ = std::max(oversize_peak_, oversize_live_);
   smallest_oversize_ = std::min(smallest_oversize_, bytes);
@@ -216,6 +221,7 @@ slab_resource::oversize* slab_resource::kept_for(std::size_t bytes, std::size_t 
 void slab_resource::keep(oversize* block) noexcept {
   settle();
   oversize_used_ -= block->used;
+  oversize_padding_ -= granule_padding(block->used);
   oversize_live_ -= block->bytes;
   oversize_kept_ += block->bytes;
   block->used = 0;
@@ -344,12 +350,13 @@ void slab_resource::reset() {
   if (reshaped_ != 0) leave_reshape();
   order_.reset();
   settle();
-  const std::size_t needed = meter_.round;
+  const std::size_t needed = meter_.round + oversize_padding_peak_;
   meter_.next_round();
   if (detail::is_watched())
     for (slab* s = current_; s != nullptr; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
   forget_oversize_after(0);
+  oversize_padding_peak_ = 0;
   now_ = {};
   current_ = nullptr;
   meter_.high = 0;

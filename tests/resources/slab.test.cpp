@@ -367,6 +367,23 @@ BOOST_AUTO_TEST_CASE(after_reset_one_slab_as_large_as_the_peak) {
   BOOST_TEST(upstream.mistakes() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(after_reset_one_slab_for_own_blocks_of_odd_sizes) {
+  test_resource upstream;
+  slab_resource buffer{slabs_of(64), &upstream};
+  const auto program = [&] {
+    for (int i = 0; i < 100; ++i) {
+      (void)buffer.allocate(16);
+      (void)buffer.allocate(65);
+    }
+  };
+  program();
+  for (int round = 0; round < 3; ++round) {
+    buffer.reset();
+    program();
+    BOOST_TEST(upstream.live_blocks() == 1u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(reset_of_what_lay_in_one_slab_keeps_it) {
   test_resource upstream;
   slab_resource buffer{{}, &upstream};
