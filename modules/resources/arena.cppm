@@ -116,14 +116,15 @@ struct region {
   /// Forgets the holes above top.
   void forget_holes() noexcept;
 
-  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already. Null when
-  /// this may be given back, else what is wrong with it.
+  /// Hardened build: where the newest block begins, for has_size_of_a_block().
   inline void note_newest([[maybe_unused]] std::uintptr_t first) noexcept {
 #if BUFFERS_HARDENED
     newest = first;
 #endif
   }
   void note_taken(std::uintptr_t first) noexcept;
+  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already. Null when
+  /// this may be given back, else what is wrong with it.
   [[nodiscard]] const char* note_freed(std::span<const std::byte> block) noexcept;
 
  private:

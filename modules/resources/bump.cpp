@@ -132,7 +132,7 @@ void bump_resource::release() {
   if (upstream_ != nullptr) give_memory_back();
 }
 
-std::size_t bump_resource::trim(std::size_t keep_bytes) {
+std::size_t bump_resource::trim(std::size_t keep_bytes) noexcept {
   if (upstream_ == nullptr || memory_ == nullptr || used() != 0 || reshaped_ != 0 || order_.open != 0 ||
       capacity_ <= keep_bytes)
     return 0;

@@ -168,7 +168,7 @@ void slab_resource::gather() noexcept {
     if (s->upstream_bytes != 0) give_upstream(s);
     s = above;
   }
-  while (kept_ != nullptr) give_upstream(kept_);
+  while (kept_ != nullptr) give_upstream(&kept_);
   insert_above_current(all);
 }
 
@@ -233,8 +233,8 @@ void slab_resource::keep(oversize* block) noexcept {
 
 void slab_resource::bound_kept() noexcept {
   while (kept_ != nullptr && oversize_live_ + oversize_kept_ > oversize_peak_) {
-    oversize* oldest = kept_;
-    while (oldest->older != nullptr) oldest = oldest->older;
+    oversize** oldest = &kept_;
+    while ((*oldest)->older != nullptr) oldest = &(*oldest)->older;
     give_upstream(oldest);
   }
 }
@@ -376,13 +376,10 @@ void slab_resource::give_upstream(slab* s) noexcept {
   upstream_->deallocate(s, s->upstream_bytes, slab_alignment);
 }
 
-// For a kept block.
-void slab_resource::give_upstream(oversize* block) noexcept {
-  for (oversize** at = &kept_; *at != nullptr; at = &(*at)->older)
-    if (*at == block) {
-      *at = block->older;
-      break;
-    }
+// The kept block that this link of the list points to.
+void slab_resource::give_upstream(oversize** at) noexcept {
+  oversize* const block = *at;
+  *at = block->older;
   capacity_ -= block->bytes;
   oversize_kept_ -= block->bytes;
   detail::unpoison_in_program(block->memory, block->bytes);
@@ -390,7 +387,7 @@ void slab_resource::give_upstream(oversize* block) noexcept {
 }
 
 void slab_resource::give_all_upstream() noexcept {
-  while (kept_ != nullptr) give_upstream(kept_);
+  while (kept_ != nullptr) give_upstream(&kept_);
   for (slab* s = first_; s != nullptr;) {
     slab* const above = s->above;
     if (s->upstream_bytes != 0) give_upstream(s);
@@ -421,7 +418,7 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
     top = s;
   }
   const std::size_t before = capacity_;
-  while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(kept_);
+  while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(&kept_);
   while (unused - (before - capacity_) > keep_bytes && top != current_) {
     slab* const next = top->below;
     if (top->upstream_bytes != 0) give_upstream(top);  // not the initial buffer

@@ -200,7 +200,7 @@ class slab_resource final : public std::pmr::memory_resource {
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;
   void give_upstream(slab* s) noexcept;
-  void give_upstream(oversize* block) noexcept;
+  void give_upstream(oversize** at) noexcept;
   void give_all_upstream() noexcept;
   void gather() noexcept;
   oversize* kept_for(std::size_t bytes, std::size_t alignment) noexcept;
