@@ -51,6 +51,19 @@ inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
 }
 #endif
 
+/// AddressSanitizer's function in the running program; null when it does not watch.
+extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes);
+/// unpoison_in_program(), and the same pointer.
+[[nodiscard]] void* unpoisoned_in_program(void* first, std::size_t bytes) noexcept;
+/// The same for virtual functions. They are compiled once, into the library, and call what was written for each
+/// program.
+[[nodiscard]] inline void* unpoisoned_in_virtual(void* first, std::size_t bytes) noexcept {
+  if constexpr (!hardened && !address_sanitizer)
+    if (asan_unpoison != nullptr) [[unlikely]]
+      return unpoisoned_in_program(first, bytes);
+  return first;
+}
+
 /// As long as one lives, Valgrind lets this thread touch what nobody may touch.
 class unwatched {
  public:

@@ -49,6 +49,10 @@ class allocator {
   [[nodiscard]] friend constexpr bool operator==(const allocator& a, const allocator& b) noexcept {
     return a.resource_ == b.resource_;
   }
+  template <class U>
+  [[nodiscard]] friend constexpr bool operator==(const allocator& a, const allocator<U, Resource>& b) noexcept {
+    return a.resource() == b.resource();
+  }
 
  private:
   Resource* resource_;

@@ -52,6 +52,7 @@ void* region::take_aligned(std::size_t bytes, std::size_t alignment) noexcept {
 bool region::is_live(std::span<const std::byte> block) const noexcept {
   const std::uintptr_t first = address(block.data()), end = first + block.size() - 1;
   if (first <= base || first > top || end > top || end < first) return false;
+  if (granule_end(first - 1) != first - 1) return false;  // no block begins there
   if (short_granule_dropped && granule_end(end) > last) return false;
   for (const hole* h = holes; h != nullptr; h = read(h).below)
     if (end >= address(h) && first < address(h) + read(h).bytes) return false;
@@ -126,7 +127,7 @@ bool region::has_size_of_a_block(std::span<const std::byte> block) const noexcep
 const char* region::note_freed(std::span<const std::byte> block) noexcept {
   const std::uintptr_t first = address(block.data());
   const bool is_new = last - first < 7 || read_word(first) != freed_sign(first);  // a last granule may be too short
-  if (!is_live(block) || granule_end(first - 1) != first - 1 || is_poisoned(block.data()) || !is_new)
+  if (!is_live(block) || is_poisoned(block.data()) || !is_new)
     return "deallocate: the block is not from this resource, or was given back before";
   if (!has_size_of_a_block(block)) return "deallocate: the size is not the one that the block was allocated with";
   if (last - first >= 7) write_word(first, freed_sign(first));

@@ -106,7 +106,7 @@ struct region {
     top = end;
   }
 
-  /// Whether all these bytes are handed out and none of them has been dropped.
+  /// Whether these bytes begin where a block does, and are handed out and none of them has been dropped.
   [[nodiscard]] bool is_live(std::span<const std::byte> block) const noexcept;
   /// Takes back a live block: at once when it is the newest, else as soon as all younger ones are gone. What lies at or
   /// below `floor` belongs to an open scope's outside and stays until that ends.
@@ -116,14 +116,15 @@ struct region {
   /// Forgets the holes above top.
   void forget_holes() noexcept;
 
-  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already. Null when
-  /// this may be given back, else what is wrong with it.
+  /// Hardened build: where the newest block begins, for has_size_of_a_block().
   inline void note_newest([[maybe_unused]] std::uintptr_t first) noexcept {
 #if BUFFERS_HARDENED
     newest = first;
 #endif
   }
   void note_taken(std::uintptr_t first) noexcept;
+  /// Hardened build: a block that is given back carries a sign at its start, and must not carry one already. Null when
+  /// this may be given back, else what is wrong with it.
   [[nodiscard]] const char* note_freed(std::span<const std::byte> block) noexcept;
 
  private:
@@ -163,12 +164,15 @@ export struct serial_history {
   constexpr void went_back_to(std::uint64_t serial) noexcept {
     if (serial == newest) return;
     range dying{serial, newest};
-    for (range& dead : dead_)
+    range* oldest = dead_;  // an empty one, when there is any
+    for (range& dead : dead_) {
       if (dead.through >= serial) {  // within the new range, or just before it
         dying.after = dead.after < dying.after ? dead.after : dying.after;
         dead = {};
       }
-    dead_[next_dead_++ % 4] = dying;
+      if (dead.through < oldest->through) oldest = &dead;
+    }
+    *oldest = dying;
   }
   constexpr void reset() noexcept {
     oldest = newest + 1;
@@ -183,7 +187,6 @@ export struct serial_history {
     std::uint64_t after, through;
   };
   range dead_[4] = {};
-  unsigned next_dead_ = 0;
 };
 
 export [[noreturn]] void throw_scope_is_younger();

@@ -91,6 +91,7 @@ void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
   if (!order_.close_scope_slow(opened, nullptr)) return;
   if (opened.serial < reshaped_) leave_reshape();
   go_back_to(opened.top == detail::region().base ? now_.base : opened.top);  // it may have begun without memory
+  grows_after_ = std::min(grows_after_, now_.top);                           // checkpoints made in it are gone
 }
 
 void bump_resource::go_back_to(std::uintptr_t top) noexcept {
@@ -131,7 +132,7 @@ void bump_resource::release() {
   if (upstream_ != nullptr) give_memory_back();
 }
 
-std::size_t bump_resource::trim(std::size_t keep_bytes) {
+std::size_t bump_resource::trim(std::size_t keep_bytes) noexcept {
   if (upstream_ == nullptr || memory_ == nullptr || used() != 0 || reshaped_ != 0 || order_.open != 0 ||
       capacity_ <= keep_bytes)
     return 0;

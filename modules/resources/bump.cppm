@@ -112,7 +112,7 @@ class bump_resource final : public std::pmr::memory_resource {
   /// reset(), and gives the memory upstream; the next request gets it again. Throws order_error while a scope is open.
   void release();
   /// Gives the memory upstream when nothing is in use and it is more than keep_bytes. Returns the bytes given.
-  std::size_t trim(std::size_t keep_bytes);
+  std::size_t trim(std::size_t keep_bytes) noexcept;
 
   /// Gives back views in any order: see buffers::drop.
   void drop(std::span<const std::span<std::byte>> blocks);
@@ -156,7 +156,9 @@ class bump_resource final : public std::pmr::memory_resource {
   std::size_t available() const noexcept;
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return allocate(bytes, alignment);
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return detail::unpoisoned_in_virtual(block, bytes);
+    return allocate_slow(bytes, alignment);
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);

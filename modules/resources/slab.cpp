@@ -14,7 +14,10 @@ namespace buffers {
 namespace {
 
 constexpr std::size_t slab_alignment = 64;
-constexpr int search_limit = 64;  // how many kept or oversized blocks a request looks at
+constexpr int search_limit = 64;  // how many kept slabs or blocks a request looks at
+
+// What a block of that many bytes takes more than them when another one follows.
+constexpr std::size_t granule_padding(std::size_t bytes) noexcept { return -bytes % detail::granule; }
 
 slab_options checked(slab_options options) {
   constexpr std::size_t most = detail::largest_request / 4;
@@ -62,10 +65,11 @@ void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     static_cast<void>(order_.issue(current_));  // there may be a hole now
     return block;
   }
-  const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
+  // In a slab that is yet to come, of which it is known only how it is aligned.
+  const std::size_t padding = alignment > slab_alignment ? alignment - slab_alignment : 0;
   const std::size_t payload = detail::add_bytes(bytes, padding);
   if (wanted_ != 0 && payload <= wanted_) gather();  // so that nothing is given upstream for a request that fails
-  slab* const next = next_slab(bytes, payload);
+  slab* const next = next_slab(bytes, alignment, payload);
   if (next == nullptr) return allocate_oversize(bytes, alignment);
   enter(next);
   return now_.take_aligned(bytes, alignment);
@@ -78,12 +82,18 @@ std::size_t slab_resource::next_payload() const noexcept {
   return (static_cast<std::size_t>(grown) + slab_alignment - 1) & ~(slab_alignment - 1);
 }
 
+// Whether that many bytes fit when it is empty.
+bool slab_resource::slab::has_room(std::size_t bytes, std::size_t alignment) const noexcept {
+  const std::uintptr_t before = away.base | (alignment - 1);
+  return before < away.last && bytes <= away.last - before;
+}
+
 // A kept slab with room for that many bytes, made the next in line; null when there is none.
-slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
+slab_resource::slab* slab_resource::kept_slab(std::size_t bytes, std::size_t alignment) noexcept {
   slab* const next = current_ != nullptr ? current_->above : first_;
   int looked_at = 0;
   for (slab* s = next; s != nullptr && looked_at < search_limit; s = s->above, ++looked_at) {
-    if (s->payload() < payload) continue;
+    if (!s->has_room(bytes, alignment)) continue;
     if (s != next) {
       unlink(s);
       insert_above_current(s);
@@ -93,9 +103,10 @@ slab_resource::slab* slab_resource::kept_slab(std::size_t payload) noexcept {
   return nullptr;
 }
 
-// A slab with room for that many bytes with their padding. Null: they need memory of their own.
-slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t payload) {
-  if (slab* const kept = kept_slab(payload)) return kept;
+// A slab with room for that many bytes: a kept one, or a new one of at least that payload. Null: they need memory of
+// their own.
+slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload) {
+  if (slab* const kept = kept_slab(bytes, alignment)) return kept;
   if (payload > next_payload()) return nullptr;
   if (!options_.extendable && first_ != nullptr) throw_exhausted(bytes);
   slab* const made = new_slab(next_payload());
@@ -157,7 +168,7 @@ void slab_resource::gather() noexcept {
     if (s->upstream_bytes != 0) give_upstream(s);
     s = above;
   }
-  while (kept_ != nullptr) give_upstream(kept_);
+  while (kept_ != nullptr) give_upstream(&kept_);
   insert_above_current(all);
 }
 
@@ -181,6 +192,8 @@ void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
   block->older = oversize_;
   oversize_ = block;
   oversize_used_ += bytes;
+  oversize_padding_ += granule_padding(bytes);
+  oversize_padding_peak_ = std::max(oversize_padding_peak_, oversize_padding_);
   oversize_live_ += block->bytes;
   oversize_peak_ = std::max(oversize_peak_, oversize_live_);
   smallest_oversize_ = std::min(smallest_oversize_, bytes);
@@ -208,6 +221,7 @@ slab_resource::oversize* slab_resource::kept_for(std::size_t bytes, std::size_t 
 void slab_resource::keep(oversize* block) noexcept {
   settle();
   oversize_used_ -= block->used;
+  oversize_padding_ -= granule_padding(block->used);
   oversize_live_ -= block->bytes;
   oversize_kept_ += block->bytes;
   block->used = 0;
@@ -219,8 +233,8 @@ void slab_resource::keep(oversize* block) noexcept {
 
 void slab_resource::bound_kept() noexcept {
   while (kept_ != nullptr && oversize_live_ + oversize_kept_ > oversize_peak_) {
-    oversize* oldest = kept_;
-    while (oldest->older != nullptr) oldest = oldest->older;
+    oversize** oldest = &kept_;
+    while ((*oldest)->older != nullptr) oldest = &(*oldest)->older;
     give_upstream(oldest);
   }
 }
@@ -241,14 +255,13 @@ slab_resource::oversize** slab_resource::find_oversize(const void* block) noexce
 }
 
 void slab_resource::deallocate_oversize(void* block) noexcept {
-  int looked_at = 0;
-  for (oversize** at = &oversize_; *at != nullptr && looked_at < search_limit; at = &(*at)->older, ++looked_at)
-    if ((*at)->memory == block) {
-      oversize* const found = *at;
-      *at = found->older;
-      static_cast<void>(order_.issue(current_));
-      return keep(found);
-    }
+  if (now_.contains(block)) return;  // as most large blocks that are not the newest: nothing to look for
+  oversize** const at = find_oversize(block);
+  oversize* const found = *at;
+  if (found == nullptr) return;
+  *at = found->older;
+  static_cast<void>(order_.issue(current_));
+  keep(found);
 }
 
 // --- going back ------------------------------------------------------------------------------------------------------
@@ -259,20 +272,16 @@ slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
   cp.at = current_;
   cp.top = grows_after_ = now_.top;
   cp.serial = last_checkpoint_ = order_.issue(current_);
-  cp.trims = trims_;
   return cp;
 }
 
-// Whether the slab of a checkpoint is still in use, and has been all the time.
+// Whether the slab of a checkpoint is still in use, and has been all the time. Its memory may be gone, so it is looked
+// for from above: past slabs that were entered after the checkpoint, each once for each time that it was.
 bool slab_resource::holds(const checkpoint_type& cp) const noexcept {
   if (cp.at == nullptr) return true;
-  if (current_ == nullptr) return false;
-  if (cp.trims != trims_) {  // its memory may be gone: look before touching it
-    const slab* s = current_;
-    while (s != nullptr && s != cp.at) s = s->below;
-    if (s == nullptr) return false;
-  }
-  return cp.at->entered < cp.serial && cp.at->entered <= current_->entered;
+  const slab* s = current_;
+  while (s != nullptr && s->entered > cp.serial) s = s->below;
+  return s == cp.at;
 }
 
 void slab_resource::restore(const checkpoint_type& cp) {
@@ -286,6 +295,7 @@ void slab_resource::restore(const checkpoint_type& cp) {
 
 void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept {
   settle();
+  forget_oversize_after(serial);  // before the end moves, which may be upwards
   if (to == nullptr && current_ != nullptr) {
     to = first_;
     top = first_->away.base;
@@ -307,9 +317,8 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
     now_.reclaim(order_.floor(current_, current_));
     step_back();
   }
-  forget_oversize_after(serial);
   // At the edge of a slab, begin the next one: else each round of a loop would cross it again.
-  if (crossed && current_ == to && now_.last - now_.top < to->payload() / 8) enter(to->above);
+  if (crossed && current_ == to && reshaped_ == 0 && now_.last - now_.top < to->payload() / 8) enter(to->above);
 }
 
 void slab_resource::close_scope_slow(scope_mark& opened) noexcept {
@@ -341,12 +350,13 @@ void slab_resource::reset() {
   if (reshaped_ != 0) leave_reshape();
   order_.reset();
   settle();
-  const std::size_t needed = meter_.round;
+  const std::size_t needed = meter_.round + oversize_padding_peak_;
   meter_.next_round();
   if (detail::is_watched())
     for (slab* s = current_; s != nullptr; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
   forget_oversize_after(0);
+  oversize_padding_peak_ = 0;
   now_ = {};
   current_ = nullptr;
   meter_.high = 0;
@@ -362,18 +372,14 @@ void slab_resource::reset() {
 void slab_resource::give_upstream(slab* s) noexcept {
   unlink(s);
   capacity_ -= s->payload();
-  ++trims_;
   detail::unpoison_in_program(s->fence(), s->fence_bytes() + s->payload());
   upstream_->deallocate(s, s->upstream_bytes, slab_alignment);
 }
 
-// For a kept block.
-void slab_resource::give_upstream(oversize* block) noexcept {
-  for (oversize** at = &kept_; *at != nullptr; at = &(*at)->older)
-    if (*at == block) {
-      *at = block->older;
-      break;
-    }
+// The kept block that this link of the list points to.
+void slab_resource::give_upstream(oversize** at) noexcept {
+  oversize* const block = *at;
+  *at = block->older;
   capacity_ -= block->bytes;
   oversize_kept_ -= block->bytes;
   detail::unpoison_in_program(block->memory, block->bytes);
@@ -381,7 +387,7 @@ void slab_resource::give_upstream(oversize* block) noexcept {
 }
 
 void slab_resource::give_all_upstream() noexcept {
-  while (kept_ != nullptr) give_upstream(kept_);
+  while (kept_ != nullptr) give_upstream(&kept_);
   for (slab* s = first_; s != nullptr;) {
     slab* const above = s->above;
     if (s->upstream_bytes != 0) give_upstream(s);
@@ -412,7 +418,7 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
     top = s;
   }
   const std::size_t before = capacity_;
-  while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(kept_);
+  while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(&kept_);
   while (unused - (before - capacity_) > keep_bytes && top != current_) {
     slab* const next = top->below;
     if (top->upstream_bytes != 0) give_upstream(top);  // not the initial buffer
@@ -435,8 +441,9 @@ void slab_resource::drop(std::span<const std::span<std::byte>> blocks) {
   for (std::span<std::byte> block : blocks) {
     if (block.empty()) continue;
     slab* const at = find_slab(block.data());
+    const oversize* const own = at == nullptr ? *find_oversize(block.data()) : nullptr;
     const bool live =
-        at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block) : *find_oversize(block.data()) != nullptr;
+        at != nullptr ? reshaped_ == 0 && region_of(at).is_live(block) : own != nullptr && own->used == block.size();
     if (!live) detail::throw_not_live();
   }
   detail::require_disjoint(blocks);
@@ -473,7 +480,7 @@ std::byte* slab_resource::reshape(std::size_t bytes) {
   if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
   if (wanted_ != 0 && bytes <= wanted_) gather();
   if (current_ == nullptr || now_.last - now_.base < bytes) {
-    slab* next = kept_slab(bytes);
+    slab* next = kept_slab(bytes, 1);
     if (next == nullptr) {
       if (!options_.extendable && (first_ != nullptr || bytes > options_.first_slab)) throw_exhausted(bytes);
       next = new_slab(std::max(detail::round_up(bytes, slab_alignment), next_payload()));
@@ -488,10 +495,13 @@ std::byte* slab_resource::reshape(std::size_t bytes) {
   return reinterpret_cast<std::byte*>(now_.base + 1);
 }
 
+// All slabs in use are empty again, as they were when the first call of reshape() found nothing in use.
 void slab_resource::leave_reshape() noexcept {
   reshaped_ = 0;
-  detail::poison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
-  now_.top = now_.zero = now_.base;
+  for (slab* s = current_; s != nullptr; s = s->below) {
+    detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
+    region_of(s) = detail::region(s->first(), s->payload(), 0);
+  }
   meter_.high = 0;
 }
 

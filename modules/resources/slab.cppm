@@ -10,6 +10,7 @@
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
 //   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
 //   reset                  O(1)   forgets all blocks; the next round runs in one slab as large as the peak
@@ -166,6 +167,7 @@ class slab_resource final : public std::pmr::memory_resource {
     std::size_t upstream_bytes = 0;  // 0: not owned
     std::size_t payload() const noexcept { return away.last - away.base; }
     std::uintptr_t first() const noexcept { return away.base + 1; }
+    bool has_room(std::size_t bytes, std::size_t alignment) const noexcept;
     // The bytes that its alignment leaves between it and the first block: nobody's.
     void* fence() noexcept { return &upstream_bytes + 1; }
     std::size_t fence_bytes() const noexcept {
@@ -192,13 +194,13 @@ class slab_resource final : public std::pmr::memory_resource {
   bool holds(const checkpoint_type& cp) const noexcept;
   void enter(slab* next) noexcept;
   void step_back() noexcept;
-  slab* kept_slab(std::size_t payload) noexcept;
-  slab* next_slab(std::size_t bytes, std::size_t payload);
+  slab* kept_slab(std::size_t bytes, std::size_t alignment) noexcept;
+  slab* next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload);
   slab* new_slab(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;
   void give_upstream(slab* s) noexcept;
-  void give_upstream(oversize* block) noexcept;
+  void give_upstream(oversize** at) noexcept;
   void give_all_upstream() noexcept;
   void gather() noexcept;
   oversize* kept_for(std::size_t bytes, std::size_t alignment) noexcept;
@@ -215,7 +217,9 @@ class slab_resource final : public std::pmr::memory_resource {
   void settle() noexcept { meter_.settle(now_, oversize_used_); }
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return allocate(bytes, alignment);
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return detail::unpoisoned_in_virtual(block, bytes);
+    return allocate_slow(bytes, alignment);
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);
@@ -228,16 +232,17 @@ class slab_resource final : public std::pmr::memory_resource {
   detail::checkpoint_order order_;
   slab* current_ = nullptr;  // null: the next request begins with the first slab
   slab* first_ = nullptr;
-  std::uint64_t trims_ = 0;  // how often slabs went upstream
   std::uint64_t last_checkpoint_ = 0;
   std::uintptr_t grows_after_ = 0;  // blocks up to here are older than a checkpoint
   std::uint64_t reshaped_ = 0;      // the serial at which reshape() began; 0: not reshaped
   oversize* oversize_ = nullptr;
   oversize* kept_ = nullptr;
   std::size_t oversize_used_ = 0;
-  std::size_t oversize_live_ = 0;  // bytes of memory behind the blocks in use ...
-  std::size_t oversize_peak_ = 0;  // ... at most so far ...
-  std::size_t oversize_kept_ = 0;  // ... and kept: never more than that peak
+  std::size_t oversize_padding_ = 0;       // what they would take more in a slab ...
+  std::size_t oversize_padding_peak_ = 0;  // ... at most since the last reset
+  std::size_t oversize_live_ = 0;          // bytes of memory behind the blocks in use ...
+  std::size_t oversize_peak_ = 0;          // ... at most so far ...
+  std::size_t oversize_kept_ = 0;          // ... and kept: never more than that peak
   std::size_t capacity_ = 0;
   std::size_t grown_to_ = 0;  // the payload of the newest slab that growth made
   std::size_t wanted_ = 0;    // the payload of the one slab to run in after reset()
@@ -251,7 +256,7 @@ class slab_resource::checkpoint_type {
   const slab_resource* owner;
   slab* at;
   std::uintptr_t top;
-  std::uint64_t serial, trims;
+  std::uint64_t serial;
 };
 
 static_assert(checkpointable<slab_resource>);

@@ -3,6 +3,7 @@
 #
 #   installed    the package installed from BUILD, in a folder that was moved afterwards
 #   built        the package that lies in BUILD itself
+#   sanitized    the same; its options ask for AddressSanitizer, which the package may have been built without
 #   subdirectory the sources, as shared libraries in Debug, by add_subdirectory; then the package that this project installs,
 #                in Release
 #   refused      no programs: generators, compilers and libraries that cannot work are refused with a sentence
@@ -59,7 +60,7 @@ case $way in
       "$work/moved/bin/buffers-trace" info "$work/trace"
     fi
     ;;
-  built) run built -Dbuffers_DIR="$build" -DCONSUMER_POLICIES=3.20 "$@" ;;
+  built | sanitized) run "$way" -Dbuffers_DIR="$build" -DCONSUMER_POLICIES=3.20 "$@" ;;
   subdirectory)
     run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
       -DCMAKE_VISIBILITY_INLINES_HIDDEN=ON -DCONSUMER_POLICIES=3.20 -DCMAKE_BUILD_TYPE=Debug "$@"

@@ -135,6 +135,41 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_dead_checkpoint_after_many_others, K, arenas) {
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_dead_checkpoint_after_a_loop_over_another, K, arenas) {
+  rig<K> r;
+  auto& resource = r.resource();
+  (void)r.allocate(16);
+  const auto outer = resource.checkpoint();
+  (void)r.allocate(100);
+  const auto dead = resource.checkpoint();
+  resource.restore(outer);
+  const auto cp = resource.checkpoint();
+  for (int i = 0; i < 10; ++i) {
+    (void)r.allocate(8);
+    (void)resource.checkpoint();
+    resource.restore(cp);
+    const state before = state_of(r);
+    BOOST_CHECK_THROW(resource.restore(dead), order_error);
+    BOOST_TEST(state_of(r) == before);
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_part_of_a_block_is_not_dropped, K, arenas) {
+  rig<K> r;
+  auto& resource = r.resource();
+  auto* const first = static_cast<std::byte*>(r.allocate(64));
+  (void)r.allocate(64);
+  auto* const newest = static_cast<std::byte*>(r.allocate(64));
+  const state before = state_of(r);
+  for (std::byte* const block : {first, newest})
+    for (std::size_t skipped : {1uz, 4uz, 8uz, 60uz}) {
+      const std::span<std::byte> parts[] = {{newest, 64}, {block + skipped, 64 - skipped}};
+      BOOST_CHECK_THROW(resource.drop(std::span(parts).last(1)), std::invalid_argument);
+      BOOST_CHECK_THROW(resource.drop(parts), std::invalid_argument);
+      BOOST_TEST(state_of(r) == before);
+    }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(checkpoints_older_than_a_reset, K, arenas) {
   rig<K> r;
   auto& resource = r.resource();

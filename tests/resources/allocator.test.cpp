@@ -92,6 +92,10 @@ BOOST_AUTO_TEST_CASE(equal_when_the_resource_is_one) {
   BOOST_CHECK(on_a == also_on_a);
   BOOST_CHECK(on_a != on_b);
   BOOST_CHECK((allocator<char, slab_resource>(on_a) == allocator<char, slab_resource>(a)));
+  const allocator<long, slab_resource> longs_on_a(a), longs_on_b(b);
+  BOOST_CHECK(on_a == longs_on_a && longs_on_a == on_a);
+  BOOST_CHECK(on_a != longs_on_b && longs_on_b != on_a);
+  BOOST_CHECK(on_a == &a && on_a != &b);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(too_many_elements, R, resources) {

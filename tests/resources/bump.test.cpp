@@ -444,6 +444,25 @@ BOOST_AUTO_TEST_CASE(dropping_in_any_order) {
   BOOST_TEST(static_cast<void*>(blocks[1].data()) == buffer.allocate(8));
 }
 
+BOOST_AUTO_TEST_CASE(a_checkpoint_that_is_gone_does_not_hold_the_newest_block) {
+  bump_resource buffer{1024};
+  {
+    scope inner{buffer};
+    (void)buffer.reshape(100);
+    (void)buffer.checkpoint();
+  }
+  void* const newest = buffer.allocate(10);
+  BOOST_TEST(buffer.try_expand(newest, 10, 20));
+  const auto cp = buffer.checkpoint();
+  {
+    scope inner{buffer};
+    (void)buffer.checkpoint();
+  }
+  BOOST_TEST(!buffer.try_expand(newest, 20, 30));
+  buffer.restore(cp);
+  BOOST_TEST(buffer.used() == 20u);
+}
+
 BOOST_AUTO_TEST_CASE(identity) {
   bump_resource a{100}, b{100};
   BOOST_TEST(a.is_equal(a));

@@ -191,6 +191,20 @@ BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_of_scopes_asks_upstream_once) {
   BOOST_TEST(buffer.used() == 16u);
 }
 
+BOOST_AUTO_TEST_CASE(many_own_blocks_are_kept_oldest_first_too) {
+  slab_resource buffer{slabs_of(1024)};
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(buffer.allocate(4096));
+  const std::size_t capacity = buffer.capacity();
+  for (int round = 0; round < 3; ++round)
+    for (void*& block : blocks) {
+      buffer.deallocate(block, 4096);
+      BOOST_TEST(buffer.used() == 99u * 4096);
+      block = buffer.allocate(4096);
+    }
+  BOOST_TEST(buffer.capacity() == capacity);
+}
+
 BOOST_AUTO_TEST_CASE(kept_blocks_never_exceed_what_was_in_use_at_once) {
   test_resource upstream;
   slab_resource buffer{slabs_of(1024), &upstream};
@@ -304,6 +318,27 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_the_empty_buffer_outlives_a_trim) {
   BOOST_TEST(buffer.used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_dead_checkpoint_of_a_slab_that_is_not_in_use) {
+  slab_resource buffer{{.first_slab = 1024}};
+  (void)buffer.allocate(800);
+  const auto first = buffer.checkpoint();
+  (void)buffer.allocate(1500);
+  const auto dead = buffer.checkpoint();
+  (void)buffer.allocate(3000);
+  buffer.restore(first);
+  // More histories than are remembered, each dead apart from the others.
+  for (int i = 0; i < 8; ++i) {
+    (void)buffer.checkpoint();
+    const auto cp = buffer.checkpoint();
+    (void)buffer.checkpoint();
+    buffer.restore(cp);
+  }
+  (void)buffer.allocate(3000);  // the third slab is the second one now
+  const std::size_t used = buffer.used();
+  BOOST_CHECK_THROW(buffer.restore(dead), order_error);
+  BOOST_TEST(buffer.used() == used);
+}
+
 // --- reset ---
 
 BOOST_AUTO_TEST_CASE(after_reset_one_slab_as_large_as_the_peak) {
@@ -330,6 +365,23 @@ BOOST_AUTO_TEST_CASE(after_reset_one_slab_as_large_as_the_peak) {
     BOOST_TEST(upstream.live_blocks() == 1u);
   }
   BOOST_TEST(upstream.mistakes() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(after_reset_one_slab_for_own_blocks_of_odd_sizes) {
+  test_resource upstream;
+  slab_resource buffer{slabs_of(64), &upstream};
+  const auto program = [&] {
+    for (int i = 0; i < 100; ++i) {
+      (void)buffer.allocate(16);
+      (void)buffer.allocate(65);
+    }
+  };
+  program();
+  for (int round = 0; round < 3; ++round) {
+    buffer.reset();
+    program();
+    BOOST_TEST(upstream.live_blocks() == 1u);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(reset_of_what_lay_in_one_slab_keeps_it) {
@@ -451,6 +503,36 @@ BOOST_AUTO_TEST_CASE(exhausted_says_what_was_asked_for_and_not_its_padding) {
   } catch (const exhausted& full) {
     BOOST_TEST(full.requested() == 100u);
   }
+}
+
+BOOST_AUTO_TEST_CASE(an_over_aligned_block_as_large_as_the_buffer) {
+  alignas(64) std::array<std::byte, 4096> storage;
+  slab_resource over_storage{{.extendable = false, .initial_buffer = storage}};
+  slab_resource of_one_slab{{.first_slab = 4096, .extendable = false}};
+  for (slab_resource* const buffer : {&over_storage, &of_one_slab})
+    for (int round = 0; round < 2; ++round) {
+      BOOST_CHECK_THROW((void)buffer->allocate(4097, 64), exhausted);
+      BOOST_CHECK_NO_THROW((void)buffer->allocate(4096, 64));
+      BOOST_TEST(buffer->used() == 4096u);
+      buffer->release();
+    }
+  slab_resource extendable{slabs_of(4096)};
+  (void)extendable.allocate(100);
+  (void)extendable.allocate(4096, 64);
+  BOOST_TEST(extendable.capacity() == 2u * 4096);
+  (void)extendable.allocate(4096, 128);  // where the slab will lie is not known
+  BOOST_TEST(extendable.capacity() == 3u * 4096);
+}
+
+BOOST_AUTO_TEST_CASE(a_kept_slab_that_the_alignment_does_not_suit) {
+  alignas(4096) std::array<std::byte, 4096> storage;
+  slab_resource buffer{{.extendable = false, .initial_buffer = std::span(storage).subspan(64, 1024)}};
+  BOOST_TEST(address(buffer.allocate(64, 1024)) == address(&storage[1024]));
+  buffer.reset();
+  BOOST_CHECK_THROW((void)buffer.allocate(65, 1024), exhausted);
+  BOOST_CHECK_THROW((void)buffer.allocate(64, 2048), exhausted);
+  BOOST_CHECK_THROW((void)buffer.allocate(64, 1uz << 30), exhausted);
+  BOOST_TEST(buffer.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(exhausted_before_the_initial_buffer_was_touched) {
@@ -703,6 +785,16 @@ BOOST_AUTO_TEST_CASE(a_drop_below_an_open_scope_is_reclaimed_when_it_ends) {
   BOOST_TEST(buffer.used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_part_of_an_own_block_is_not_dropped) {
+  slab_resource buffer{slabs_of(1024)};
+  const auto own = block(buffer, 5000);
+  for (const std::span<std::byte> part : {own.first(4992), own.subspan(16), own.subspan(16, 16)})
+    BOOST_CHECK_THROW(drop_one(buffer, part), std::invalid_argument);
+  BOOST_TEST(buffer.used() == 5000u);
+  drop_one(buffer, own);
+  BOOST_TEST(buffer.used() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(dropped_blocks_above_a_checkpoint_are_forgotten_with_it) {
   slab_resource buffer{slabs_of(1024)};
   (void)buffer.allocate(16);
@@ -716,6 +808,58 @@ BOOST_AUTO_TEST_CASE(dropped_blocks_above_a_checkpoint_are_forgotten_with_it) {
   BOOST_TEST(again.data() == a.data());
   drop_one(buffer, again);
   BOOST_TEST(buffer.used() == 16u);
+}
+
+// --- reshaping ---
+
+BOOST_AUTO_TEST_CASE(going_back_over_several_reshapes) {
+  slab_resource buffer{slabs_of(1024)};
+  buffer.deallocate(buffer.allocate(16), 16);
+  for (int round = 0; round < 3; ++round) {
+    {
+      scope inner{buffer};
+      (void)buffer.reshape(100);
+      (void)buffer.reshape(5000);
+      BOOST_TEST(buffer.used() == 0u);
+    }
+    BOOST_TEST(buffer.used() == 0u);
+    (void)buffer.allocate(100);
+    BOOST_TEST(buffer.used() == 100u);
+    const auto cp = buffer.checkpoint();
+    BOOST_CHECK_THROW((void)buffer.reshape(100), order_error);
+    buffer.restore(cp);
+    buffer.deallocate(buffer.allocate(100), 100);
+    BOOST_TEST(buffer.used() == 112u);
+    buffer.reset();
+  }
+  const auto empty = buffer.checkpoint();
+  (void)buffer.reshape(100);
+  (void)buffer.reshape(5000);
+  (void)buffer.reshape(10000);
+  buffer.restore(empty);
+  BOOST_TEST(buffer.used() == 0u);
+  for (int i = 0; i < 20; ++i) (void)buffer.allocate(1024);
+  BOOST_TEST(buffer.used() == 20u * 1024);
+  BOOST_TEST(buffer.peak() == 20u * 1024);
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_in_a_reshaped_buffer_leaves_it_reshaped) {
+  slab_resource buffer{slabs_of(1024)};
+  std::byte* const first = buffer.reshape(100);
+  {
+    scope inner{buffer};
+    (void)buffer.reshape(5000);
+  }
+  BOOST_CHECK_THROW((void)buffer.allocate(8), order_error);
+  BOOST_TEST(buffer.used() == 0u);
+  BOOST_TEST(buffer.reshape(100) == first);
+  const auto cp = buffer.checkpoint();
+  (void)buffer.reshape(5000);
+  buffer.restore(cp);
+  BOOST_CHECK_THROW((void)buffer.allocate(8), order_error);
+  buffer.reset();
+  BOOST_CHECK_NO_THROW((void)buffer.allocate(8));
+  BOOST_TEST(buffer.used() == 8u);
 }
 
 // --- the rest ---
@@ -750,6 +894,17 @@ BOOST_AUTO_TEST_CASE(peak_counts_slabs_and_own_blocks_together) {
     (void)buffer.allocate(3000);
   }
   BOOST_TEST(buffer.peak() == 4124u);
+}
+
+BOOST_AUTO_TEST_CASE(peak_of_a_scope_with_own_blocks_in_which_an_older_block_was_given_back) {
+  slab_resource buffer;
+  void* const block = buffer.allocate(100);
+  {
+    scope inner{buffer};
+    buffer.deallocate(block, 100);
+    (void)buffer.allocate(2 << 20);
+  }
+  BOOST_TEST(buffer.peak() == 2u << 20);
 }
 
 BOOST_AUTO_TEST_CASE(identity) {

@@ -1,0 +1,45 @@
+// AddressSanitizer may be in the program and not in the library: no false alarm, whoever compiled what is called.
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <memory_resource>
+#include <string>
+import buffers;
+
+namespace {
+
+void fill(std::pmr::memory_resource& memory) {
+  for (std::size_t bytes : {1uz, 8uz, 24uz, 100uz, 5000uz, 100'000uz}) std::memset(memory.allocate(bytes), 1, bytes);
+  std::memset(memory.allocate(100, 1024), 1, 100);
+  std::pmr::map<int, std::pmr::string> names{&memory};
+  for (int i = 0; i < 100; ++i) names.emplace(i, "a long string that does not fit into the object itself");
+  for (int i = 0; i < 100; i += 2) names.erase(i);
+  for (int i = 0; i < 100; ++i) names.emplace(i, "another one, in memory that was given back perhaps");
+}
+
+/// Calls of both kinds: what this program poisons, the library's functions hand out again.
+template <class Buffer>
+void fill_twice(Buffer& buffer) {
+  {
+    buffers::scope inner{buffer};
+    fill(buffer);
+    buffer.deallocate(buffer.allocate(100), 100);
+  }
+  fill(buffer);
+}
+
+}  // namespace
+
+int main() {
+  buffers::bump_resource bump{1 << 20};
+  fill_twice(bump);
+  buffers::slab_resource slab;
+  fill_twice(slab);
+  fill_twice(buffers::default_buffer());
+  buffers::meter_resource metered{&slab};
+  fill(metered);
+  buffers::synchronized_resource synchronized{&bump};
+  fill(synchronized);
+  buffers::aligned_resource aligned{64, &slab};
+  fill(aligned);
+}
