@@ -7,6 +7,7 @@
 #include <memory_resource>
 #include <random>
 #include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -133,6 +134,21 @@ int main(int, char** arguments) {
     buffers::bump_resource buffer{1 << 20};
     buffers::print_usage(out, f, buffer);
     check("", buffer.peak());
+    out << "}\n";
+  }
+  for (unsigned seed = 1; seed <= 12; ++seed) {
+    begin();
+    const random_program f(seed, 6);
+    buffers::slab_resource buffer{{.first_slab = 256, .largest_slab = 1024}};
+    std::ostringstream printed;
+    buffers::print_usage(printed, f, buffer);
+    std::string comment, slashes, name;
+    std::size_t bytes = 0;
+    std::istringstream lines(printed.str());
+    std::getline(lines, comment);
+    lines >> slashes >> name >> bytes;  // "//   buffer   123   (a slab_resource..."
+    out << printed.str();
+    check("", bytes);
     out << "}\n";
   }
   out << "\nint main() {\n" << checks << "}\n";

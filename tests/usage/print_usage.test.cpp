@@ -1,14 +1,18 @@
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <mdspan>
 #include <memory_resource>
 #include <new>
+#include <random>
 #include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 import buffers;
 import buffers.testing;
+#include "usage/random_program.hpp"
 
 using buffers::alloc;
 using buffers::bump_resource;
@@ -172,6 +176,13 @@ BOOST_AUTO_TEST_CASE(what_one_piece_of_memory_refuses_counts_in_full) {
   BOOST_TEST(expanded.contains("//   buffer         2102264   ("), expanded);
   BOOST_TEST(expanded.contains("  const auto block2 = buffer.allocate(5000, 16);\n  buffer.drop(block2, 5000);\n"),
              expanded);
+}
+
+BOOST_AUTO_TEST_CASE(random_programs_on_slabs) {
+  for (unsigned seed = 1; seed <= 500; ++seed) {
+    slab_resource buffer{{.first_slab = 256, .largest_slab = 1024}};
+    BOOST_TEST_CONTEXT("seed " << seed) { BOOST_REQUIRE_NO_THROW((void)printed(random_program(seed, 6), buffer)); }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(results_and_own_resources_of_the_library) {

@@ -33,15 +33,16 @@ std::atomic<std::size_t> refused_bytes = 0;  // so many there are not; 0: there 
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+// Not inlined: compilers warn of a free() that they see, when they do not see the malloc().
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   void* const block = bytes != 0 && bytes == refused_bytes ? nullptr : std::malloc(bytes);
   if (block == nullptr) throw std::bad_alloc();
   return block;
 }
 // AddressSanitizer's own does not call the one above.
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return std::malloc(bytes); }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return std::malloc(bytes); }
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
 using buffers::recording_resource;
 using buffers::replay;
