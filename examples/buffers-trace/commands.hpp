@@ -1,6 +1,8 @@
 // What the parts of buffers-trace share.
-// To be included after <cstdio>, <format>, <print>, <span>, <string>, <string_view>, <utility> and <vector>.
+// To be included after <algorithm>, <cstddef>, <cstdint>, <cstdio>, <format>, <print>, <span>, <string>, <string_view>,
+// <utility> and <vector>.
 #pragma once
+#include "text.h"
 
 namespace buffers_trace {
 
@@ -13,12 +15,9 @@ void complain(std::format_string<Args...> format, Args&&... args) {
   std::println(stderr, "buffers-trace: {}", std::format(format, std::forward<Args>(args)...));
 }
 
-/// "45.3 MiB".
-std::string bytes_text(double bytes);
-/// "1 234 567".
-std::string grouped(unsigned long long number);
-/// The command line that was recorded.
-std::string text_of(std::span<const char> command);
+using buffers::detail::bytes_text;
+using buffers::detail::command_text;
+using buffers::detail::grouped;
 
 struct record_command {
   std::string file;  // by default, the program's name and .trace

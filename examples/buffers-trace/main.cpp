@@ -3,11 +3,13 @@
 // Exit code: 0; 1 when a file cannot be read or written, or is damaged (what is whole of it is used); 2 for a command
 // line that makes no sense. `record` ends with the exit code of the program that it recorded, with 128 and the number
 // of the signal that ended it, with 127 when there is none of that name, and 126 when it cannot be run.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -19,6 +21,7 @@
 #include <print>
 #include <span>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -30,26 +33,6 @@
 import buffers;
 
 namespace buffers_trace {
-
-std::string bytes_text(double bytes) {
-  constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  std::size_t unit = 0;
-  for (; bytes >= 1024 && unit + 1 < std::size(units); bytes /= 1024) ++unit;
-  return std::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 100 ? 0 : 1, units[unit]);
-}
-
-std::string grouped(unsigned long long number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, " ");
-  return text;
-}
-
-std::string text_of(std::span<const char> command) {
-  std::string text(command.begin(), command.end());
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  return text;
-}
 
 namespace {
 
@@ -199,7 +182,7 @@ int info(const std::string& trace) {
   } catch (const buffers::trace_error&) {  // said below
   }
   const auto began = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(reader.started()));
-  std::println("command       {}", text_of(reader.command()));
+  std::println("command       {}", command_text(reader.command()));
   std::println("process       {}, {:%F %T} UTC", reader.process(), std::chrono::floor<std::chrono::seconds>(began));
   std::println("recorded      {:.3f} s{}", 1e-9 * static_cast<double>(end),
                reader.is_finished() ? "" : ", and not to the end: the program was killed, or goes on");
@@ -211,15 +194,13 @@ int info(const std::string& trace) {
   if (all.unknown != 0)
     std::println("  unknown     {}, of blocks that came before the recording", grouped(all.unknown));
   std::println("threads       {}", grouped(all.threads));
-  std::println("live at most  {} in {} blocks", bytes_text(static_cast<double>(all.peak_bytes)),
-               grouped(all.peak_blocks));
-  std::println("never freed   {} in {} blocks", bytes_text(static_cast<double>(all.left_bytes)),
-               grouped(all.left_blocks));
+  std::println("live at most  {} in {} blocks", bytes_text(all.peak_bytes), grouped(all.peak_blocks));
+  std::println("never freed   {} in {} blocks", bytes_text(all.left_bytes), grouped(all.left_blocks));
   std::println("\nbytes each            blocks           bytes");
   for (std::size_t i = 0; i < sizes.size(); ++i)
     if (sizes[i].blocks != 0)
       std::println("up to {:>9} {:>14} {:>15}", bytes_text(std::ldexp(1.0, static_cast<int>(i))),
-                   grouped(sizes[i].blocks), bytes_text(static_cast<double>(sizes[i].bytes)));
+                   grouped(sizes[i].blocks), bytes_text(sizes[i].bytes));
   std::println("");
   std::cout.flush();
   const auto damage = buffers::draw_trace(std::cout, trace, {.format = buffers::picture_format::text});
@@ -317,7 +298,7 @@ int main(int argc, char** argv) {
   } catch (const usage_error& error) {
     complain("{}", error.what);
     return wrong_usage;
-  } catch (const std::system_error& error) {
+  } catch (const std::runtime_error& error) {  // a system_error, or a trace_error
     complain("{}", error.what());
     return failure;
   } catch (const std::bad_alloc&) {

@@ -156,6 +156,8 @@ void in_child() {
   start_child();
 }
 
+void end();
+
 bool is_recorded() { return recorded != 0 && getpid() == recorded; }  // vfork's children have this memory as well
 
 [[gnu::constructor]] void begin(int, char**, char** environment) {
@@ -177,7 +179,9 @@ bool is_recorded() { return recorded != 0 && getpid() == recorded; }  // vfork's
     start(path);
   else if (with_children)
     start_child();
-  if (is_recorded()) pthread_atfork(nullptr, nullptr, in_child);
+  if (!is_recorded()) return;
+  pthread_atfork(nullptr, nullptr, in_child);
+  at_quick_exit(end);  // the last one to be called, as the first that is registered
 }
 
 [[gnu::destructor]] void end() {
@@ -245,7 +249,11 @@ REPLACES void* valloc(size_t bytes) { return memalign(static_cast<size_t>(syscon
 
 REPLACES void* pvalloc(size_t bytes) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return memalign(page, (bytes + page - 1) / page * page);
+  size_t rounded;
+  if (!__builtin_add_overflow(bytes, page - 1, &rounded)) return memalign(page, rounded / page * page);
+  record_new(nullptr, bytes, page);
+  errno = ENOMEM;
+  return nullptr;
 }
 
 // Processes that end without their destructors.

@@ -3,8 +3,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +17,7 @@
 #include <format>
 #include <print>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -53,6 +58,39 @@ int become(const record_command& wanted, const std::string& library, const std::
   return errno;
 }
 
+/// The file for the trace. What it held stays until the program, which empties it, has begun.
+class trace_file {
+ public:
+  explicit trace_file(const std::string& path) : path_(path) {
+    if (const fs::file_status is = fs::status(path); fs::exists(is) && !fs::is_regular_file(is))
+      throw std::runtime_error(path + ": not a regular file");
+    int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    is_new_ = file >= 0;
+    if (file < 0 && errno == EEXIST) file = open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644);
+    if (file < 0) throw std::system_error(errno, std::generic_category(), path);
+    close(file);
+  }
+
+  /// Whether this is the trace of that process, begun after this was made.
+  bool is_of(pid_t process) const {
+    try {
+      const buffers::trace_reader reader(path_);
+      return reader.process() == static_cast<std::uint64_t>(process) && reader.started() >= made_;
+    } catch (const buffers::trace_error&) {
+      return false;
+    }
+  }
+  /// Leaves nothing behind where nothing was.
+  void remove_new() const {
+    if (is_new_) unlink(path_.c_str());
+  }
+
+ private:
+  std::string path_;
+  bool is_new_;
+  std::int64_t made_ = std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+};
+
 }  // namespace
 
 int record(const record_command& wanted) {
@@ -63,12 +101,7 @@ int record(const record_command& wanted) {
   }
   const std::string file =
       wanted.file.empty() ? fs::path(wanted.program.front()).filename().string() + ".trace" : wanted.file;
-  const int trace = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (trace < 0) {
-    complain("{}: {}", file, std::generic_category().message(errno));
-    return failure;
-  }
-  close(trace);
+  const trace_file trace(file);
 
   int ends[2];  // to say that there is no such program
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
@@ -89,18 +122,18 @@ int record(const record_command& wanted) {
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (has_failed) {
-    unlink(file.c_str());
+    trace.remove_new();
     complain("{}: {}", wanted.program.front(), std::generic_category().message(error));
     return error == ENOENT ? not_found : not_executable;
   }
 
-  if (fs::file_size(file) == 0) {
-    unlink(file.c_str());
+  if (!trace.is_of(child)) {
+    trace.remove_new();
     complain("{}: nothing was recorded; is it linked statically, or does it change its user?", wanted.program.front());
   } else {
     const buffers::replay_summary all = buffers::replayer(file).summary();
     std::println(stderr, "buffers-trace: {}: {} events of {} {}, {} live at most", file, grouped(all.events),
-                 all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(static_cast<double>(all.peak_bytes)));
+                 all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(all.peak_bytes));
     if (all.damage) complain("{}: {}", file, all.damage->what());
     if (!buffers::trace_reader(file).is_finished())
       complain("{}: the program did not come to its end: its last events are missing", file);

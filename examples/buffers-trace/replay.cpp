@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -274,7 +275,7 @@ int replay_on_all(const replay_command& wanted) {
   const buffers::replayer recorded(wanted.trace);
   const buffers::replay_summary& all = recorded.summary();
   std::println("{}: {} events of {} {}, at most {} live in {} blocks{}\n", wanted.trace, grouped(all.events),
-               all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(static_cast<double>(all.peak_bytes)),
+               all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(all.peak_bytes),
                grouped(all.peak_blocks), wanted.free_running ? "; free-running" : "");
   if (all.damage) complain("{}: {}", wanted.trace, all.damage->what());
   const std::size_t memory = physical_memory();
@@ -292,7 +293,7 @@ int replay_on_all(const replay_command& wanted) {
   for (const contestant* const who : taking_part) {
     if (!who->reuses && recorded.total_bytes() > memory / 4) {
       std::println("{:<40}  left out: never reuses a block, and would need {}", who->name,
-                   bytes_text(static_cast<double>(recorded.total_bytes())));
+                   bytes_text(recorded.total_bytes()));
       continue;
     }
     const outcome result = run_alone(*who, of);
@@ -302,7 +303,7 @@ int replay_on_all(const replay_command& wanted) {
       continue;
     }
     std::println("{:<40}{:>8.2f} ms{:>8.1f} ns{:>12}{:>13.2f}", who->name, 1e3 * result.seconds,
-                 1e9 * result.seconds / steps, bytes_text(static_cast<double>(result.held)),
+                 1e9 * result.seconds / steps, bytes_text(result.held),
                  static_cast<double>(result.held) / static_cast<double>(std::max<std::size_t>(all.peak_bytes, 1)));
     results.push_back({who, result});
   }

@@ -5,9 +5,15 @@
 //                         ─▶  bump_resource   of n bytes: suffices; of n - 1: does not
 //
 //   operation                           cost   what it does
-//   all that bump_resource has          O(1)   moves an end that is a number
+//   allocate, deallocate, try_expand,   O(1)   moves an end that is a number
+//   shrink, checkpoint, restore, reset,
+//   release, used, peak, reset_peak
+//   trim                                O(1)   nothing
 //   drop, out of order                  O(k)   among k such blocks not yet reclaimed
 //   peak_bytes                          f      runs f
+//
+// alloc, alloc_bytes, drop, reshape_buffer and scope work on it. What a bump_resource has besides is about its memory
+// (capacity, owns, upstream_resource): f asks for that under `if constexpr (!is_dry_run<...>)`.
 //
 // Threads: one at a time.
 //
@@ -476,6 +482,9 @@ inline constexpr bool is_dry_run = std::is_same_v<std::remove_cvref_t<Buffer>, d
 /// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less
 /// does not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to
 /// bump_resource::base_alignment (64), and a slab_resource with this first_slab has room for it in one slab.
+/// It may be too little for an f that aligns blocks to more than 64, and also makes a block grow in place, or gives one
+/// back that is older than a checkpoint or an open scope and then goes back to that: what is free at the end then
+/// depends on where the memory lies.
 /// Throws what f throws.
 template <class F, class... Args>
   requires std::invocable<F, dry_run&, Args...>

@@ -12,6 +12,8 @@ module;
 #include <ostream>
 #include <stdexcept>
 #include <string_view>
+
+#include "characters.h"
 module buffers.usage;
 
 namespace buffers {
@@ -46,20 +48,26 @@ std::size_t node_bytes(std::string_view name) noexcept {
   return sizeof(Node) + name.size();
 }
 
-// A line of the report that writes itself when it is complete; columns are cut off rather than shifted.
+// A line of the report; columns are cut off rather than shifted.
 class line {
  public:
   // cppcheck-suppress uninitMemberVar ; `used_` characters are written
   explicit line(std::ostream& os) : os_(os) {}
   line(const line&) = delete;
-  ~line() {
+  void write() {
     text_[used_++] = '\n';
     os_.write(text_, static_cast<std::streamsize>(used_));
   }
+  // As many characters as the width.
   void left(std::string_view text, std::size_t width) {
+    for (; width != 0 && !text.empty(); --width) {
+      const std::string_view next = detail::take_character(text, "?");
+      if (next.size() > room()) return;
+      std::ranges::copy(next, text_ + used_);
+      used_ += next.size();
+    }
     width = std::min(width, room());
     std::memset(text_ + used_, ' ', width);
-    std::ranges::copy(text.substr(0, width), text_ + used_);
     used_ += width;
   }
   void right(std::string_view text, std::size_t width) {
@@ -79,7 +87,7 @@ class line {
  private:
   std::size_t room() const noexcept { return sizeof text_ - 1 - used_; }
   std::ostream& os_;
-  char text_[240];
+  char text_[320];
   std::size_t used_ = 0;
 };
 
@@ -93,17 +101,17 @@ void write_row(std::ostream& os, std::string_view name, std::size_t depth, const
   for (std::ptrdiff_t bytes : {s.live.bytes, s.peak.bytes, s.total.bytes, s.padding}) row.right(bytes, number_width);
   for (std::ptrdiff_t calls : {s.live.calls, s.total.calls, s.failed.calls, static_cast<std::ptrdiff_t>(s.entries)})
     row.right(calls, call_width);
+  row.write();
 }
 
 void write_sizes(std::ostream& os, const std::array<std::size_t, 64>& sizes) {
   const std::size_t most = *std::ranges::max_element(sizes);
   if (most == 0) return;
-  line(os).left("", 0);
-  {
-    line head(os);
-    head.left("block size, bytes", name_width);
-    head.right("allocated", number_width);
-  }
+  line(os).write();
+  line head(os);
+  head.left("block size, bytes", name_width);
+  head.right("allocated", number_width);
+  head.write();
   std::size_t first = 0, last = sizes.size() - 1;
   while (sizes[first] == 0) ++first;
   while (sizes[last] == 0) --last;
@@ -121,6 +129,7 @@ void write_sizes(std::ostream& os, const std::array<std::size_t, 64>& sizes) {
     if (sizes[i] != 0)
       row.bar(1 +
               static_cast<std::size_t>(static_cast<double>(sizes[i]) / static_cast<double>(most) * (bar_width - 1)));
+    row.write();
   }
 }
 
@@ -281,30 +290,30 @@ std::array<std::size_t, 64> meter_resource::histogram() const noexcept {
   return histogram_;
 }
 
+// A name may contain a slash: it is the whole of the path, or all up to one of its slashes.
+const meter_resource::node* meter_resource::find(const node& outer, std::string_view path) noexcept {
+  if (path.empty()) return &outer;
+  for (const node* inner = outer.first; inner != nullptr; inner = inner->next) {
+    const std::size_t length = inner->name.size();
+    if (!path.starts_with(inner->name) || (path.size() != length && path[length] != '/')) continue;
+    if (const node* const found = find(*inner, path.substr(std::min(path.size(), length + 1)))) return found;
+  }
+  return nullptr;
+}
+
 meter_stats meter_resource::stats(std::string_view path) const {
   const std::lock_guard turn(mutex_);
-  const node* at = &all_;
-  while (at != nullptr && !path.empty()) {
-    const node* inner = at->first;
-    // A name may contain a slash: the whole of it, or all up to a slash.
-    const auto begins_path = [&](std::string_view name) {
-      return path.starts_with(name) && (path.size() == name.size() || path[name.size()] == '/');
-    };
-    while (inner != nullptr && !begins_path(inner->name)) inner = inner->next;
-    if (inner != nullptr) path.remove_prefix(std::min(path.size(), inner->name.size() + 1));
-    at = inner;
-  }
-  if (at == nullptr) throw std::invalid_argument("buffers: meter_resource::stats: no such name has been pushed");
-  return at == &all_ ? current(all_) : in_all(*at);
+  const node* const found = find(all_, path);
+  if (found == nullptr) throw std::invalid_argument("buffers: meter_resource::stats: no such name has been pushed");
+  return found == &all_ ? current(all_) : in_all(*found);
 }
 
 void meter_resource::report(std::ostream& os) const {
-  {
-    line head(os);
-    head.left("bytes and calls", name_width);
-    for (std::string_view column : {"live", "peak", "total", "padding"}) head.right(column, number_width);
-    for (std::string_view column : {"blocks", "allocated", "failed", "entries"}) head.right(column, call_width);
-  }
+  line head(os);
+  head.left("bytes and calls", name_width);
+  for (std::string_view column : {"live", "peak", "total", "padding"}) head.right(column, number_width);
+  for (std::string_view column : {"blocks", "allocated", "failed", "entries"}) head.right(column, call_width);
+  head.write();
   const node* at = &all_;
   for (std::size_t depth = 0; at != nullptr;) {
     std::unique_lock turn(mutex_);  // not while writing; nodes stay where they are

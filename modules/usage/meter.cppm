@@ -166,6 +166,7 @@ class meter_resource final : public std::pmr::memory_resource {
   void count_deallocated(std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void count_failed(std::size_t bytes) noexcept;
   void note_taken(std::size_t bytes, std::size_t alignment, int sign) noexcept;
+  static const node* find(const node& outer, std::string_view path) noexcept;
   bool is_open(const node& n) const noexcept;
   meter_stats current(const node& n) const noexcept;
   meter_stats in_all(const node& n) const noexcept;

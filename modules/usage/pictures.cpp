@@ -3,10 +3,9 @@ module;
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
+#include <format>
 #include <iterator>
 #include <map>
 #include <memory_resource>
@@ -20,50 +19,22 @@ module;
 #include <vector>
 
 #include "live_blocks.h"
+#include "text.h"
 module buffers.usage;
 
 namespace buffers {
 
 namespace {
 
+using detail::byte_units;
+using detail::bytes_text;
+using detail::grouped;
+using detail::time_text;
+using detail::time_units;
+using detail::unit;
+using detail::unit_of;
+
 // --- text ------------------------------------------------------------------------------------------------------------
-
-[[gnu::format(printf, 1, 2)]] std::string print(const char* format, ...) {
-  char text[512];
-  std::va_list values;
-  va_start(values, format);
-  std::vsnprintf(text, sizeof text, format, values);
-  va_end(values);
-  return text;
-}
-
-struct unit {
-  const char* name;
-  double size;
-};
-constexpr unit byte_units[] = {{"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
-constexpr unit time_units[] = {{"ns", 1}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}};
-
-const unit& unit_of(std::span<const unit> units, double value) {
-  std::size_t i = 0;
-  while (i + 1 < units.size() && value >= units[i + 1].size) ++i;
-  return units[i];
-}
-/// "45.3 MiB", "231 ms".
-std::string in_units(std::span<const unit> units, double value) {
-  const unit& u = unit_of(units, value);
-  const double shown = value / u.size;
-  return print(shown >= 100 || u.size == 1 ? "%.0f %s" : "%.1f %s", shown, u.name);
-}
-std::string bytes_text(std::uint64_t bytes) { return in_units(byte_units, static_cast<double>(bytes)); }
-std::string time_text(std::uint64_t nanoseconds) { return in_units(time_units, static_cast<double>(nanoseconds)); }
-
-/// "1 234 567".
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, " ");
-  return text;
-}
 
 std::string escaped_for_xml(std::string_view text) {
   std::string escaped;
@@ -78,7 +49,7 @@ std::string escaped_for_xml(std::string_view text) {
         escaped += "&gt;";
         break;
       default:
-        escaped += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+        escaped += c;
     }
   return escaped;
 }
@@ -86,7 +57,7 @@ std::string escaped_for_json(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
     if (c == '"' || c == '\\') escaped += '\\';
-    escaped += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+    escaped += c;
   }
   return escaped;
 }
@@ -165,20 +136,10 @@ class tracker {
   std::uint64_t time_ = 0;
 };
 
-std::string command_of(const trace_reader& reader) {
-  std::string command;
-  for (const char c : reader.command()) command += c == 0 ? ' ' : c;
-  return command.size() > 80 ? command.substr(0, 77) + "..." : command;
-}
-
 overview::overview(file_path trace, const picture_options& options)
-    : title(options.title), by_thread(options.colour == picture_colour::thread) {
+    : title(detail::shown_text(options.title)), by_thread(options.colour == picture_colour::thread) {
   trace_reader reader(trace);
-  if (title.empty()) title = command_of(reader);
-  struct size_and_thread {
-    std::uint64_t bytes;
-    std::uint32_t thread;
-  };
+  if (title.empty()) title = detail::command_text(reader.command(), 80);
   detail::live_blocks<std::uint64_t> live{std::pmr::new_delete_resource()};
   std::map<std::uint32_t, std::uint64_t> bytes_of_thread;
   std::uint64_t bytes = 0, blocks = 0;
@@ -283,10 +244,10 @@ void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) 
   os << all.title << '\n' << subtitle_of(all) << "\n\n";
   for (std::size_t row = rows; row-- != 0;) {
     const bool has_label = row == rows - 1 || row == rows / 2 - 1;
-    os << print("%10s │", has_label ? bytes_text(static_cast<std::uint64_t>(most * static_cast<double>(row + 1) /
-                                                                            static_cast<double>(rows)))
-                                          .c_str()
-                                    : "");
+    os << std::format("{:>10} │", has_label ? bytes_text(static_cast<std::uint64_t>(
+                                                  most * static_cast<double>(row + 1) / static_cast<double>(rows)))
+
+                                            : "");
     std::string line;
     for (const by_group& part : parts.at) {
       const double height = static_cast<double>(moments::sum(part)) / most * static_cast<double>(rows * 8);
@@ -295,9 +256,9 @@ void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) 
     while (line.ends_with(' ')) line.pop_back();
     os << line << '\n';
   }
-  os << print("%10s └", "0 B");
+  os << std::format("{:>10} └", "0 B");
   for (std::size_t i = 0; i < columns; ++i) os << "─";
-  os << print("\n%12s%-*s%s\n", "0", static_cast<int>(columns) - 7, "", time_text(all.end).c_str());
+  os << std::format("\n{:>12}{:{}}{}\n", "0", "", columns - 7, time_text(all.end));
 }
 
 // --- SVG -------------------------------------------------------------------------------------------------------------
@@ -305,10 +266,10 @@ void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) 
 constexpr const char* ink = "#7d858f";  // to be read on white and on black
 
 void begin_svg(std::ostream& os, const overview& all, double width, double height, const std::string& subtitle) {
-  os << print(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" "
+  os << std::format(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:g} {:g}\" width=\"{:g}\" height=\"{:g}\" "
             "font-family=\"system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\" font-size=\"12\" "
-            "fill=\"%s\">\n",
+            "fill=\"{}\">\n",
             width, height, width, height, ink)
      << "<title>" << escaped_for_xml(all.title) << "</title>\n"
      << "<text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"600\">" << escaped_for_xml(all.title) << "</text>\n"
@@ -318,8 +279,9 @@ void begin_svg(std::ostream& os, const overview& all, double width, double heigh
 void draw_legend(std::ostream& os, const std::vector<group>& groups, const by_group& present, double x, double y) {
   for (std::size_t i = groups.size(); i-- != 0;) {  // as they are stacked
     if (present[i] == 0) continue;
-    os << print("<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" rx=\"2\" fill=\"%s\"/>", x, y, groups[i].colour)
-       << print("<text x=\"%g\" y=\"%g\">%s</text>\n", x + 18, y + 10, groups[i].name.c_str());
+    os << std::format("<rect x=\"{:g}\" y=\"{:g}\" width=\"12\" height=\"12\" rx=\"2\" fill=\"{}\"/>", x, y,
+                      groups[i].colour)
+       << std::format("<text x=\"{:g}\" y=\"{:g}\">{}</text>\n", x + 18, y + 10, groups[i].name);
     y += 20;
   }
 }
@@ -348,19 +310,20 @@ void draw_timeline_svg(std::ostream& os, file_path trace, const overview& all) {
   begin_svg(os, all, width, height, subtitle_of(all));
   for (int i = 0; size_marks * i <= most * 1.0001; ++i) {
     const double y = y_of(size_marks * i);
-    os << print("<path d=\"M%g %.1fH%g\" stroke=\"%s\" stroke-opacity=\"%s\"/>", left, y, right, ink,
-                i == 0 ? "1" : ".28")
-       << print("<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%g %s</text>\n", left - 8, y + 4, size_marks * i,
-                size_unit.name);
+    os << std::format("<path d=\"M{:g} {:.1f}H{:g}\" stroke=\"{}\" stroke-opacity=\"{}\"/>", left, y, right, ink,
+                      i == 0 ? "1" : ".28")
+       << std::format("<text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{:g} {}</text>\n", left - 8, y + 4,
+                      size_marks * i, size_unit.name);
   }
   const double time_marks = mark_distance(end, 8);
   for (int i = 0; time_marks * i <= end * 1.0001; ++i) {
     const double x = x_of(time_marks * i);
-    os << print("<path d=\"M%.1f %gv5\" stroke=\"%s\"/>", x, bottom, ink)
-       << print("<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%g</text>\n", x, bottom + 20, time_marks * i);
+    os << std::format("<path d=\"M{:.1f} {:g}v5\" stroke=\"{}\"/>", x, bottom, ink)
+       << std::format("<text x=\"{:.1f}\" y=\"{:g}\" text-anchor=\"middle\">{:g}</text>\n", x, bottom + 20,
+                      time_marks * i);
   }
-  os << print("<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">time in %s</text>\n", (left + right) / 2, bottom + 42,
-              time_unit.name);
+  os << std::format("<text x=\"{:g}\" y=\"{:g}\" text-anchor=\"middle\">time in {}</text>\n", (left + right) / 2,
+                    bottom + 42, time_unit.name);
 
   by_group present{};
   std::vector<double> below(columns, 0);
@@ -374,19 +337,19 @@ void draw_timeline_svg(std::ostream& os, file_path trace, const overview& all) {
       present[g] += parts.at[i][g];
     }
     if (present[g] == 0) continue;
-    os << print("<path fill=\"%s\" d=\"M", all.groups[g].colour);
-    for (std::size_t i = 0; i < columns; ++i) os << print("%.1f %.1f ", x_of_column(i), y_of(above[i]));
-    for (std::size_t i = columns; i-- != 0;) os << print("%.1f %.1f ", x_of_column(i), y_of(below[i]));
+    os << std::format("<path fill=\"{}\" d=\"M", all.groups[g].colour);
+    for (std::size_t i = 0; i < columns; ++i) os << std::format("{:.1f} {:.1f} ", x_of_column(i), y_of(above[i]));
+    for (std::size_t i = columns; i-- != 0;) os << std::format("{:.1f} {:.1f} ", x_of_column(i), y_of(below[i]));
     os << "z\"/>\n";
     below = std::move(above);
   }
   const double at = x_of(static_cast<double>(all.peak_time) / time_unit.size);
   const bool to_the_left = at > (left + right) / 2;
-  os << print("<path d=\"M%.1f %gV%g\" stroke=\"%s\" stroke-dasharray=\"3 3\"/>", at, top - 8, bottom, ink)
-     << print("<text x=\"%.1f\" y=\"%g\" text-anchor=\"%s\">peak %s</text>\n", at + (to_the_left ? -6 : 6), top - 1,
-              to_the_left ? "end" : "start", bytes_text(all.peak_bytes).c_str());
-  os << print("<text x=\"%g\" y=\"%g\" font-weight=\"600\">live bytes, by %s</text>\n", right + 24, top + 10,
-              all.by_thread ? "thread" : "size");
+  os << std::format("<path d=\"M{:.1f} {:g}V{:g}\" stroke=\"{}\" stroke-dasharray=\"3 3\"/>", at, top - 8, bottom, ink)
+     << std::format("<text x=\"{:.1f}\" y=\"{:g}\" text-anchor=\"{}\">peak {}</text>\n", at + (to_the_left ? -6 : 6),
+                    top - 1, to_the_left ? "end" : "start", bytes_text(all.peak_bytes));
+  os << std::format("<text x=\"{:g}\" y=\"{:g}\" font-weight=\"600\">live bytes, by {}</text>\n", right + 24, top + 10,
+                    all.by_thread ? "thread" : "size");
   draw_legend(os, all.groups, present, right + 24, top + 24);
   os << "</svg>\n";
 }
@@ -402,7 +365,7 @@ class map_of_cells {
   };
   struct row {
     std::uint64_t address;
-    std::size_t first, cells;  // of them all
+    std::size_t first;  // of its cells
   };
 
   map_of_cells(file_path trace, const overview& all, std::size_t cells_of_row, std::size_t most_rows) {
@@ -421,7 +384,7 @@ class map_of_cells {
   }
 
   std::uint64_t cell_bytes;
-  std::uint64_t extent = 0, bytes = 0, count = 0;
+  std::uint64_t bytes = 0, count = 0;
   std::vector<cell> cells;
   std::vector<row> rows;
 
@@ -435,7 +398,7 @@ class map_of_cells {
   bool lay_out(const std::vector<block>& blocks, std::size_t cells_of_row, std::size_t most_rows) {
     cells.clear();
     rows.clear();
-    extent = bytes = 0;
+    bytes = 0;
     const std::uint64_t row_bytes = cell_bytes * cells_of_row;
     std::uint64_t begin = 0, end = 0;  // of the present row, in addresses
     for (const block& b : blocks) {
@@ -449,7 +412,7 @@ class map_of_cells {
           begin = at / row_bytes * row_bytes;
           end = begin + row_bytes;
           if (end < begin) return false;
-          rows.push_back({begin, cells.size(), cells_of_row});
+          rows.push_back({begin, cells.size()});
           cells.resize(cells.size() + cells_of_row);
         }
         const std::uint64_t cell_end = std::min(last, (at / cell_bytes + 1) * cell_bytes);
@@ -457,7 +420,6 @@ class map_of_cells {
         at = cell_end;
       }
     }
-    extent = rows.size() * row_bytes;
     return true;
   }
 };
@@ -468,19 +430,20 @@ std::string map_subtitle(const overview& all, const map_of_cells& map) {
 }
 
 void draw_map_text(std::ostream& os, file_path trace, const overview& all) {
-  const map_of_cells map(trace, all, 64, 40);
+  constexpr std::size_t cells_of_row = 64, most_rows = 40;
+  const map_of_cells map(trace, all, cells_of_row, most_rows);
   const char* const fills[] = {"·", "░", "▒", "▓", "█"};
   os << all.title << '\n' << map_subtitle(all, map) << "\n\n";
   std::uint64_t next = 0;
   for (const map_of_cells::row& row : map.rows) {
     if (next != 0 && row.address != next) os << "                ⋮\n";
-    os << print("%14llx  ", static_cast<unsigned long long>(row.address));
-    for (std::size_t i = row.first; i != row.first + row.cells; ++i) {
+    os << std::format("{:14x}  ", row.address);
+    for (std::size_t i = row.first; i != row.first + cells_of_row; ++i) {
       const std::uint64_t total = std::min(map.cells[i].total(), map.cell_bytes);
       os << fills[total == 0 ? 0 : 1 + 3 * total / map.cell_bytes];
     }
     os << '\n';
-    next = row.address + row.cells * map.cell_bytes;
+    next = row.address + cells_of_row * map.cell_bytes;
   }
 }
 
@@ -503,16 +466,16 @@ void draw_map_svg(std::ostream& os, file_path trace, const overview& all) {
     if (is_apart && next != 0) y += 6;
     if (is_apart || since_label == 4) {
       if (!is_apart || since_label >= 2 || next == 0 || since_label == 0)
-        os << print(
-            "<text x=\"%g\" y=\"%g\" font-size=\"10\" font-family=\"ui-monospace, 'DejaVu Sans Mono', "
-            "monospace\" text-anchor=\"end\">%llx</text>\n",
-            left - 8, y + 7.5, static_cast<unsigned long long>(row.address));
+        os << std::format(
+            "<text x=\"{:g}\" y=\"{:g}\" font-size=\"10\" font-family=\"ui-monospace, 'DejaVu Sans Mono', "
+            "monospace\" text-anchor=\"end\">{:x}</text>\n",
+            left - 8, y + 7.5, row.address);
       since_label = 0;
     }
     ++since_label;
-    os << print("<path d=\"M%g %gH%g\" stroke=\"%s\" stroke-opacity=\".18\" stroke-width=\"8\"/>\n", left, y + 4, right,
-                ink);
-    for (std::size_t i = 0; i < row.cells;) {
+    os << std::format("<path d=\"M{:g} {:g}H{:g}\" stroke=\"{}\" stroke-opacity=\".18\" stroke-width=\"8\"/>\n", left,
+                      y + 4, right, ink);
+    for (std::size_t i = 0; i < cells_of_row;) {
       const auto look = [&](std::size_t of) {  // a colour, and how full: in quarters
         const map_of_cells::cell& c = map.cells[row.first + of];
         const auto most = static_cast<std::size_t>(std::ranges::max_element(c.bytes) - c.bytes.begin());
@@ -521,29 +484,32 @@ void draw_map_svg(std::ostream& os, file_path trace, const overview& all) {
       };
       const auto seen = look(i);
       std::size_t run = 1;
-      while (i + run < row.cells && look(i + run) == seen) ++run;
+      while (i + run < cells_of_row && look(i + run) == seen) ++run;
       if (seen.second != 0) {
-        os << print("<path d=\"M%g %gh%g\" stroke=\"%s\" stroke-width=\"8\"", left + cell * static_cast<double>(i),
-                    y + 4, cell * static_cast<double>(run), all.groups[seen.first].colour);
-        if (seen.second != 4) os << print(" stroke-opacity=\"%g\"", .25 + .1875 * static_cast<double>(seen.second));
+        os << std::format("<path d=\"M{:g} {:g}h{:g}\" stroke=\"{}\" stroke-width=\"8\"",
+                          left + cell * static_cast<double>(i), y + 4, cell * static_cast<double>(run),
+                          all.groups[seen.first].colour);
+        if (seen.second != 4)
+          os << std::format(" stroke-opacity=\"{:g}\"", .25 + .1875 * static_cast<double>(seen.second));
         os << "/>\n";
         present[seen.first] = 1;
       }
       i += run;
     }
     y += row_height;
-    next = row.address + row.cells * map.cell_bytes;
+    next = row.address + cells_of_row * map.cell_bytes;
   }
-  os << print("<text x=\"%g\" y=\"%g\">address, %s a row</text>\n", left, y + 20,
-              bytes_text(map.cell_bytes * cells_of_row).c_str());
-  os << print("<text x=\"%g\" y=\"%g\" font-weight=\"600\">blocks, by %s</text>\n", right + 24, top + 10,
-              all.by_thread ? "thread" : "size");
+  os << std::format("<text x=\"{:g}\" y=\"{:g}\">address, {} a row</text>\n", left, y + 20,
+                    bytes_text(map.cell_bytes * cells_of_row));
+  os << std::format("<text x=\"{:g}\" y=\"{:g}\" font-weight=\"600\">blocks, by {}</text>\n", right + 24, top + 10,
+                    all.by_thread ? "thread" : "size");
   draw_legend(os, all.groups, present, right + 24, top + 24);
   double legend_end = top + 24;
   for (const std::uint64_t is : present) legend_end += is != 0 ? 20 : 0;
-  os << print("<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" rx=\"2\" fill=\"%s\" fill-opacity=\".18\"/>",
-              right + 24, legend_end, ink)
-     << print("<text x=\"%g\" y=\"%g\">no block</text>\n", right + 42, legend_end + 10) << "</svg>\n";
+  os << std::format(
+            "<rect x=\"{:g}\" y=\"{:g}\" width=\"12\" height=\"12\" rx=\"2\" fill=\"{}\" fill-opacity=\".18\"/>",
+            right + 24, legend_end, ink)
+     << std::format("<text x=\"{:g}\" y=\"{:g}\">no block</text>\n", right + 42, legend_end + 10) << "</svg>\n";
 }
 
 // --- Chrome's and Perfetto's trace events ----------------------------------------------------------------------------
@@ -586,32 +552,33 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
      << "{\"ph\": \"M\", \"pid\": 1, \"name\": \"process_name\", \"args\": {\"name\": \"" << escaped_for_json(all.title)
      << "\"}}";
   for (const auto& [thread, _] : threads)
-    os << print(
-        ",\n{\"ph\": \"M\", \"pid\": 1, \"tid\": %u, \"name\": \"thread_name\", \"args\": {\"name\": \"thread %u\"}}",
+    os << std::format(
+        ",\n{{\"ph\": \"M\", \"pid\": 1, \"tid\": {}, \"name\": \"thread_name\", \"args\": {{\"name\": \"thread "
+        "{}\"}}}}",
         thread, thread);
   constexpr std::size_t columns = 2000;
   const moments parts(trace, all, columns);
   for (std::size_t i = 0; i < columns; ++i) {
     if (i != 0 && i + 1 != columns && parts.at[i] == parts.at[i - 1]) continue;
-    os << print(",\n{\"ph\": \"C\", \"pid\": 1, \"name\": \"live bytes\", \"ts\": %.3f, \"args\": {",
-                microseconds(static_cast<double>(all.end) * static_cast<double>(i) / static_cast<double>(columns - 1)));
+    os << std::format(
+        ",\n{{\"ph\": \"C\", \"pid\": 1, \"name\": \"live bytes\", \"ts\": {:.3f}, \"args\": {{",
+        microseconds(static_cast<double>(all.end) * static_cast<double>(i) / static_cast<double>(columns - 1)));
     for (std::size_t g = 0; g < all.groups.size(); ++g)
-      os << print("%s\"%s\": %llu", g == 0 ? "" : ", ", all.groups[g].name.c_str(),
-                  static_cast<unsigned long long>(parts.at[i][g]));
+      os << std::format("{}\"{}\": {}", g == 0 ? "" : ", ", all.groups[g].name, parts.at[i][g]);
     os << "}}";
   }
   for (const slice& s : slices) {
     const auto number = static_cast<unsigned long long>(s.block.number);
-    os << print(
-              ",\n{\"ph\": \"b\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": "
-              "%.3f, "
-              "\"args\": {\"bytes\": %llu, \"event\": %llu}}",
-              number, s.block.thread, bytes_text(s.block.bytes).c_str(),
-              microseconds(static_cast<double>(s.block.began)), static_cast<unsigned long long>(s.block.bytes), number)
-       << print(
-              ",\n{\"ph\": \"e\", \"cat\": \"block\", \"id\": %llu, \"pid\": 1, \"tid\": %u, \"name\": \"%s\", \"ts\": "
-              "%.3f}",
-              number, s.block.thread, bytes_text(s.block.bytes).c_str(), microseconds(static_cast<double>(s.end)));
+    os << std::format(
+              ",\n{{\"ph\": \"b\", \"cat\": \"block\", \"id\": {}, \"pid\": 1, \"tid\": {}, \"name\": \"{}\", \"ts\": "
+              "{:.3f}, "
+              "\"args\": {{\"bytes\": {}, \"event\": {}}}}}",
+              number, s.block.thread, bytes_text(s.block.bytes), microseconds(static_cast<double>(s.block.began)),
+              s.block.bytes, number)
+       << std::format(
+              ",\n{{\"ph\": \"e\", \"cat\": \"block\", \"id\": {}, \"pid\": 1, \"tid\": {}, \"name\": \"{}\", \"ts\": "
+              "{:.3f}}}",
+              number, s.block.thread, bytes_text(s.block.bytes), microseconds(static_cast<double>(s.end)));
   }
   os << "\n]}\n";
 }

@@ -41,7 +41,7 @@ struct picture_options {
   std::string_view title{};  // by default, the command that was recorded
 };
 
-/// Draws a trace, as far as it is whole: where it is damaged is returned. Reads it twice.
+/// Draws a trace, as far as it is whole: where it is damaged is returned. Reads it two or three times.
 /// Throws: system_error when it cannot be read, trace_error when it is none, bad_alloc. The state of `os` says whether
 /// it could be written.
 std::optional<trace_error> draw_trace(std::ostream& os, file_path trace, const picture_options& options = {});

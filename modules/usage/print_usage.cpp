@@ -6,6 +6,7 @@ module;
 #include <memory>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -134,64 +135,116 @@ std::string name_of(std::size_t number, std::size_t buffers) {
   return buffers == 1 ? "buffer" : "buffer" + text(number + 1);
 }
 
-// What each buffer needs: the calls, made of a dry_run for each.
-std::vector<std::size_t> bytes_needed(const std::vector<event>& events, std::size_t buffers) {
-  std::deque<dry_run> dry;
-  for (std::size_t i = 0; i < buffers; ++i) dry.emplace_back();
-  std::unordered_map<std::size_t, void*> blocks;
-  std::unordered_map<std::size_t, dry_run::checkpoint_type> moments;
-  std::unordered_map<std::size_t, dry_run::scope_mark> scopes;
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    const event& e = events[i];
-    dry_run& buffer = dry[e.buffer];
+// The calls as a dry_run for each buffer takes them. It may refuse some, as it is one piece of memory and a buffer need
+// not be: a call that takes memory counts as a block of its own then, and one that gives memory back is left out.
+class rehearsal {
+ public:
+  rehearsal(const std::vector<event>& events, std::size_t buffers) : made_now_(events.size()) {
+    for (std::size_t i = 0; i < buffers; ++i) dry_.emplace_back();
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      event e = events[i];
+      for (reference& r : e.about) r.made = made_now_[r.made];
+      made_now_[i] = taken_.size();
+      if (e.what == call::resize)
+        resize(events[i].about[0].made, std::move(e));
+      else
+        take(std::move(e));
+    }
+  }
+
+  const std::vector<event>& taken() const { return taken_; }
+  // What each buffer needs.
+  std::vector<std::size_t> needed() const {
+    std::vector<std::size_t> bytes;
+    bytes.reserve(dry_.size());
+    for (const dry_run& buffer : dry_) bytes.push_back(buffer.peak());
+    return bytes;
+  }
+
+ private:
+  void take(event e) {
+    dry_run& buffer = dry_[e.buffer];
+    const std::size_t number = taken_.size();
     switch (e.what) {
       case call::allocate:
       case call::view:
-        blocks[i] = buffer.allocate(e.bytes, e.alignment);
+        blocks_[number] = buffer.allocate(e.bytes, e.alignment);
         break;
-      case call::reshape: {
-        std::size_t bytes = e.type.bytes;
-        for (std::size_t d : e.dims) bytes *= d;
-        static_cast<void>(reshape_buffer<std::byte>(buffer, e.bytes * e.type.bytes + bytes));
+      case call::reshape:
+        if (!is_taken([&] { static_cast<void>(reshape_buffer<std::byte>(buffer, bytes_reshaped(e))); }))
+          return take({.what = call::allocate,
+                       .buffer = e.buffer,
+                       .bytes = bytes_reshaped(e),
+                       .alignment = bump_resource::base_alignment});
         break;
-      }
       case call::deallocate:
-        buffer.deallocate(blocks[e.about[0].made], e.about[0].bytes);
+        buffer.deallocate(blocks_[e.about[0].made], e.about[0].bytes);
         break;
       case call::drop:
-        for (const reference& r : e.about) buffer.drop(blocks[r.made], r.bytes);
+        std::erase_if(e.about,
+                      [&](const reference& r) { return !is_taken([&] { buffer.drop(blocks_[r.made], r.bytes); }); });
+        if (e.about.empty()) return;
         break;
-      case call::resize:
-        if (e.about[0].bytes >= e.old_bytes)
-          static_cast<void>(buffer.try_expand(blocks[e.about[0].made], e.old_bytes, e.about[0].bytes));
-        else
-          buffer.shrink(blocks[e.about[0].made], e.old_bytes, e.about[0].bytes);
+      case call::resize:  // in resize()
         break;
       case call::checkpoint:
-        moments[i] = buffer.checkpoint();
+        moments_[number] = buffer.checkpoint();
         break;
       case call::restore:
-        buffer.restore(moments[e.about[0].made]);
+        if (!is_taken([&] { buffer.restore(moments_[e.about[0].made]); })) return;
         break;
       case call::open:
-        buffer.open_scope(scopes[i]);
+        buffer.open_scope(scopes_[number]);
         break;
       case call::close:
-        buffer.close_scope(scopes[e.about[0].made]);
+        buffer.close_scope(scopes_[e.about[0].made]);
         break;
       case call::reset:
-        buffer.reset();
+        if (!is_taken([&] { buffer.reset(); })) return;
         break;
       case call::reset_peak:
         buffer.reset_peak();
         break;
     }
+    taken_.push_back(std::move(e));
   }
-  std::vector<std::size_t> needed;
-  needed.reserve(dry.size());
-  for (const dry_run& buffer : dry) needed.push_back(buffer.peak());
-  return needed;
-}
+
+  // `made`: by the event of that number, as it was before.
+  void resize(std::size_t made, event e) {
+    const reference to = e.about[0];
+    void* const block = blocks_[to.made];
+    if (to.bytes < e.old_bytes) {
+      dry_[e.buffer].shrink(block, e.old_bytes, to.bytes);
+    } else if (!dry_[e.buffer].try_expand(block, e.old_bytes, to.bytes)) {
+      made_now_[made] = taken_.size();
+      return take(
+          {.what = call::allocate, .buffer = e.buffer, .bytes = to.bytes, .alignment = taken_[to.made].alignment});
+    }
+    taken_.push_back(std::move(e));
+  }
+
+  static std::size_t bytes_reshaped(const event& e) {
+    std::size_t bytes = e.type.bytes;
+    for (std::size_t d : e.dims) bytes *= d;
+    return e.bytes * e.type.bytes + bytes;
+  }
+  template <class Call>
+  static bool is_taken(Call call) {
+    try {
+      call();
+    } catch (const std::logic_error&) {  // order_error, or invalid_argument
+      return false;
+    }
+    return true;
+  }
+
+  std::vector<event> taken_;
+  std::vector<std::size_t> made_now_;  // the number in taken_, by that in the events
+  std::deque<dry_run> dry_;
+  std::unordered_map<std::size_t, void*> blocks_;  // by the number in taken_, as all that follow
+  std::unordered_map<std::size_t, dry_run::checkpoint_type> moments_;
+  std::unordered_map<std::size_t, dry_run::scope_mark> scopes_;
+};
 
 // Writes the calls as a program.
 class writer {
@@ -412,9 +465,10 @@ std::string result(std::size_t buffers, const char* after) {
 }  // namespace
 
 void call_log::print(std::ostream& os, std::span<const buffer_usage> buffers) const {
-  const std::vector<std::size_t> needed = bytes_needed(state_->events, buffers.size());
+  const rehearsal run(state_->events, buffers.size());
+  const std::vector<std::size_t> needed = run.needed();
   write(os, head(buffers, &needed) + "constexpr auto bytes_needed() {\n  buffers::dry_run " +
-                list_of(buffers.size(), "") + ";\n" + writer(state_->events, buffers.size()).body() +
+                list_of(buffers.size(), "") + ";\n" + writer(run.taken(), buffers.size()).body() +
                 result(buffers.size(), ".peak()"));
 }
 

@@ -18,8 +18,10 @@
 //       const auto view1 = buffers::alloc<double>(buffer1, 10, 10, 20);
 //       ...
 //
-//   operation     cost                    what it does
-//   print_usage   f, and O(n) per call    runs f; keeps what it calls on the heap; prints
+//   operation     cost                     what it does
+//   print_usage   f, and O(r²) per call    runs f; keeps what it calls on the heap; prints. It looks for rounds of a
+//   loop
+//                                          that are up to r = 1024 calls long
 //
 // Threads: one at a time; f uses its buffers on the thread that it is called on.
 module;
@@ -348,10 +350,16 @@ export namespace buffers {
 /// function, bytes_needed(), that works the same numbers out of the shapes: the calls that f made, rounds of a loop
 /// folded into one. For several buffers it returns a struct of them.
 ///
-/// f is called with something that stands in front of each buffer, has its functions, and is a
-/// std::pmr::memory_resource. An f that does not take that, such as one that takes a slab_resource&, is called with the
-/// buffers themselves: then only their peaks are known. The peak() of each buffer begins anew. Throws what f throws,
-/// and prints nothing then.
+/// A call that takes memory which one piece of memory would not have there, such as one for a block that grows in a
+/// slab that is not the last, counts as a block of its own.
+///
+/// f is called with something that stands in front of each buffer and is a std::pmr::memory_resource. Of the buffer's
+/// functions it has allocate, deallocate, try_expand, shrink, checkpoint, restore, reset, release, trim, used, peak,
+/// reset_peak, capacity, owns, extendable, set_extendable and upstream_resource, and alloc, drop, reshape_buffer and
+/// scope work on it. An f that needs others, such as a pool_resource's get and put or a thread_resource's local and
+/// lease, takes the buffers by their own types. It is called with the buffers themselves, as is every f that does not
+/// take what stands in front of them: then only their peaks are known. The peak() of each buffer begins anew. Throws
+/// what f throws, and prints nothing then.
 template <class F, byte_source... Buffers>
   requires(sizeof...(Buffers) > 0 &&
            (std::invocable<F&, detail::recorder<Buffers>&...> || std::invocable<F&, Buffers&...>))

@@ -43,7 +43,9 @@ recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::m
   if (const int error = state_->writer.open(path.c_str()); error != 0) {
     state_->~recording_state();
     munmap(pages, sizeof *state_);
-    throw std::system_error(error, std::generic_category(), std::string("buffers: ") + path.c_str());
+    const std::string file = std::string("buffers: ") + path.c_str();
+    if (error == ESPIPE) throw std::system_error(EINVAL, std::generic_category(), file + ": not a regular file");
+    throw std::system_error(error, std::generic_category(), file);
   }
 }
 

@@ -15,6 +15,7 @@ module;
 #include <cstring>
 #include <deque>
 #include <exception>
+#include <format>
 #include <functional>
 #include <iterator>
 #include <latch>
@@ -43,8 +44,8 @@ namespace buffers {
 
 namespace {
 
-// Nothing here takes memory from the global heap that is there while a resource runs: what a resource makes resident
-// is not to be mixed up with it, and the heap may be what runs.
+// But for its threads, nothing here takes memory from the global heap that is there while a resource runs: what a
+// resource makes resident is not to be mixed up with it, and the heap may be what runs.
 
 /// An array in pages that grow. Those that are given back are not resident any more.
 template <class T>
@@ -523,8 +524,8 @@ double replayer::state::run_freely(performer& does, const replay_options& option
   };
 
   std::vector<std::thread> threads;
+  threads.reserve(lanes);
   try {
-    threads.reserve(lanes);
     for (std::size_t lane = 0; lane < lanes; ++lane) {
       running.fetch_add(1);
       threads.emplace_back(run_lane, lane);
@@ -571,19 +572,15 @@ std::size_t replayer::total_bytes() const noexcept { return state_->total; }
 std::uint32_t replayer::concurrent_threads() const noexcept { return state_->lanes; }
 
 std::ostream& operator<<(std::ostream& os, const replay_summary& s) {
-  char text[640];
-  std::snprintf(text, sizeof text,
-                "events        %12llu, of which %llu allocations, %llu deallocations, %llu failed, %llu unknown\n"
-                "threads       %12u\n"
-                "time          %12.3f ms\n"
-                "live at most  %12zu bytes in %zu blocks\n"
-                "left          %12zu bytes in %zu blocks\n"
-                "held at most  %12zu bytes, %.2f for each that was live\n",
-                static_cast<unsigned long long>(s.events), static_cast<unsigned long long>(s.allocations),
-                static_cast<unsigned long long>(s.deallocations), static_cast<unsigned long long>(s.failed),
-                static_cast<unsigned long long>(s.unknown), s.threads, 1e3 * s.seconds, s.peak_bytes, s.peak_blocks,
-                s.left_bytes, s.left_blocks, s.peak_held, s.fragmentation());
-  os << text;
+  os << std::format(
+      "events        {:12}, of which {} allocations, {} deallocations, {} failed, {} unknown\n"
+      "threads       {:12}\n"
+      "time          {:12.3f} ms\n"
+      "live at most  {:12} bytes in {} blocks\n"
+      "left          {:12} bytes in {} blocks\n"
+      "held at most  {:12} bytes, {:.2f} for each that was live\n",
+      s.events, s.allocations, s.deallocations, s.failed, s.unknown, s.threads, 1e3 * s.seconds, s.peak_bytes,
+      s.peak_blocks, s.left_bytes, s.left_blocks, s.peak_held, s.fragmentation());
   if (s.damage) os << "damaged       " << s.damage->what() << '\n';
   return os;
 }

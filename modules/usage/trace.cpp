@@ -1,4 +1,8 @@
 module;
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -24,13 +28,11 @@ namespace {
 /// The bytes of a file, or of memory.
 class source {
  public:
-  explicit source(const char* path) : file_(open(path, O_RDONLY | O_CLOEXEC)) {
+  explicit source(const char* path) : file_(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a FIFO would wait
     struct stat about;
-    if (file_ < 0 || fstat(file_, &about) != 0) fail(path);
-    if (!S_ISREG(about.st_mode)) {
-      errno = S_ISDIR(about.st_mode) ? EISDIR : ESPIPE;
-      fail(path);
-    }
+    if (file_ < 0 || fstat(file_, &about) != 0) fail(errno, path);
+    if (S_ISDIR(about.st_mode)) fail(EISDIR, path);
+    if (!S_ISREG(about.st_mode)) fail(EINVAL, std::string(path) + ": not a regular file");
     size_ = static_cast<std::uint64_t>(about.st_size);
   }
   explicit source(std::span<const std::byte> bytes) : bytes_(bytes), size_(bytes.size()) {}
@@ -60,10 +62,9 @@ class source {
   }
 
  private:
-  [[noreturn]] void fail(const char* path) {
-    const int error = errno;
+  [[noreturn]] void fail(int error, const std::string& what) {
     if (file_ >= 0) close(file_);
-    throw std::system_error(error, std::generic_category(), path);
+    throw std::system_error(error, std::generic_category(), what);
   }
 
   int file_ = -1;
@@ -91,7 +92,9 @@ class chunk_reader {
       unsigned log_alignment;
       trace_file::fields f;
       const std::size_t length = trace_file::decode(window_ + used_, available, op, log_alignment, f);
-      if (length == 0 || log_alignment > 30 || (thread_ == 0 && op != trace_file::thread)) return damaged;
+      if (length == 0 || log_alignment > trace_file::largest_log_alignment ||
+          (thread_ == 0 && op != trace_file::thread))
+        return damaged;
       used_ += length;
       if (op == trace_file::thread) {
         if (f.bytes == 0 || f.bytes > UINT32_MAX || f.number < next_number_) return damaged;
@@ -170,7 +173,6 @@ struct trace_reader::state {
   void find_chunks();
   bool next(trace_event& event);
   [[noreturn]] void end_with(const std::string& why);
-  void open_chunk(std::uint64_t at);
   void advance(std::unique_ptr<cursor> of);
   std::uint64_t nanoseconds(std::uint64_t ticks) const;
 

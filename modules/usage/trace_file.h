@@ -1,5 +1,4 @@
-// The file format of a trace, and the writer that recording_resource and the preloaded recorder of buffers-trace share.
-// It needs no C++ runtime, allocates nothing, and calls only the system.
+// The file format of a trace, which trace_writer.h writes and trace_reader reads. It needs no C++ runtime.
 //
 //     file     ┌────────┬─────────┬─────────┬─────────┐    chunk   ┌────────┬────────┬────────┬──────┐
 //              │ header │ chunk 0 │ chunk 1 │ chunk 2 │ …          │ thread │ record │ record │ 0000 │
@@ -22,22 +21,16 @@
 // eight, come to nought by exclusive or; the lower eight are the top of a product of the values with a constant that
 // has neither eight equal bits in a row nor a zero in its last place.
 #pragma once
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 namespace buffers::trace_file {
 
 inline constexpr size_t header_bytes = 4096;
 inline constexpr size_t chunk_bytes = 64 * 1024;
 inline constexpr size_t longest_record = 4 + 4 * 8;
+inline constexpr unsigned largest_log_alignment = 30;  // that of a stricter block as well
 
 enum operation : uint8_t { end_of_chunk, thread, allocate, deallocate, failed, move, operations };
 

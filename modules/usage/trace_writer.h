@@ -9,7 +9,18 @@
 // none is freed before it was allocated. No file descriptor is kept that the program at hand could close, or take for
 // its own. In a forked child the writer is as it was before open(): what the child does is not in its parent's trace.
 #pragma once
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -78,7 +89,8 @@ class writer {
     const size_t at = s.filled.load(std::memory_order_relaxed);
     const fields f{number - s.number - 1, passed, zigzag(address - s.address), bytes};
     const auto log_alignment = static_cast<unsigned>(__builtin_ctzll(alignment));
-    unsigned char* const end = encode(s.bytes + at, op, log_alignment, f);
+    unsigned char* const end =
+        encode(s.bytes + at, op, log_alignment < largest_log_alignment ? log_alignment : largest_log_alignment, f);
     s.number = number;
     s.ticks += passed;
     s.address = address;
@@ -158,7 +170,33 @@ class writer {
     int error_;
   };
 
+  /// A file that would become larger than it may is an error of the recording, not a signal for the program.
+  class without_signal {
+   public:
+    without_signal() noexcept {
+      sigset_t pending;
+      sigemptyset(&too_large_);
+      sigaddset(&too_large_, SIGXFSZ);
+      sigpending(&pending);
+      was_pending_ = sigismember(&pending, SIGXFSZ) == 1;
+      pthread_sigmask(SIG_BLOCK, &too_large_, &before_);
+    }
+    without_signal(const without_signal&) = delete;
+    without_signal& operator=(const without_signal&) = delete;
+    ~without_signal() {
+      const kept_errno kept;
+      const timespec at_once = {};
+      if (!was_pending_) sigtimedwait(&too_large_, nullptr, &at_once);
+      pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+
+   private:
+    sigset_t too_large_, before_;
+    bool was_pending_;
+  };
+
   static int write_all(int file, const void* from, size_t bytes, int64_t at) noexcept {
+    const without_signal guard;
     for (const char* next = static_cast<const char*>(from); bytes > 0;) {
       const ssize_t done = pwrite(file, next, bytes, at);
       if (done < 0 && errno == EINTR) continue;

@@ -3,12 +3,16 @@
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <ios>
 #include <map>
 #include <memory_resource>
 #include <new>
+#include <ostream>
 #include <random>
 #include <sstream>
 #include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <thread>
 #include <vector>
@@ -284,6 +288,61 @@ BOOST_AUTO_TEST_CASE(reports_a_table) {
     BOOST_TEST(line.size() == head.size());
   }
   m.deallocate(b, 24, 8);
+}
+
+BOOST_AUTO_TEST_CASE(a_name_cannot_break_the_table) {
+  meter_resource m;
+  for (const char* name : {"two\nlines", "\x1b[31mred", "\xc3\xa4\xff\xc3", "\xc2\x9b"}) {
+    const meter_scope part{m, name};
+  }
+  std::string long_name;
+  for (int i = 0; i < 30; ++i) long_name += "ä";
+  {
+    const meter_scope part{m, long_name};
+  }
+  const std::string report = report_of(m);
+  std::istringstream lines(report);
+  std::string line;
+  std::getline(lines, line);
+  const std::size_t width = line.size();
+  BOOST_TEST_INFO(report);
+  for (const char* shown : {"two?lines ", "?[31mred ", "ä?? ", "?? "}) {
+    BOOST_REQUIRE(std::getline(lines, line));
+    if (shown[0] == 't') BOOST_REQUIRE(std::getline(lines, line));  // after the whole
+    BOOST_TEST(line.starts_with("  " + std::string(shown)), line);
+  }
+  BOOST_REQUIRE(std::getline(lines, line));
+  BOOST_TEST(line.starts_with("  " + long_name.substr(0, 22 * 2) + "  "), line);
+  BOOST_TEST(line.size() == width + 22);
+}
+
+BOOST_AUTO_TEST_CASE(a_stream_that_throws) {
+  const meter_resource m;
+  struct full : std::streambuf {
+  } nowhere;
+  std::ostream os(&nowhere);
+  os.exceptions(std::ios::badbit);
+  BOOST_CHECK_THROW(m.report(os), std::ios_base::failure);
+}
+
+BOOST_AUTO_TEST_CASE(names_with_slashes) {
+  meter_resource m;
+  const auto push = [&](std::initializer_list<const char*> names, int times) {
+    for (int i = 0; i < times; ++i) {
+      for (const char* const name : names) m.push(name);
+      for (std::size_t n = names.size(); n != 0; --n) (void)m.pop();
+    }
+  };
+  push({"a"}, 1);
+  push({"a/b"}, 2);
+  push({"a/b", "c"}, 3);
+  push({"a", "x/y"}, 4);
+  BOOST_TEST(m.stats("a").entries == 5u);
+  BOOST_TEST(m.stats("a/b").entries == 5u);
+  BOOST_TEST(m.stats("a/b/c").entries == 3u);
+  BOOST_TEST(m.stats("a/x/y").entries == 4u);
+  BOOST_CHECK_THROW((void)m.stats("a/x"), std::invalid_argument);
+  BOOST_CHECK_THROW((void)m.stats("a/b/x"), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(any_numbers_fit_into_a_report) {

@@ -6,10 +6,15 @@
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <boost/test/unit_test.hpp>
+#include <clocale>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <memory_resource>
 #include <optional>
 #include <sstream>
@@ -18,6 +23,7 @@
 #include <vector>
 
 #include "support/temporary.hpp"
+#include "usage/trace_file.h"
 import buffers;
 
 using buffers::picture_colour;
@@ -50,9 +56,106 @@ boost::property_tree::ptree parsed_as_xml(const std::string& text) {
   return tree;
 }
 
+/// A locale with decimal commas, as long as this lives.
+class german_locale {
+ public:
+  german_locale() {
+    if (std::setlocale(LC_ALL, name) != nullptr) return;
+    const std::string make = "localedef --no-archive -i de_DE -f UTF-8 " + folder_ + "/" + name + " >/dev/null 2>&1";
+    std::filesystem::create_directory(folder_);
+    if (std::system(make.c_str()) == 0) setenv("LOCPATH", folder_.c_str(), 1);
+    std::setlocale(LC_ALL, name);
+  }
+  german_locale(const german_locale&) = delete;
+  german_locale& operator=(const german_locale&) = delete;
+  ~german_locale() {
+    std::setlocale(LC_ALL, "C");
+    unsetenv("LOCPATH");
+    std::filesystem::remove_all(folder_);
+  }
+  bool is_there() const { return std::localeconv()->decimal_point[0] == ','; }
+
+ private:
+  static constexpr const char* name = "de_DE.UTF-8";
+  std::string folder_ = "/tmp/buffers-locale-" + std::to_string(getpid());
+};
+
+/// Says another command line in the header of a trace.
+void set_command(const char* path, const std::string& command) {
+  namespace format = buffers::trace_file;
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  format::origin origin;
+  file.read(reinterpret_cast<char*>(&origin), sizeof origin);
+  std::memset(origin.command, 0, sizeof origin.command);
+  command.copy(origin.command, sizeof origin.command);
+  origin.check = format::check_of(origin);
+  file.seekp(0);
+  file.write(reinterpret_cast<const char*>(&origin), sizeof origin);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(pictures)
+
+BOOST_AUTO_TEST_CASE(numbers_do_not_depend_on_the_locale) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  const buffers::replay_summary summary{.seconds = 0.000651, .peak_bytes = 2, .peak_held = 3};
+  const auto all = [&] {
+    std::ostringstream os;
+    for (const picture_format format : {picture_format::text, picture_format::svg, picture_format::json})
+      for (const picture_kind kind : {picture_kind::timeline, picture_kind::map})
+        os << draw(file.c_str(), {.format = format, .kind = kind});
+    os << summary;
+    return os.str();
+  };
+  const std::string usual = all();
+  BOOST_TEST(usual.contains(" 0.651 ms\n"));
+  BOOST_TEST(usual.contains(" 1.50 for each"));
+  const german_locale german;
+  if (german.is_there())
+    BOOST_TEST((all() == usual));
+  else
+    BOOST_TEST_MESSAGE("there is no locale with decimal commas");
+}
+
+BOOST_AUTO_TEST_CASE(titles_of_any_bytes) {
+  const temporary_file file;
+  record_hill(file.c_str());
+  const std::string other = "\xef\xbf\xbd";  // U+FFFD
+  const auto title_of = [&](const std::string& title) {
+    const std::string text = draw(file.c_str(), {.format = picture_format::text, .title = title});
+    const std::string shown = text.substr(0, text.find('\n'));
+    const std::string map =
+        draw(file.c_str(), {.format = picture_format::text, .kind = picture_kind::map, .title = title});
+    BOOST_TEST(map.starts_with(shown + "\nWhere the blocks lie"), map);
+    BOOST_TEST(text.starts_with(shown + "\n2 002 events"), text);
+    BOOST_TEST(parsed_as_xml(draw(file.c_str(), {.title = title})).get<std::string>("svg.title") == shown);
+    boost::property_tree::ptree tree;
+    std::istringstream is(draw(file.c_str(), {.format = picture_format::json, .title = title}));
+    read_json(is, tree);
+    BOOST_TEST(tree.get_child("traceEvents").front().second.get<std::string>("args.name") == shown);
+    return shown;
+  };
+  BOOST_TEST(title_of("grün €, 𝄞 \"\\<&>") == "grün €, 𝄞 \"\\<&>");
+  BOOST_TEST(title_of("two\nlines") == "two" + other + "lines");
+  BOOST_TEST(title_of("\x1b[2Jgone\x7f") == other + "[2Jgone" + other);
+  BOOST_TEST(title_of("\xc2\x9b") == other + other);  // a control character in two bytes
+  BOOST_TEST(title_of("a\xff\xc3") == "a" + other + other);
+  for (const char* bytes :
+       {"\xc0\x80", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xef\xbf\xbf"})
+    BOOST_TEST(!title_of(bytes).contains(bytes));
+
+  std::string command = "prog";
+  for (int i = 0; i < 100; ++i) command += "ä";
+  set_command(file.c_str(), command);
+  BOOST_TEST(title_of("") == command.substr(0, 4 + 73 * 2) + "...");
+  set_command(file.c_str(), command.substr(0, 4 + 76 * 2));
+  BOOST_TEST(title_of("") == command.substr(0, 4 + 76 * 2));
+  using namespace std::string_literals;
+  set_command(file.c_str(), "sh\0-c\0a\nb\xe4"s);
+  BOOST_TEST(title_of("") == "sh -c a b" + other);
+}
 
 BOOST_AUTO_TEST_CASE(timeline_as_text) {
   const temporary_file file;

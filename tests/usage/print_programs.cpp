@@ -6,6 +6,8 @@
 #include <mdspan>
 #include <memory_resource>
 #include <random>
+#include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +56,26 @@ constexpr auto containers = [](std::pmr::memory_resource& memory) {
   for (int i = 0; i < 40; ++i) words.emplace_back(static_cast<std::size_t>(i) * 3, 'x');
 };
 
+// What a slab_resource takes, and a buffer of one piece does not: it is empty when its blocks have gone in any order...
+constexpr auto reshape_after_a_slab_of_its_own = [](auto& buffer) {
+  void* const small = buffer.allocate(100);
+  void* const large = buffer.allocate(std::size_t{1} << 21);
+  buffer.deallocate(small, 100);
+  buffer.deallocate(large, std::size_t{1} << 21);
+  (void)buffers::reshape_buffer<int>(buffer, 10);
+};
+// ... and a block grows that is not the newest.
+constexpr auto grow_before_a_slab_of_its_own = [](auto& buffer) {
+  for (int i = 0; i < 3; ++i) {
+    buffers::scope inner{buffer};
+    const auto small = buffers::alloc<char>(buffer, 100);
+    const auto large = buffers::alloc<char>(buffer, std::size_t{1} << 21);
+    const bool has_grown = buffer.try_expand(small.data_handle(), 100, 5000);
+    buffers::drop(buffer, std::span(small.data_handle(), has_grown ? 5000 : 100));
+    buffers::drop(buffer, large);
+  }
+};
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -92,12 +114,41 @@ int main(int, char** arguments) {
     check("", 123);
     out << "}\n";
   }
+  {
+    begin();
+    buffers::slab_resource buffer;
+    buffers::print_usage(out, reshape_after_a_slab_of_its_own, buffer);
+    check("", 112 + (1 << 21));
+    out << "}\n";
+  }
+  {
+    begin();
+    buffers::slab_resource buffer;
+    buffers::print_usage(out, grow_before_a_slab_of_its_own, buffer);
+    check("", 112 + (1 << 21) + 5000);
+    out << "}\n";
+  }
   for (unsigned seed = 1; seed <= 20; ++seed) {
     begin();
     const random_program f(seed, 6);
     buffers::bump_resource buffer{1 << 20};
     buffers::print_usage(out, f, buffer);
     check("", buffer.peak());
+    out << "}\n";
+  }
+  for (unsigned seed = 1; seed <= 12; ++seed) {
+    begin();
+    const random_program f(seed, 6);
+    buffers::slab_resource buffer{{.first_slab = 256, .largest_slab = 1024}};
+    std::ostringstream printed;
+    buffers::print_usage(printed, f, buffer);
+    std::string comment, slashes, name;
+    std::size_t bytes = 0;
+    std::istringstream lines(printed.str());
+    std::getline(lines, comment);
+    lines >> slashes >> name >> bytes;  // "//   buffer   123   (a slab_resource..."
+    out << printed.str();
+    check("", bytes);
     out << "}\n";
   }
   out << "\nint main() {\n" << checks << "}\n";

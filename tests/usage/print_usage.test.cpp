@@ -1,13 +1,18 @@
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <mdspan>
 #include <memory_resource>
 #include <new>
+#include <random>
+#include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 import buffers;
 import buffers.testing;
+#include "usage/random_program.hpp"
 
 using buffers::alloc;
 using buffers::bump_resource;
@@ -143,6 +148,41 @@ BOOST_AUTO_TEST_CASE(nothing_is_printed_when_the_function_throws) {
   bump_resource buffer{100};
   BOOST_CHECK_THROW(print_usage(os, [](auto& b) { (void)alloc<char>(b, 101); }, buffer), buffers::exhausted);
   BOOST_TEST(os.str().empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_one_piece_of_memory_refuses_counts_in_full) {
+  constexpr std::size_t large = std::size_t{1} << 21;  // has a slab of its own
+  const auto reshapes = [](auto& b) {
+    void* const first = b.allocate(100);
+    void* const second = b.allocate(large);
+    b.deallocate(first, 100);
+    b.deallocate(second, large);
+    (void)buffers::reshape_buffer<int>(b, 10);
+  };
+  slab_resource emptied;
+  const std::string reshaped = printed(reshapes, emptied);
+  BOOST_TEST(reshaped.contains("//   buffer         2097264   ("), reshaped);
+  BOOST_TEST(reshaped.contains("  static_cast<void>(buffer.allocate(40, 64));\n"), reshaped);
+
+  const auto grows = [](auto& b) {
+    void* const first = b.allocate(100);
+    void* const second = b.allocate(large);
+    BOOST_TEST(b.try_expand(first, 100, 5000));
+    drop(b, std::span(static_cast<std::byte*>(first), 5000));
+    drop(b, std::span(static_cast<std::byte*>(second), large));
+  };
+  slab_resource grown;
+  const std::string expanded = printed(grows, grown);
+  BOOST_TEST(expanded.contains("//   buffer         2102264   ("), expanded);
+  BOOST_TEST(expanded.contains("  const auto block2 = buffer.allocate(5000, 16);\n  buffer.drop(block2, 5000);\n"),
+             expanded);
+}
+
+BOOST_AUTO_TEST_CASE(random_programs_on_slabs) {
+  for (unsigned seed = 1; seed <= 500; ++seed) {
+    slab_resource buffer{{.first_slab = 256, .largest_slab = 1024}};
+    BOOST_TEST_CONTEXT("seed " << seed) { BOOST_REQUIRE_NO_THROW((void)printed(random_program(seed, 6), buffer)); }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(results_and_own_resources_of_the_library) {

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <latch>
 #include <map>
 #include <memory_resource>
 #include <new>
@@ -25,6 +26,23 @@
 #include "support/temporary.hpp"
 import buffers;
 import buffers.testing;
+
+namespace {
+
+std::atomic<std::size_t> refused_bytes = 0;  // so many there are not; 0: there are all
+
+}  // namespace
+
+// Not inlined: compilers warn of a free() that they see, when they do not see the malloc().
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  void* const block = bytes != 0 && bytes == refused_bytes ? nullptr : std::malloc(bytes);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+// AddressSanitizer's own does not call the one above.
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return std::malloc(bytes); }
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
 using buffers::recording_resource;
 using buffers::replay;
@@ -114,6 +132,31 @@ BOOST_AUTO_TEST_CASE(the_summary_is_exact) {
   text << summary;
   BOOST_TEST(text.str().contains("150 bytes in 2 blocks"), text.str());
   BOOST_TEST(replayer(file).total_bytes() == 112u + 64u + 80u);
+}
+
+BOOST_AUTO_TEST_CASE(no_memory_for_the_threads) {
+  constexpr int threads = 13;
+  const temporary_file file;
+  {
+    recording_resource rec{file};
+    std::latch all_have_one(threads);
+    std::vector<std::thread> running;
+    for (int t = 0; t < threads; ++t)
+      running.emplace_back([&] {
+        void* const block = rec.allocate(100);
+        all_have_one.arrive_and_wait();
+        rec.deallocate(block, 100);
+      });
+    for (std::thread& t : running) t.join();
+  }
+  const replayer recorded(file);
+  BOOST_REQUIRE(recorded.concurrent_threads() == 13u);
+  buffers::test_resource again;
+  buffers::synchronized_resource shared{&again};
+  refused_bytes = threads * sizeof(std::thread);
+  BOOST_CHECK_THROW((void)recorded.run(shared, free_and_verified), std::bad_alloc);
+  refused_bytes = 0;
+  BOOST_TEST(again.live_blocks() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(on_every_resource) {

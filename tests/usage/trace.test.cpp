@@ -239,6 +239,23 @@ BOOST_AUTO_TEST_CASE(values_of_every_size) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_alignment_beyond_what_a_trace_holds) {
+  const temporary_file file;
+  constexpr int exponents[] = {30, 31, 32, 35, 62};
+  {
+    recording_resource rec{file, std::pmr::null_memory_resource()};
+    for (const int exponent : exponents)
+      BOOST_CHECK_THROW((void)rec.allocate(8, std::size_t{1} << exponent), std::bad_alloc);
+  }
+  const read_result read = read_all(file.c_str());
+  BOOST_TEST(!read.damaged.has_value(), read.why);
+  BOOST_REQUIRE(read.events.size() == std::size(exponents));
+  for (const trace_event& e : read.events) {
+    BOOST_TEST((e.operation == trace_operation::failed));
+    BOOST_TEST(e.alignment == std::size_t{1} << 30);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(flush_completes_the_file_so_far) {
   const temporary_file file;
   recording_resource rec{file};
@@ -433,6 +450,13 @@ BOOST_AUTO_TEST_CASE(what_is_no_trace) {
   BOOST_CHECK_THROW(trace_reader(file.c_str()), std::system_error);  // there is none
   BOOST_CHECK_THROW(trace_reader("/tmp"), std::system_error);
   BOOST_CHECK_THROW(trace_reader("/dev/null"), std::system_error);
+  BOOST_REQUIRE(mkfifo(file.c_str(), 0600) == 0);
+  const auto is_said = [](const std::system_error& error) {
+    return std::string(error.what()).contains("not a regular file");
+  };
+  BOOST_CHECK_EXCEPTION(trace_reader(file.c_str()), std::system_error, is_said);  // and is not waited for
+  BOOST_CHECK_EXCEPTION(recording_resource{file.c_str()}, std::system_error, is_said);
+  unlink(file.c_str());
   for (const char* text : {"", "b", "buftrace", "#include <print>\n"}) {
     std::ofstream(file.c_str()) << text;
     BOOST_CHECK_THROW(trace_reader(file.c_str()), trace_error);
@@ -449,7 +473,7 @@ BOOST_AUTO_TEST_CASE(a_path_that_cannot_be_written) {
 BOOST_AUTO_TEST_CASE(a_full_disk_is_reported) {
   const temporary_file file;
   const child result = run_in_child([&] {
-    std::signal(SIGXFSZ, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_DFL);                       // would end the program
     const rlimit small{64 * 1024 + 13, 64 * 1024 + 13};  // the first chunk does not go in, but a part
     setrlimit(RLIMIT_FSIZE, &small);
     {
