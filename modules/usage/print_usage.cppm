@@ -19,9 +19,9 @@
 //       ...
 //
 //   operation     cost                     what it does
-//   print_usage   f, and O(r²) per call    runs f; keeps what it calls on the heap; prints. It looks for rounds of a
-//   loop
-//                                          that are up to r = 1024 calls long
+//   print_usage   f, and O(r²) per call    runs f; keeps what it calls on the heap; prints
+//
+// r: the calls in a round of a loop, for which it looks up to 1024.
 //
 // Threads: one at a time; f uses its buffers on the thread that it is called on.
 module;

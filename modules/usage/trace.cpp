@@ -12,6 +12,7 @@ module;
 #include <queue>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -62,9 +63,9 @@ class source {
   }
 
  private:
-  [[noreturn]] void fail(int error, const std::string& what) {
+  [[noreturn]] void fail(int error, std::string_view what) {
     if (file_ >= 0) close(file_);
-    throw std::system_error(error, std::generic_category(), what);
+    throw std::system_error(error, std::generic_category(), std::string(what));
   }
 
   int file_ = -1;

@@ -63,7 +63,8 @@ class german_locale {
     if (std::setlocale(LC_ALL, name) != nullptr) return;
     const std::string make = "localedef --no-archive -i de_DE -f UTF-8 " + folder_ + "/" + name + " >/dev/null 2>&1";
     std::filesystem::create_directory(folder_);
-    if (std::system(make.c_str()) == 0) setenv("LOCPATH", folder_.c_str(), 1);
+    if (std::system(make.c_str()) == 0)  // NOLINT(bugprone-command-processor): a command of our own
+      setenv("LOCPATH", folder_.c_str(), 1);
     std::setlocale(LC_ALL, name);
   }
   german_locale(const german_locale&) = delete;
