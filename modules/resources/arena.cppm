@@ -164,15 +164,15 @@ export struct serial_history {
   constexpr void went_back_to(std::uint64_t serial) noexcept {
     if (serial == newest) return;
     range dying{serial, newest};
-    range* oldest = dead_;  // an empty one, when there is any
+    range* place = dead_;  // an empty one, when there is any, else the oldest
     for (range& dead : dead_) {
       if (dead.through >= serial) {  // within the new range, or just before it
         dying.after = dead.after < dying.after ? dead.after : dying.after;
         dead = {};
       }
-      if (dead.through < oldest->through) oldest = &dead;
+      if (dead.through < place->through) place = &dead;
     }
-    *oldest = dying;
+    *place = dying;
   }
   constexpr void reset() noexcept {
     oldest = newest + 1;

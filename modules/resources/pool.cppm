@@ -174,7 +174,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void hold(void* block, std::size_t size_class) noexcept override;
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return allocate(bytes, alignment);
+    return detail::unpoisoned_in_virtual(allocate(bytes, alignment), bytes);
   }
   [[gnu::aligned(64)]] void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);

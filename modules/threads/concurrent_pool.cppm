@@ -118,7 +118,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   void hold(void*, std::size_t) noexcept override {}
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return allocate(bytes, alignment);
+    return detail::unpoisoned_in_virtual(allocate(bytes, alignment), bytes);
   }
   [[gnu::aligned(64)]] void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);

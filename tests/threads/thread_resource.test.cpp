@@ -921,6 +921,7 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
 }
 
 BOOST_AUTO_TEST_CASE(repair_of_what_a_thread_left_inside_a_scope) {
+  if (hardened) return;  // ends the program over a buffer that is destroyed with an open scope
   thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
   // Scopes that nobody ends.
   alignas(scope<slab_resource>) static std::byte memory[3][sizeof(scope<slab_resource>)];
@@ -942,6 +943,7 @@ BOOST_AUTO_TEST_CASE(repair_of_what_a_thread_left_inside_a_scope) {
 }
 
 BOOST_AUTO_TEST_CASE(a_thread_waits_for_what_repair_gets_back) {
+  if (hardened) return;  // as there
   thread_resource<> t{{.max_buffers = 1, .wait = 10s}};
   alignas(scope<slab_resource>) static std::byte memory[sizeof(scope<slab_resource>)];
   on_thread([&] { (void)(new (memory) scope{t.local()})->resource().allocate(100); });
