@@ -26,6 +26,7 @@ void poison_in_program(const volatile void* first, std::size_t bytes) noexcept {
   static_cast<void>(VALGRIND_MAKE_MEM_NOACCESS(first, bytes));
 }
 
+constinit const bool library_is_sanitized = address_sanitizer;
 constinit void (*const asan_unpoison)(const volatile void*, std::size_t) = buffers_asan_unpoison;
 
 void* unpoisoned_in_program(void* first, std::size_t bytes) noexcept {

@@ -32,6 +32,9 @@ void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 /// ... that they may be touched again, and count as initialised.
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 
+/// Whether the library was compiled with AddressSanitizer.
+extern const bool library_is_sanitized;
+
 /// The same for code that is compiled into each program: AddressSanitizer is told where that is compiled with it.
 #if defined(BUFFERS_ASAN)
 inline constexpr bool address_sanitizer = true;
@@ -41,6 +44,9 @@ inline void poison(const volatile void* first, std::size_t bytes) noexcept {
 inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
   __asan_unpoison_memory_region(first, bytes);
 }
+inline void poison_unless_mixed(const volatile void* first, std::size_t bytes) noexcept {
+  if (library_is_sanitized) poison(first, bytes);
+}
 #else
 inline constexpr bool address_sanitizer = false;
 inline void poison(const volatile void* first, std::size_t bytes) noexcept {
@@ -49,6 +55,9 @@ inline void poison(const volatile void* first, std::size_t bytes) noexcept {
 inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
   if constexpr (hardened) unpoison_in_program(first, bytes);
 }
+/// For memory that the library's virtual functions hand out again: those of one that knows nothing of AddressSanitizer
+/// would not say so.
+inline void poison_unless_mixed(const volatile void* first, std::size_t bytes) noexcept { poison(first, bytes); }
 #endif
 
 /// AddressSanitizer's function in the running program; null when it does not watch.

@@ -104,7 +104,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
       below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-      detail::poison(block, bytes);
+      detail::poison_unless_mixed(block, bytes);
       const std::size_t size_class = detail::class_of(bytes);
       if (!magazines_.push(size_class, block)) [[unlikely]]
         push_slow(size_class, block);
@@ -174,7 +174,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void hold(void* block, std::size_t size_class) noexcept override;
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return detail::unpoisoned_in_virtual(allocate(bytes, alignment), bytes);
+    return allocate(bytes, alignment);
   }
   [[gnu::aligned(64)]] void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);

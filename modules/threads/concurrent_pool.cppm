@@ -65,7 +65,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]]
       if (thread_lists* const mine = slots_.at_hand()) [[likely]] {
         mine->used += -static_cast<std::int64_t>(bytes);
-        detail::poison(block, bytes);
+        detail::poison_unless_mixed(block, bytes);
         const std::size_t size_class = detail::class_of(bytes);
         if (!mine->magazines.push(size_class, block)) [[unlikely]]
           push_slow(*mine, size_class, block);
@@ -118,7 +118,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   void hold(void*, std::size_t) noexcept override {}
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return detail::unpoisoned_in_virtual(allocate(bytes, alignment), bytes);
+    return allocate(bytes, alignment);
   }
   [[gnu::aligned(64)]] void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     deallocate(block, bytes, alignment);

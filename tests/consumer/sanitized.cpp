@@ -28,6 +28,12 @@ void fill_twice(Buffer& buffer) {
   fill(buffer);
 }
 
+template <class Pool>
+void give_back_and_fill(Pool& pool) {
+  for (std::size_t bytes : {1uz, 8uz, 24uz, 100uz, 5000uz, 100'000uz}) pool.deallocate(pool.allocate(bytes), bytes);
+  fill(pool);
+}
+
 }  // namespace
 
 int main() {
@@ -42,4 +48,8 @@ int main() {
   fill(synchronized);
   buffers::aligned_resource aligned{64, &slab};
   fill(aligned);
+  buffers::pool_resource pool;
+  give_back_and_fill(pool);
+  buffers::concurrent_pool_resource concurrent_pool;
+  give_back_and_fill(concurrent_pool);
 }
