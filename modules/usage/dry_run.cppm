@@ -286,6 +286,7 @@ class dry_run {
     if (inner == nullptr) return;  // one outside ended before it
     open_ = opened.outer;
     go_back(opened);
+    grows_after_ = grows_after_ < top_ ? grows_after_ : top_;  // checkpoints made in it are gone
   }
 
  private:
