@@ -285,8 +285,9 @@ class dry_run {
     while (inner != nullptr && inner != &opened) inner = inner->outer;
     if (inner == nullptr) return;  // one outside ended before it
     open_ = opened.outer;
+    const bool may_have_checkpoints = history_.newest != opened.serial;  // which are gone now
     go_back(opened);
-    grows_after_ = grows_after_ < top_ ? grows_after_ : top_;  // checkpoints made in it are gone
+    if (may_have_checkpoints && grows_after_ > top_) grows_after_ = top_;
   }
 
  private:
