@@ -181,7 +181,7 @@ bool is_recorded() { return recorded != 0 && getpid() == recorded; }  // vfork's
     start_child();
   if (!is_recorded()) return;
   pthread_atfork(nullptr, nullptr, in_child);
-  at_quick_exit(end);  // the last one to be called, as the first that is registered
+  static_cast<void>(at_quick_exit(end));  // the last one to be called, as the first that is registered
 }
 
 [[gnu::destructor]] void end() {

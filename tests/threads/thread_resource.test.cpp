@@ -920,22 +920,27 @@ BOOST_AUTO_TEST_CASE(repair_of_what_threads_left) {
   BOOST_TEST(t.size() == 1u);
 }
 
+// In a scope that nobody ends.
+void leave_inside_a_scope(slab_resource& buffer, std::byte (&memory)[sizeof(scope<slab_resource>)]) {
+  const auto* const never_ended = ::new (&memory) scope<slab_resource>(buffer);
+  (void)never_ended->resource().allocate(100);
+}
+
 BOOST_AUTO_TEST_CASE(repair_of_what_a_thread_left_inside_a_scope) {
   if (hardened) return;  // ends the program over a buffer that is destroyed with an open scope
   thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
-  // Scopes that nobody ends.
   alignas(scope<slab_resource>) static std::byte memory[3][sizeof(scope<slab_resource>)];
-  on_thread([&] { (void)(new (memory[0]) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { leave_inside_a_scope(t.local(), memory[0]); });
   t.repair();  // before another thread comes
   BOOST_TEST(t.used() == 0u);
-  on_thread([&] { (void)(new (memory[1]) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { leave_inside_a_scope(t.local(), memory[1]); });
   bool refused = false;
   on_thread([&] { refused = throws<order_error>([&] { (void)t.allocate(8); }); });
   BOOST_TEST(refused);
   t.repair();
   BOOST_TEST(t.size() == 0u);
   on_thread([&] { (void)t.allocate(8); });
-  on_thread([&] { (void)(new (memory[2]) scope{t.local()})->resource().allocate(100); });
+  on_thread([&] { leave_inside_a_scope(t.local(), memory[2]); });
   on_thread([&] { refused = throws<order_error>([&] { (void)t.local(); }); });
   t.repair();
   BOOST_TEST(t.local().used() == 0u);
