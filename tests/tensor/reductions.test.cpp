@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(several_rows_at_a_time) {
     for (const std::size_t columns : {1u, 2u, 4u, 7u, 8u, 15u, 16u, 33u, 64u, 100u, 129u, 256u, 257u, 513u}) {
       auto elements = zeros<float>({rows, columns});
       int next = 0;
-      for (float& x : elements) x = static_cast<float>((next++ * 7919) % 1009 - 500);  // sums are exact
+      for (float& x : elements) x = static_cast<float>(next++ % 1009 * 7919 % 1009 - 500);  // sums are exact
       const auto whole = elements[all, all];
       auto narrow = zeros<float>({rows, columns + 5});
       auto part = narrow[all, range{3, columns + 3}];
