@@ -1,14 +1,14 @@
 // The inner loops of tensors that have to be written by hand to run at the speed of the memory or of the vector units.
 // Not for users: tensors and expressions call them.
 //
-//   kernel              cost per element                what it does
+//   kernel              cost per element                 what it does
 //   exp, log            about a dozen vector operations  e to the power, natural logarithm; at most 1 ulp off
-//   sum                 one load                        the sum of a row of elements
-//   sum_rows            one load                        the sum of each row of a matrix
-//   sum_columns         one load                        the sum of each column
-//   max_rows, min_rows  one load                       the largest, or the smallest, element of each row
-//   copy_transposed     one load, one store             rows become columns
-//   stream_end          one instruction                 orders what was stored past the caches
+//   sum                 one load                         the sum of a row of elements
+//   sum_rows            one load                         the sum of each row of a matrix
+//   sum_columns         one load                         the sum of each column
+//   max_rows, min_rows  one load                         the largest, or the smallest, element of each row
+//   copy_transposed     one load, one store              rows become columns
+//   stream_end          one instruction                  orders what was stored past the caches
 //
 // On x86-64 they are compiled for three generations of processors, and the one at hand is looked at once, when the
 // first of them is called; elsewhere they are what the compiler makes of generic vectors. sum, sum_rows and sum_columns
