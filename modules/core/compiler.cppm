@@ -2,10 +2,6 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
-#if __has_include(<stdfloat>)
-#include <stdfloat>
-#endif
 
 #if defined(__SANITIZE_ADDRESS__)
 #define BUFFERS_ASAN 1
@@ -96,18 +92,6 @@ class unwatched {
 [[nodiscard]] bool is_sanitized() noexcept;
 /// Whether it does, and holds this byte to be out of bounds.
 [[nodiscard]] bool is_poisoned(const volatile void* byte) noexcept;
-
-/// What others call the floating-point types that only some compilers have.
-template <class T>
-inline constexpr std::string_view extended_float_name = "longdouble";
-#if defined(__STDCPP_FLOAT16_T__)
-template <>
-inline constexpr std::string_view extended_float_name<std::float16_t> = "float16";
-#endif
-#if defined(__STDCPP_BFLOAT16_T__)
-template <>
-inline constexpr std::string_view extended_float_name<std::bfloat16_t> = "bfloat16";
-#endif
 
 /// The same pointer, but the optimiser no longer knows where it came from.
 template <class T>

@@ -4,4 +4,5 @@ export import :checked;
 export import :compiler;
 export import :concepts;
 export import :errors;
+export import :file_path;
 export import :version;

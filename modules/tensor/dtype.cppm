@@ -8,12 +8,11 @@ module;
 #include <string_view>
 #include <type_traits>
 export module buffers.tensor:dtype;
-import buffers.core;
 
 export namespace buffers {
 
-/// A type of tensors' elements: bool, the integer types, float, double, and where the compiler has them std::float16_t
-/// and std::bfloat16_t.
+/// A type of tensors' elements: bool, the integer and the floating-point types, those of <stdfloat> included where the
+/// compiler has them.
 template <class T>
 concept element = std::is_arithmetic_v<T> && std::is_same_v<T, std::remove_cv_t<T>>;
 
@@ -26,12 +25,12 @@ inline constexpr std::string_view dtype_of = [] -> std::string_view {
     return sizeof(T) == 1 ? "int8" : sizeof(T) == 2 ? "int16" : sizeof(T) == 4 ? "int32" : "int64";
   else if constexpr (std::is_integral_v<T>)
     return sizeof(T) == 1 ? "uint8" : sizeof(T) == 2 ? "uint16" : sizeof(T) == 4 ? "uint32" : "uint64";
-  else if constexpr (std::is_same_v<T, float>)
-    return "float32";
-  else if constexpr (std::is_same_v<T, double>)
-    return "float64";
-  else
-    return detail::extended_float_name<T>;
+  constexpr int digits = std::numeric_limits<T>::digits;
+  return digits == 8    ? "bfloat16"
+         : digits == 11 ? "float16"
+         : digits == 24 ? "float32"
+         : digits == 53 ? "float64"
+                        : "longdouble";
 }();
 
 }  // namespace buffers

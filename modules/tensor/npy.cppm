@@ -79,21 +79,6 @@ class npy_reader {
 void write_npy(const char* path, char kind, std::size_t element_bytes, const void* data, std::size_t rank,
                const std::size_t* shape, const std::ptrdiff_t* strides);
 
-/// What names a file: a string literal, or anything with c_str(), as std::string and std::filesystem::path have it.
-class file_name {
- public:
-  inline file_name(const char* text) noexcept : text_(text) {}
-  template <class S>
-    requires requires(const S& s) {
-      { s.c_str() } -> std::same_as<const char*>;
-    }
-  inline file_name(const S& s) noexcept : text_(s.c_str()) {}
-  [[nodiscard]] inline const char* c_str() const noexcept { return text_; }
-
- private:
-  const char* text_;
-};
-
 }  // namespace buffers::detail
 
 namespace buffers::detail {
@@ -115,8 +100,7 @@ export namespace buffers {
 /// row. Throws: std::system_error when the file cannot be opened or read; std::runtime_error, saying why, when it is
 /// not such a file; what the resource throws. Nothing is allocated before it is certain that the file has all elements.
 template <detail::npy_element T, std::size_t Rank>
-[[nodiscard]] tensor<T, Rank> load_npy(detail::file_name path,
-                                       const std::pmr::polymorphic_allocator<>& allocator = {}) {
+[[nodiscard]] tensor<T, Rank> load_npy(file_path path, const std::pmr::polymorphic_allocator<>& allocator = {}) {
   const detail::npy_reader reader(path.c_str());
   reader.require(detail::npy_kind<T>, sizeof(T), Rank, dtype_of<T>);
   std::array<std::size_t, Rank> shape{};
@@ -131,13 +115,13 @@ template <detail::npy_element T, std::size_t Rank>
 /// row by row. Throws std::system_error when that is not possible.
 template <class T, std::size_t Rank>
   requires detail::npy_element<std::remove_const_t<T>>
-void save_npy(detail::file_name path, const tensor_view<T, Rank>& view) {
+void save_npy(file_path path, const tensor_view<T, Rank>& view) {
   detail::write_npy(path.c_str(), detail::npy_kind<std::remove_const_t<T>>, sizeof(T), view.data(), Rank,
                     view.shape().data(), view.strides().data());
 }
 /// ... a tensor's elements.
 template <detail::npy_element T, std::size_t Rank>
-void save_npy(detail::file_name path, const tensor<T, Rank>& t) {
+void save_npy(file_path path, const tensor<T, Rank>& t) {
   const auto strides = t.strides();
   detail::write_npy(path.c_str(), detail::npy_kind<T>, sizeof(T), t.data(), Rank, t.shape().data(), strides.data());
 }

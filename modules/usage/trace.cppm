@@ -26,10 +26,12 @@ module;
 #include <span>
 #include <stdexcept>
 export module buffers.usage:trace;
+import buffers.core;
 
 export namespace buffers {
 
-/// What happened. `failed` is an allocation that was refused, `move` a deallocation by realloc, whose new block follows.
+/// What happened. `failed` is an allocation that was refused, `move` a deallocation by realloc, whose new block
+/// follows.
 enum class trace_operation : std::uint8_t { allocate, deallocate, failed, move };
 
 /// One line of a trace.
@@ -52,19 +54,6 @@ class trace_error : public std::runtime_error {
 
  private:
   std::uint64_t record_;
-};
-
-/// The path of a file: a C string, a std::string or a std::filesystem::path, which must live on.
-class file_path {
- public:
-  inline file_path(const char* path) noexcept : path_(path) {}
-  template <class Path>
-    requires requires(const Path& path, const char* as) { as = path.c_str(); }
-  inline file_path(const Path& path) noexcept : path_(path.c_str()) {}
-  [[nodiscard]] inline const char* c_str() const noexcept { return path_; }
-
- private:
-  const char* path_;
 };
 
 /// Reads the events of a trace one after the other, whatever its size. It holds 4 KiB for each thread that recorded at
