@@ -199,6 +199,9 @@ void throw_reshaped_until_reset() {
 void throw_reshape_of_a_used_buffer() {
   throw order_error("buffers: reshape_buffer: the buffer has allocations; reset it first");
 }
+void throw_reshape_alignment() {
+  throw std::invalid_argument("buffers: reshape_buffer: the memory is not aligned for such elements");
+}
 void throw_others_checkpoint() { throw order_error("buffers: this checkpoint belongs to another resource"); }
 
 void throw_not_live() {

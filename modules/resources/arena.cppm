@@ -272,6 +272,7 @@ export [[nodiscard]] inline void* no_bytes(std::size_t alignment) noexcept {
 export [[noreturn]] void throw_not_live();
 export [[noreturn]] void throw_reshaped_until_reset();
 export [[noreturn]] void throw_reshape_of_a_used_buffer();
+[[noreturn]] void throw_reshape_alignment();
 export [[noreturn]] void throw_others_checkpoint();
 /// Throws invalid_argument when two of the blocks overlap.
 void require_disjoint(std::span<const std::span<std::byte>> blocks);

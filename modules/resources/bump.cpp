@@ -150,8 +150,10 @@ void bump_resource::drop(std::span<const std::span<std::byte>> blocks) {
     if (!block.empty()) now_.drop(block, order_.floor(nullptr, nullptr));
 }
 
-std::byte* bump_resource::reshape(std::size_t bytes) {
+std::byte* bump_resource::reshape(std::size_t bytes, std::size_t alignment) {
   if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
+  const bool is_aligned = upstream_ != nullptr ? alignment <= base_alignment : (now_.base + 1) % alignment == 0;
+  if (!is_aligned) detail::throw_reshape_alignment();
   if (bytes > capacity_) throw exhausted(bytes, capacity_, capacity_);
   if (memory_ == nullptr) acquire();
   if (bytes > now_.last - now_.base) throw exhausted(bytes, now_.last - now_.base, capacity_);

@@ -116,8 +116,9 @@ class bump_resource final : public std::pmr::memory_resource {
 
   /// Gives back views in any order: see buffers::drop.
   void drop(std::span<const std::span<std::byte>> blocks);
-  /// The buffer's memory, at least `bytes` of it, as it is: see buffers::reshape_buffer.
-  [[nodiscard]] std::byte* reshape(std::size_t bytes);
+  /// The buffer's memory, at least `bytes` of it, as it is: see buffers::reshape_buffer. Throws invalid_argument when
+  /// it does not begin at a multiple of `alignment`, a power of two.
+  [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
 
   /// The bytes from the start of the buffer to the end of the newest block, padding included.
   [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero; }

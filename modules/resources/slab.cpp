@@ -476,8 +476,9 @@ void slab_resource::note_freed(const void* block, std::size_t bytes) noexcept {
   if (mistake != nullptr) detail::violate(mistake);
 }
 
-std::byte* slab_resource::reshape(std::size_t bytes) {
+std::byte* slab_resource::reshape(std::size_t bytes, std::size_t alignment) {
   if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
+  if (alignment > slab_alignment) detail::throw_reshape_alignment();
   if (wanted_ != 0 && bytes <= wanted_) gather();
   if (current_ == nullptr || now_.last - now_.base < bytes) {
     slab* next = kept_slab(bytes, 1);

@@ -132,8 +132,9 @@ class slab_resource final : public std::pmr::memory_resource {
   /// Gives back views in any order: see buffers::drop.
   void drop(std::span<const std::span<std::byte>> blocks);
   /// At least `bytes` bytes of memory in one piece, as they are: see buffers::reshape_buffer. A call that needs more
-  /// than those before gets other memory, and their views keep theirs.
-  [[nodiscard]] std::byte* reshape(std::size_t bytes);
+  /// than those before gets other memory, and their views keep theirs. Throws invalid_argument for an alignment above
+  /// that of the slabs, 64.
+  [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
 
   /// The bytes in use, padding between blocks included.
   [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero + oversize_used_; }

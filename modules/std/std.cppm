@@ -16,22 +16,18 @@ module;
 #include <optional>
 #include <ranges>
 #include <span>
-#include <string_view>
 #include <tuple>
 #include <variant>
 export module buffers.std;
 
 export namespace std {
 
-using std::addressof;
 using std::array;
 using std::as_bytes;
 using std::as_writable_bytes;
 using std::atomic;
 using std::default_accessor;
-using std::default_delete;
 using std::dextents;
-using std::dynamic_extent;
 using std::expected;
 using std::extents;
 using std::input_or_output_iterator;
@@ -42,12 +38,10 @@ using std::lock_guard;
 using std::make_shared;
 using std::make_unique;
 using std::mdspan;
-using std::memory_order;
 using std::memory_order_acq_rel;
 using std::memory_order_acquire;
 using std::memory_order_relaxed;
 using std::memory_order_release;
-using std::memory_order_seq_cst;
 using std::mutex;
 using std::optional;
 using std::shared_ptr;
@@ -56,14 +50,12 @@ using std::tuple;
 using std::uninitialized_construct_using_allocator;
 using std::unique_lock;
 using std::unique_ptr;
-using std::uses_allocator_construction_args;
 using std::variant;
 
 namespace pmr {
 using std::pmr::get_default_resource;
 using std::pmr::memory_resource;
 using std::pmr::new_delete_resource;
-using std::pmr::null_memory_resource;
 using std::pmr::polymorphic_allocator;
 }  // namespace pmr
 

@@ -176,7 +176,7 @@ constexpr void drop(R& resource, [[maybe_unused]] std::size_t align, const Views
 
 template <class R>
 concept reshapable = making_views<R> || requires(R& resource, std::size_t bytes) {
-  { resource.reshape(bytes) } -> std::convertible_to<std::byte*>;
+  { resource.reshape(bytes, bytes) } -> std::convertible_to<std::byte*>;
 };
 
 template <class T, class Layout, class R, class Extents>
@@ -187,7 +187,7 @@ template <class T, class Layout, class R, class Extents>
   if constexpr (making_views<R>) {
     return resource.template view_of_reshaped<T, Layout>(before, bytes, extents);
   } else {
-    std::byte* const memory = resource.reshape(bytes);
+    std::byte* const memory = resource.reshape(bytes, alignof(T));
     return std::mdspan<T, Extents, Layout>(reinterpret_cast<T*>(memory + before), extents);
   }
 }
@@ -212,7 +212,8 @@ constexpr void drop(R& resource, alignment align, const Views&... views) {
 
 /// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory
 /// in other shapes. Until the buffer is reset, nothing can be allocated from it. Throws: order_error when the buffer
-/// has allocations; exhausted when it is fixed and too small; what alloc throws.
+/// has allocations; exhausted when it is fixed and too small; invalid_argument when its memory is not aligned for a T;
+/// what alloc throws.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
 [[nodiscard]] constexpr auto reshape_buffer(R& resource, I... dims) {
   return detail::reshape_extents<T, Layout>(resource, 0, detail::extents_of(dims...));

@@ -13,7 +13,7 @@ import buffers.core;
 
 export namespace buffers {
 
-/// The dimensions that a reduction goes over; negative ones count from the last.
+/// The dimensions that a reduction goes over, each once; negative ones count from the last.
 template <int... Axis>
 struct axes_t {};
 template <int... Axis>
@@ -69,12 +69,21 @@ template <std::integral I>
   return static_cast<std::size_t>(at);
 }
 
-// A bit for each dimension that the axes name. Constant expressions only: an axis beside the array does not compile.
+// A bit for each dimension that the axes name; 0 when one is beside the array or is named twice, which does not
+// compile.
 template <std::size_t Rank, int... Axis>
-inline constexpr bool axes_fit = ((Axis < static_cast<int>(Rank) && Axis >= -static_cast<int>(Rank)) && ...);
+inline constexpr unsigned axes_mask = [] {
+  unsigned mask = 0;
+  const auto add = [&](int axis) {
+    if (axis < 0) axis += static_cast<int>(Rank);
+    if (axis < 0 || axis >= static_cast<int>(Rank) || (mask >> axis & 1) != 0) return false;
+    mask |= 1u << axis;
+    return true;
+  };
+  return (add(Axis) && ...) ? mask : 0;
+}();
 template <std::size_t Rank, int... Axis>
-inline constexpr unsigned axes_mask =
-    (0u | ... | (1u << static_cast<unsigned>(Axis < 0 ? Axis + static_cast<int>(Rank) : Axis)));
+inline constexpr bool axes_fit = sizeof...(Axis) == 0 || axes_mask<Rank, Axis...> != 0;
 template <std::size_t Rank>
 inline constexpr unsigned all_axes = (1u << Rank) - 1;
 

@@ -406,7 +406,7 @@ struct reduction_pass {
   static constexpr std::size_t bytes = slot_bytes<R, Node>;
   // What is computed of several rows at a time: elements that stay in the first cache.
   static constexpr std::size_t block = 4 * chunk;
-  static constexpr bool is_plain = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
+  static constexpr bool reads_memory = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
 
   const Node& node;
   T* out;
@@ -416,7 +416,7 @@ struct reduction_pass {
   // The target's shape is the node's with 1 where dimensions go.
   reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
       : node(n), out(target.data) {
-    if (is_simple(target, mask, in_order)) return;
+    if (arrange_plain_rows(target, mask, in_order)) return;
     operand list[operands];
     list[0] = target.as_operand();
     operand* next = list + 1;
@@ -442,7 +442,7 @@ struct reduction_pass {
   [[nodiscard]] std::size_t rows() const noexcept { return loops.steps(plan.kept, inner()); }
   [[nodiscard]] std::size_t columns() const noexcept { return loops.shape[inner()]; }
   // Whether rows of elements can be seen where they are.
-  [[nodiscard]] bool is_in_memory() const noexcept { return is_plain && loops.stride(operands - 1, inner()) == 1; }
+  [[nodiscard]] bool is_in_memory() const noexcept { return reads_memory && loops.stride(operands - 1, inner()) == 1; }
   // Whether what makes one element is one row, of which several are best taken at a time.
   [[nodiscard]] bool has_short_rows() const noexcept {
     return plan.kept > 0 && plan.kept == inner() && (is_in_memory() || columns() <= chunk / 2);
@@ -529,7 +529,7 @@ struct reduction_pass {
   // The same by a kernel, where both sides are plain rows of the same type; false, with nothing done, where not.
   template <class Op>
   [[nodiscard]] bool by_kernel(std::size_t reduced_count) const {
-    if constexpr (is_plain && std::is_same_v<R, T> && requires { Op::columns(out, 1, 1, 1, out); }) {
+    if constexpr (reads_memory && std::is_same_v<R, T> && requires { Op::columns(out, 1, 1, 1, out); }) {
       if (!plan.inner_kept || inner() - plan.kept != 1 || !is_in_memory() || loops.stride(0, inner()) != 1)
         return false;
       place at(loops);
@@ -550,8 +550,8 @@ struct reduction_pass {
     return both < c ? both : c;
   }
 
-  // Rows without gaps of which the last dimensions go, or the first, as it mostly is: then nothing has to be arranged.
-  [[nodiscard]] bool is_simple(const strided<T, Node::rank>& target, unsigned mask, bool in_order) noexcept {
+  // The loops of rows without gaps of which the last dimensions go, or the first, as it mostly is; false for others.
+  [[nodiscard]] bool arrange_plain_rows(const strided<T, Node::rank>& target, unsigned mask, bool in_order) noexcept {
     const bool last_go = ((mask | (mask - 1)) + 1) >> Node::rank == 1, first_go = (mask & (mask + 1)) == 0;
     if (!last_go && (in_order || !first_go)) return false;
     const std::array<std::size_t, Node::rank> shape = node.shape();

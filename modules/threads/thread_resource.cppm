@@ -354,10 +354,10 @@ class thread_resource final : public std::pmr::memory_resource,
     local().drop(blocks);
   }
   /// See buffers::reshape_buffer.
-  [[nodiscard]] std::byte* reshape(std::size_t bytes)
-    requires requires(R& buffer) { buffer.reshape(bytes); }
+  [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1)
+    requires requires(R& buffer) { buffer.reshape(bytes, alignment); }
   {
-    return local().reshape(bytes);
+    return local().reshape(bytes, alignment);
   }
 
   /// What `scope` is made of: use that instead.

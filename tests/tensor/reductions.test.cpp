@@ -19,8 +19,8 @@ namespace {
 
 const float nan_f = std::numeric_limits<float>::quiet_NaN();
 
-template <int Axis, class T>
-concept has_axis = requires(const T& t) { sum(t, axes<Axis>); };
+template <class T, int... Axis>
+concept has_axes = requires(const T& t) { sum(t, axes<Axis...>); };
 
 // Every reduction of every arrangement of the same elements against plain loops.
 template <class V>
@@ -97,13 +97,14 @@ BOOST_AUTO_TEST_CASE(axes_and_keepdims) {
   const int total = sum(t, axes<0, 1>);
   BOOST_TEST(total == 21);
   BOOST_TEST(same(sum(t, axes<>), t));
-  BOOST_TEST(same(sum(t, axes<0, 0, -2>), r));  // naming a dimension twice changes nothing
   BOOST_TEST(same(t - max(t, axes<1>, keepdims), tensor{{-4, 0, -2}, {-2, -4, 0}}));
   BOOST_TEST(same(all(t > 1, axes<0>), tensor{false, true, true}));
   BOOST_TEST(same(any(t > 4, axes<1>), tensor{true, true}));
   BOOST_TEST(same(sum(max(t, axes<0>, keepdims) + t, axes<1>), tensor{24, 27}));
-  static_assert(has_axis<1, tensor<int, 2>> && has_axis<-2, tensor<int, 2>>);
-  static_assert(!has_axis<2, tensor<int, 2>> && !has_axis<-3, tensor<int, 2>> && !has_axis<0, tensor<int, 0>>);
+  using matrix = tensor<int, 2>;
+  static_assert(has_axes<matrix, 1> && has_axes<matrix, -2> && has_axes<matrix, -1, 0>);
+  static_assert(!has_axes<matrix, 2> && !has_axes<matrix, -3> && !has_axes<tensor<int, 0>, 0>);
+  static_assert(!has_axes<matrix, 0, 0> && !has_axes<matrix, 1, -1>);
 }
 
 BOOST_AUTO_TEST_CASE(any_strides) {

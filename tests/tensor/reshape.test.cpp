@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <mdspan>
 #include <new>
+#include <span>
 #include <stdexcept>
 import buffers;
 import buffers.testing;
@@ -40,6 +41,30 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(from_an_element_on, R, resources) {
   BOOST_TEST(tail.data_handle() == &all[100]);
   tail[19, 4] = 7.0;
   BOOST_TEST(all[199] == 7.0);
+}
+
+template <std::size_t Bytes>
+struct alignas(Bytes) aligned {
+  std::byte bytes[Bytes];
+};
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(need_memory_that_is_aligned_for_the_elements, R, resources) {
+  R buffer;
+  BOOST_CHECK_THROW((void)reshape_buffer<aligned<128>>(buffer, 1), std::invalid_argument);
+  BOOST_TEST(alloc<aligned<128>>(buffer, 1).size() == 1u);  // nothing has happened
+  buffer.reset();
+  BOOST_TEST(reinterpret_cast<std::uintptr_t>(reshape_buffer<aligned<64>>(buffer, 1).data_handle()) % 64 == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(the_memory_of_others_begins_anywhere) {
+  alignas(64) std::byte memory[192];
+  bump_resource odd{std::span(memory).subspan(16)};
+  BOOST_CHECK_THROW((void)reshape_buffer<aligned<64>>(odd, 1), std::invalid_argument);
+  BOOST_CHECK_NO_THROW((void)odd.allocate(1, 1));
+  odd.reset();
+  BOOST_TEST((void*)reshape_buffer<double>(odd, 22).data_handle() == &memory[16]);
+  bump_resource even{std::span(memory)};
+  BOOST_TEST((void*)reshape_buffer<aligned<64>>(even, 3).data_handle() == &memory[0]);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(exclude_alloc_until_reset, R, resources) {
