@@ -172,12 +172,16 @@ export struct serial_history {
       }
       if (dead.through < place->through) place = &dead;
     }
+    if (place->through > forgotten_) forgotten_ = place->through;
     *place = dying;
   }
   constexpr void reset() noexcept {
     oldest = newest + 1;
     for (range& dead : dead_) dead = {};
+    forgotten_ = 0;
   }
+  /// Whether require_alive() is sure of this one: it knows of no more than four ranges of dead ones.
+  [[nodiscard]] constexpr bool is_sure_of(std::uint64_t serial) const noexcept { return serial > forgotten_; }
 
  private:
   [[noreturn]] static void throw_older_than_a_reset();
@@ -187,6 +191,7 @@ export struct serial_history {
     std::uint64_t after, through;
   };
   range dead_[4] = {};
+  std::uint64_t forgotten_ = 0;  // the last one of the ranges that had no room any more
 };
 
 export [[noreturn]] void throw_scope_is_younger();

@@ -275,10 +275,11 @@ slab_resource::checkpoint_type slab_resource::checkpoint() noexcept {
   return cp;
 }
 
-// Whether the slab of a checkpoint is still in use, and has been all the time. Its memory may be gone, so it is looked
-// for from above: past slabs that were entered after the checkpoint, each once for each time that it was.
+// Whether the slab of a valid checkpoint is still in use, and has been all the time. Where it may be a dead checkpoint
+// all the same, the slab's memory may be gone, so it is looked for from above: past slabs that were entered after the
+// checkpoint, each once for each time that it was.
 bool slab_resource::holds(const checkpoint_type& cp) const noexcept {
-  if (cp.at == nullptr) return true;
+  if (cp.at == nullptr || order_.is_sure_of(cp.serial)) return true;
   const slab* s = current_;
   while (s != nullptr && s->entered > cp.serial) s = s->below;
   return s == cp.at;
