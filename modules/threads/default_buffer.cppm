@@ -76,7 +76,8 @@ export namespace buffers {
 
 /// This thread's default buffer of type R, made on first use and destroyed when the thread ends, after all its
 /// thread_local variables; the main thread's is there until the process ends. The same object at each call in one
-/// thread, another in each thread.
+/// thread, another in each thread. Throws: what R's constructor throws; bad_alloc when the system has no thread key
+/// left.
 template <checkpointable R = slab_resource>
   requires std::default_initializable<R>
 [[nodiscard]] inline R& default_buffer() {

@@ -8,7 +8,6 @@ module;
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <system_error>
 module buffers.threads;
 
 namespace buffers::detail {
@@ -197,11 +196,7 @@ per_thread_base::~per_thread_base() {
 }
 
 void* per_thread_base::local_slow() {
-  try {
-    at_thread_end(slots_end);
-  } catch (const std::system_error&) {  // no thread key is left, or no memory for it
-    throw_bad_alloc();
-  }
+  at_thread_end(slots_end);
   slot_node*& cell = state_->cells.local();
   if (cell == nullptr) {
     slot_node* node = nullptr;

@@ -1,7 +1,6 @@
 module;
 #include <pthread.h>
 
-#include <system_error>
 #include <utility>
 module buffers.threads;
 
@@ -28,7 +27,7 @@ void at_thread_end(thread_end& end) {
   if (end.is_waiting) return;
   pthread_once(&once, [] { key_error = pthread_key_create(&key, call_all); });
   const int error = key_error != 0 ? key_error : pthread_setspecific(key, &key);
-  if (error != 0) throw std::system_error(error, std::generic_category(), "buffers: no call at the end of a thread");
+  if (error != 0) throw_bad_alloc();
   end.next = std::exchange(newest, &end);
   end.is_waiting = true;
 }

@@ -17,7 +17,7 @@ struct thread_end {
 };
 
 /// Calls `end.call()` once, before the calls that were asked for earlier. Does nothing while the same is waiting.
-/// Throws system_error when the system is out of thread keys, or of memory for them; then nothing has happened.
+/// Throws bad_alloc when the system is out of thread keys, or of memory for them; then nothing has happened.
 void at_thread_end(thread_end& end);
 
 }  // namespace buffers::detail

@@ -63,13 +63,18 @@ bool is_bad_alloc_without_keys() {
     pthread_key_t key;
     while (pthread_key_create(&key, nullptr) == 0) {
     }
-    for (std::pmr::memory_resource* const resource : resources) try {
-        static_cast<void>(resource->allocate(10));
-        _exit(1);
+    const auto must_fail = [](auto use) {
+      try {
+        use();
       } catch (const std::bad_alloc&) {
+        return;
       } catch (...) {
-        _exit(1);
       }
+      _exit(1);
+    };
+    for (std::pmr::memory_resource* const resource : resources)
+      must_fail([&] { static_cast<void>(resource->allocate(10)); });
+    must_fail([] { static_cast<void>(buffers::default_buffer()); });
     _exit(0);
   }
   int status = 0;
