@@ -74,7 +74,7 @@ template <std::integral I>
 template <std::size_t Rank, int... Axis>
 inline constexpr unsigned axes_mask = [] {
   unsigned mask = 0;
-  const auto add = [&](int axis) {
+  [[maybe_unused]] const auto add = [&](int axis) {
     if (axis < 0) axis += static_cast<int>(Rank);
     if (axis < 0 || axis >= static_cast<int>(Rank) || (mask >> axis & 1) != 0) return false;
     mask |= 1u << axis;
