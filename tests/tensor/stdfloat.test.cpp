@@ -1,18 +1,17 @@
 // The floating-point types of <stdfloat>: types of their own, where the compiler has them.
 #include <boost/test/unit_test.hpp>
-#include <version>
 #if __has_include(<stdfloat>)
 #include <stdfloat>
 #endif
 #if defined(__STDCPP_FLOAT16_T__) && defined(__STDCPP_BFLOAT16_T__) && defined(__STDCPP_FLOAT32_T__) && \
     defined(__STDCPP_FLOAT64_T__)
-#include <cstddef>
-#include <cstdlib>
-#include <filesystem>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
 #include <format>
-#include <limits>
-#include <span>
-#include <string>
+
+#include "support/temporary.hpp"
 import buffers;
 
 namespace {
@@ -55,13 +54,10 @@ BOOST_AUTO_TEST_CASE(a_sum_is_not_rounded_at_every_step) {
 }
 
 BOOST_AUTO_TEST_CASE(they_go_through_a_file) {
-  char folder[] = "/tmp/buffers-stdfloat-XXXXXX";
-  BOOST_REQUIRE(::mkdtemp(folder));
-  const std::string path = std::string(folder) + "/halves.npy";
+  const temporary_file file;
   const buffers::tensor<std::float16_t, 1> saved({std::float16_t(0.5), std::float16_t(-2), std::float16_t(65504)});
-  buffers::save_npy(path, saved);
-  BOOST_TEST(buffers::all(buffers::load_npy<std::float16_t, 1>(path) == saved));
-  std::filesystem::remove_all(folder);
+  buffers::save_npy(file, saved);
+  BOOST_TEST(buffers::all(buffers::load_npy<std::float16_t, 1>(file) == saved));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
