@@ -159,6 +159,13 @@ void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) n
   return pop(size_class);
 }
 
+// Whether the blocks of a full magazine come from a stretch of more than twice their size.
+template <class Counter>
+bool magazines<Counter>::is_scattered(std::size_t size_class) noexcept {
+  const std::uintptr_t all = count(size_class) * bytes_of(size_class);
+  return address(*of[size_class].top) - address(*oldest(size_class)) + 2 * all > 4 * all;  // upwards or downwards
+}
+
 // Before it gives blocks to the store or takes some. Blocks come and go when they went the other way the last time, or
 // when as many as it has room for were taken from it since. Returns how deep it is now.
 template <class Counter>
@@ -169,7 +176,9 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   const bool in_turn =
       std::exchange(gave_[size_class], gives) != gives || taken - taken_before_[size_class] >= changed.last - base;
   taken_before_[size_class] = taken;
-  const std::size_t depth = in_turn ? greatest_depth_of(size_class) : depth_of(size_class);
+  const std::size_t depth = in_turn                             ? greatest_depth_of(size_class)
+                            : gives && is_scattered(size_class) ? least_depth_of(size_class)
+                                                                : depth_of(size_class);
   changed.last = base + depth;
   return depth;
 }

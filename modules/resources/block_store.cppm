@@ -111,8 +111,9 @@ class block_store;
 /// from there, so that a program at the edge does not go back and forth.
 /// Where blocks come and go in turn, a stack gets more room: those that were in use just now are the fastest, and each
 /// exchange with the store costs. Where many go and then many come, it has little: from the store they come in the
-/// order of their addresses, so that what is built next lies close together. Counter is an integer; where other threads
-/// read it, one that they may read.
+/// order of their addresses, so that what is built next lies close together. Where those that go lie scattered, it has
+/// the least: what is left in it is used first, say for the top of a tree, and each such block is on a page of its own.
+/// Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
   struct magazine {
@@ -175,6 +176,7 @@ struct magazines {
 
  private:
   [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
+  [[nodiscard]] bool is_scattered(std::size_t size_class) noexcept;
   std::size_t change_depth(std::size_t size_class, bool gives) noexcept;
   // Where a class's null is in places_; of `classes`, how many places there are.
   static constexpr auto first_places = [] {

@@ -70,6 +70,11 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   const std::size_t bytes = bytes_of(size_class);
   return bytes <= 256 ? 128 : bytes <= 1024 ? 64 : bytes <= 64 * 1024 ? 32 : 8;
 }
+/// ... where many go that are scattered ...
+[[nodiscard]] constexpr std::size_t least_depth_of(std::size_t size_class) noexcept {
+  const std::size_t depth = depth_of(size_class);
+  return depth < 32 ? depth : 32;
+}
 /// ... and where many come and go in turn.
 [[nodiscard]] constexpr std::size_t greatest_depth_of(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
