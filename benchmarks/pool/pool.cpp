@@ -163,7 +163,14 @@ void containers() {
 
 // --- What real programs allocate -------------------------------------------------------------------------------------
 
+std::pmr::memory_resource* pool_over_huge_pages() {
+  auto* const pages = new buffers::page_resource{{.huge_pages = true}};
+  return new buffers::pool_resource{{}, pages};
+}
+
 void traces() {
+  std::vector<bench::contender> contenders = everybody;
+  contenders.insert(contenders.begin() + 1, {"pool_resource over huge pages", pool_over_huge_pages, false});
   const char* const pmr_peers[] = {"std unsynchronized_pool_resource", "Boost unsynchronized_pool_resource"};
   const std::vector<std::string> programs{"python", "clang", "sqlite", "perl"};
   std::map<std::string, double> ratios, first_ratios;  // products of ours / theirs
@@ -184,7 +191,7 @@ void traces() {
                   events, known.peak_blocks, live_peak / (1 << 20));
     bench::comparison contest(question, events, 5);
     contest.live_peak(live_peak);
-    bench::enter(contest, everybody, [&](making make) -> bench::outcome {
+    bench::enter(contest, contenders, [&](making make) -> bench::outcome {
       const bench::residence resident;
       std::pmr::memory_resource* const memory = make();
       if (!memory) return bench::absent;
