@@ -683,8 +683,7 @@ void block_store::pay_for(std::size_t pages) noexcept {
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
-  static_cast<void>(
-      collect(due * page_bytes, 0, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; }));
+  collect(due * page_bytes, 0, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; });
   due -= decommit(1, due);
   static_cast<void>(decommit(0, due));
 }
@@ -767,44 +766,29 @@ void block_store::unlink(run*& list, run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r->previous;
 }
 
-// Frees what the holder has and shared runs without a block in use, the most of one size first, until
-// is_enough(bytes so far); nothing, when what lies idle does not matter, or with may_begin() false. Tells whether it
-// was enough.
+// Frees what the holder has, and shared runs without a block in use, the most of one size first, until
+// is_enough(bytes so far); nothing, when what lies idle does not matter, or with may_begin() false.
 template <class MayBegin, class Enough>
-bool block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept {
+void block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept {
   const std::size_t whole = owner_.held_whole_bytes(), idle = whole + (kind == 0 ? all_empty_pages_ * page_bytes : 0);
-  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return false;
+  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
-  bool enough = whole != 0 && is_enough(freed);
-  while (!enough && kind == 0 && all_empty_pages_ != 0) {
-    const auto c = static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_);
-    // A part of them at a time, so that the list is not gone through for each.
-    freed += free_empty_runs(c, std::max(bytes, empty_pages_[c] * page_bytes / 64));
-    enough = is_enough(freed);
-  }
+  while (!(freed != 0 && is_enough(freed)) && kind == 0 && all_empty_pages_ != 0)
+    freed += free_empty_runs(static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_));
   options_.spare = spare;
-  return enough;
 }
 
-// A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
-// soon, so when much was taken, there is none for a while: a program that goes round and round comes to hold what all
-// of its phases need.
+// A run from what lies idle, before memory is used that never was.
 run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
-  if (reclaimed_pages_ > touched_pages_ / 8) {
-    reclaimed_pages_ = 0;
-    reclaim_from_ = touched_pages_ + touched_pages_ / 8;
-  }
-  if (touched_pages_ < reclaim_from_) return nullptr;
   run* found = nullptr;
   // Where there is no other memory it must be enough: a request that is refused changes nothing.
   const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
-  if (collect(pages * page_bytes, kind, may_begin, [&](std::size_t) {
-        found = take_from_bins(pages, kind);
-        return found != nullptr;
-      }))
-    reclaimed_pages_ += pages;
+  collect(pages * page_bytes, kind, may_begin, [&](std::size_t) {
+    found = take_from_bins(pages, kind);
+    return found != nullptr;
+  });
   return found;
 }
 
@@ -815,15 +799,15 @@ void block_store::count_empty(const run& r, int runs) noexcept {
 }
 
 void block_store::free_empty_runs() noexcept {
-  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c, SIZE_MAX));
+  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c));
 }
 
-// Until there are so many bytes. Returns how many there are.
-std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept {
+// Returns how many bytes they are.
+std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
   std::size_t pages = 0;
-  run*& list = partial_[size_class].sorted =
-      sorted(merge(partial_[size_class].sorted, std::exchange(partial_[size_class].others, nullptr)));
-  for (run *r = list, *next; r != nullptr && pages * page_bytes < bytes; r = next) {
+  run*& list = partial_[size_class].sorted;
+  list = merge(list, sorted(std::exchange(partial_[size_class].others, nullptr)));
+  for (run *r = list, *next; r != nullptr; r = next) {
     next = r->next;
     if (!is_empty(*r)) continue;
     unlink(list, r);
@@ -928,7 +912,6 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
-  reclaim_from_ = std::min(reclaim_from_, touched_pages_);
   std::ranges::fill(found_, neighbours{});
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
@@ -993,7 +976,7 @@ void block_store::release() noexcept {
   std::ranges::fill(free_, free_runs{});
   for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
-  touched_pages_ = all_empty_pages_ = reclaimed_pages_ = reclaim_from_ = unpaid_pages_ = large_bytes_ = 0;
+  touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = 0;
   std::ranges::fill(idle_pages_, 0);
 }
 

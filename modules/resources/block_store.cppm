@@ -309,7 +309,7 @@ class block_store {
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
   template <class MayBegin, class Enough>
-  bool collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept;
+  void collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
   void pay_for(std::size_t pages) noexcept;
@@ -322,7 +322,7 @@ class block_store {
   void unlink(run*& list, run* r) noexcept;
   void count_empty(const run& r, int runs) noexcept;
   void free_empty_runs() noexcept;
-  std::size_t free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept;
+  std::size_t free_empty_runs(std::size_t size_class) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t with_index(std::size_t chunk_bytes) const noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;
@@ -344,12 +344,10 @@ class block_store {
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
   large_counts large_[large_sizes] = {};
-  std::size_t large_bytes_ = 0;      // of large blocks in use
-  std::size_t idle_pages_[2] = {};   // in free_, resident
-  std::size_t reclaimed_pages_ = 0;  // see reclaim
-  std::size_t reclaim_from_ = 0;     // not before so many are touched
-  std::size_t unpaid_pages_ = 0;     // see pay_for
-  std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
+  std::size_t large_bytes_ = 0;     // of large blocks in use
+  std::size_t idle_pages_[2] = {};  // in free_, resident
+  std::size_t unpaid_pages_ = 0;    // see pay_for
+  std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
   // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
   // than small ones, three may, and nothing is remembered of that place.
   static constexpr std::size_t found_room = 128;
