@@ -55,6 +55,10 @@ inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
 /// would not say so.
 inline void poison_unless_mixed(const volatile void* first, std::size_t bytes) noexcept { poison(first, bytes); }
 #endif
+/// Where that says nothing, the memory must not be poisoned to begin with. For code that is compiled once.
+inline void unpoison_if_mixed(const volatile void* first, std::size_t bytes) noexcept {
+  if constexpr (!hardened && !address_sanitizer) unpoison_in_program(first, bytes);
+}
 
 /// AddressSanitizer's function in the running program; null when it does not watch.
 extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes);

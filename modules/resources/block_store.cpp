@@ -299,6 +299,7 @@ block_range block_store::carve(std::size_t size_class) {
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
   from->carved = static_cast<std::uint16_t>(blocks);
   in_use_[size_class] += count;
+  unpoison_if_mixed(first, count * bytes_of(size_class));
   return {first, first + count * bytes_of(size_class)};
 }
 
@@ -457,7 +458,7 @@ void block_store::take_all_back() noexcept {
     for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages) {
       run* const r = &c->runs()[at];
       if (is_free(*r)) continue;
-      poison_in_program(r->memory(), r->pages * page_bytes);
+      poison_unless_mixed(r->memory(), r->pages * page_bytes);
 #if BUFFERS_HARDENED
       std::ranges::fill(r->in_use, 0);
 #endif

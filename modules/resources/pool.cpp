@@ -126,7 +126,7 @@ void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t 
 void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes) noexcept {
   below_peak_ += static_cast<std::ptrdiff_t>(bytes);
   if (size_class == classes) return store_.give_large(block);
-  detail::poison_in_program(block, bytes_of(size_class));
+  detail::poison_unless_mixed(block, bytes_of(size_class));
   hold(block, size_class);
 }
 

@@ -79,7 +79,7 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
   }
   if (!detail::is_oversize(bytes, alignment) && bytes <= detail::largest_listed) {
     const std::size_t size_class = detail::class_of(bytes, alignment);
-    detail::poison_in_program(block, bytes_of(size_class));
+    detail::poison_unless_mixed(block, bytes_of(size_class));
     if (mine == nullptr) {
       const std::lock_guard locked{mutex_};
       store_.give(size_class, &block, 1);

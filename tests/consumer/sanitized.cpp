@@ -4,6 +4,7 @@
 #include <map>
 #include <memory_resource>
 #include <string>
+#include <thread>
 import buffers;
 
 namespace {
@@ -28,8 +29,20 @@ void fill_twice(Buffer& buffer) {
   fill(buffer);
 }
 
+/// The library hands the same block out again, for a larger request of its size class.
+[[gnu::noinline]] void use_again(std::pmr::memory_resource& memory) {
+  for (std::size_t alignment : {8uz, 64uz})
+    for (std::size_t bytes : {1uz, 7uz, 16uz, 17uz, 32uz, 33'000uz, 40'000uz, 1'500'000uz, 2'000'000uz}) {
+      void* const block = memory.allocate(bytes, alignment);
+      std::memset(block, 1, bytes);
+      memory.deallocate(block, bytes, alignment);
+    }
+}
+
 template <class Pool>
 void give_back_and_fill(Pool& pool) {
+  use_again(pool);
+  std::thread([&] { use_again(pool); }).join();
   for (std::size_t bytes : {1uz, 8uz, 24uz, 100uz, 5000uz, 100'000uz}) pool.deallocate(pool.allocate(bytes), bytes);
   fill(pool);
 }
@@ -49,6 +62,8 @@ int main() {
   buffers::aligned_resource aligned{64, &slab};
   fill(aligned);
   buffers::pool_resource pool;
+  give_back_and_fill(pool);
+  pool.clear();
   give_back_and_fill(pool);
   buffers::concurrent_pool_resource concurrent_pool;
   give_back_and_fill(concurrent_pool);
