@@ -3,6 +3,7 @@ module;
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <ostream>
 #include <string_view>
 module buffers.tensor;
@@ -32,10 +33,10 @@ std::size_t write_number(char* to, T value) noexcept {
   return static_cast<std::size_t>(std::to_chars(to, to + 60, value).ptr - to);
 }
 
-// A floating-point number looks like one.
+// A floating-point number looks like one; what is not a number has no sign.
 template <class T>
 std::size_t write_floating_point(char* to, T value) noexcept {
-  std::size_t count = write_number(to, value);
+  std::size_t count = write_number(to, std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value);
   if (std::isfinite(value) && std::string_view(to, count).find_first_of(".e") == std::string_view::npos) {
     to[count++] = '.';
     to[count++] = '0';

@@ -14,8 +14,11 @@
 //   memory_span         O(rank)   the elements from the first in memory to the last, gaps included
 module;
 #include <array>
+#include <concepts>
 #include <cstddef>
+#include <mdspan>
 #include <span>
+#include <utility>
 export module buffers.tensor:layout;
 import buffers.core;
 
@@ -142,5 +145,15 @@ template <std::size_t N>
   }
   return without_gaps;
 }
+
+template <class U, std::size_t N>
+[[nodiscard]] constexpr std::array<U, N> reversed(std::array<U, N> values) noexcept {
+  for (std::size_t i = 0; i < N / 2; ++i) std::swap(values[i], values[N - 1 - i]);
+  return values;
+}
+
+template <class Layout>
+concept layout_with_strides = std::same_as<Layout, std::layout_right> || std::same_as<Layout, std::layout_left> ||
+                              std::same_as<Layout, std::layout_stride>;
 
 }  // namespace buffers::detail

@@ -786,6 +786,13 @@ template <class X, int... Axis>
   return detail::reduce_some_axes<detail::sum_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
       std::forward<X>(x), "sum");
 }
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto sum(X&& x, keepdims_t) {
+  return detail::reduce_some_axes<detail::sum_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                              "sum");
+}
 
 /// The mean of all elements.
 template <class X>
@@ -806,6 +813,13 @@ template <class X, int... Axis>
 [[nodiscard]] auto mean(X&& x, axes_t<Axis...>, keepdims_t) {
   return detail::reduce_some_axes<detail::mean_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
       std::forward<X>(x), "mean");
+}
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto mean(X&& x, keepdims_t) {
+  return detail::reduce_some_axes<detail::mean_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                               "mean");
 }
 
 /// The largest element of all elements; std::invalid_argument when there is none.
@@ -828,6 +842,13 @@ template <class X, int... Axis>
   return detail::reduce_some_axes<detail::choice_of<detail::larger>, true,
                                   detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "max");
 }
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto max(X&& x, keepdims_t) {
+  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true, detail::all_axes<detail::rank_of<X>>>(
+      std::forward<X>(x), "max");
+}
 
 /// The smallest element of all elements; std::invalid_argument when there is none.
 template <class X>
@@ -848,6 +869,13 @@ template <class X, int... Axis>
 [[nodiscard]] auto min(X&& x, axes_t<Axis...>, keepdims_t) {
   return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true,
                                   detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "min");
+}
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto min(X&& x, keepdims_t) {
+  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true, detail::all_axes<detail::rank_of<X>>>(
+      std::forward<X>(x), "min");
 }
 
 /// The place of the first maximum in row-major order; of the first that is not a number, if there is one. Throws
@@ -872,6 +900,12 @@ template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto argmax(X&& x, axes_t<Axis...>, keepdims_t) {
   return detail::argmax_some_axes<true, detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x));
+}
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto argmax(X&& x, keepdims_t) {
+  return detail::argmax_some_axes<true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
 }
 
 /// Whether any element is true, or not zero. Over some dimensions: an expression.

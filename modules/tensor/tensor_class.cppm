@@ -305,9 +305,19 @@ class tensor {
     return {data(), std::dextents<std::size_t, Rank>(shape())};
   }
   void mdspan() const&& = delete;
-  inline operator std::mdspan<T, std::dextents<std::size_t, Rank>>() & noexcept { return mdspan(); }
-  inline operator std::mdspan<const T, std::dextents<std::size_t, Rank>>() const& noexcept { return mdspan(); }
-  operator std::mdspan<const T, std::dextents<std::size_t, Rank>>() const&& = delete;
+  /// The same where a std::mdspan is expected.
+  template <detail::layout_with_strides Layout>
+    requires(!std::same_as<Layout, std::layout_left>)
+  inline operator std::mdspan<T, std::dextents<std::size_t, Rank>, Layout>() & noexcept {
+    return mdspan();
+  }
+  template <detail::layout_with_strides Layout>
+    requires(!std::same_as<Layout, std::layout_left>)
+  inline operator std::mdspan<const T, std::dextents<std::size_t, Rank>, Layout>() const& noexcept {
+    return mdspan();
+  }
+  template <detail::layout_with_strides Layout>
+  operator std::mdspan<const T, std::dextents<std::size_t, Rank>, Layout>() const&& = delete;
 
   /// The elements in a tensor of their own, from the default resource unless another is named.
   [[nodiscard]] inline tensor copy(const allocator_type& allocator = {}) const { return tensor(*this, allocator); }

@@ -15,7 +15,7 @@
 //   v[range{1, 3}, all]     O(rank)         a view of a part
 //   v = expression          as the loops    writes the elements, broadcasting; correct when both overlap
 //   v += x, -= *= /=        as the loops
-//   begin(), end()          O(1)            the elements in row-major order
+//   begin(), end()          O(1)            the elements in row-major order, with random access
 //   copy(), to_nested()     O(numel)
 //
 // A view is like a reference: copying one makes another view of the same elements, assigning to one assigns elements.
@@ -26,6 +26,7 @@
 // Threads: any may read; those that write need elements of their own.
 module;
 #include <array>
+#include <compare>
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -270,17 +271,20 @@ class tensor_view {
     return *data_;
   }
 
-  /// The elements as a std::mdspan of std::layout_stride; with std::layout_right, of elements that lie row by row.
-  /// Throws std::invalid_argument when the layout cannot say where they are: layout_stride knows no negative strides,
-  /// and no repeated elements.
-  template <class Layout = std::layout_stride>
+  /// The elements as a std::mdspan of std::layout_stride; with std::layout_right or std::layout_left, of elements that
+  /// lie row by row or column by column. Throws std::invalid_argument when the layout cannot say where they are:
+  /// layout_stride knows no negative strides, and no repeated elements.
+  template <detail::layout_with_strides Layout = std::layout_stride>
   [[nodiscard]] std::mdspan<T, std::dextents<std::size_t, Rank>, Layout> mdspan() const {
     const std::dextents<std::size_t, Rank> extents(shape_);
     if constexpr (std::is_same_v<Layout, std::layout_right>) {
       if (!is_contiguous()) detail::throw_mdspan("the elements do not lie row by row");
       return {data_, extents};
+    } else if constexpr (std::is_same_v<Layout, std::layout_left>) {
+      if (!detail::is_row_major(detail::reversed(shape_), detail::reversed(strides_)))
+        detail::throw_mdspan("the elements do not lie column by column");
+      return {data_, extents};
     } else {
-      static_assert(std::is_same_v<Layout, std::layout_stride>);
       strides_type strides = strides_;
       const bool nothing = empty();
       for (std::size_t d = 0; d < Rank; ++d) {
@@ -293,12 +297,17 @@ class tensor_view {
       return {data_, std::layout_stride::mapping<std::dextents<std::size_t, Rank>>(extents, strides)};
     }
   }
-  inline operator std::mdspan<T, std::dextents<std::size_t, Rank>, std::layout_stride>() const { return mdspan(); }
+  /// The same where a std::mdspan is expected, also one of constant elements.
+  template <class U, detail::layout_with_strides Layout>
+    requires(std::same_as<U, T> || std::same_as<U, const T>)
+  inline operator std::mdspan<U, std::dextents<std::size_t, Rank>, Layout>() const {
+    return mdspan<Layout>();
+  }
 
   /// The elements in row-major order.
   class iterator;
   [[nodiscard]] inline iterator begin() const noexcept { return iterator(*this, 0); }
-  [[nodiscard]] inline iterator end() const noexcept { return iterator(*this, numel()); }
+  [[nodiscard]] inline iterator end() const noexcept { return iterator(*this, static_cast<std::ptrdiff_t>(numel())); }
 
   /// The elements in a tensor of their own, from the default resource unless another is named.
   [[nodiscard]] tensor<value_type, Rank> copy(const std::pmr::polymorphic_allocator<>& allocator = {}) const;
@@ -344,8 +353,8 @@ template <class T, std::size_t Rank>
   requires element<std::remove_const_t<T>>
 class tensor_view<T, Rank>::iterator {
  public:
-  using iterator_concept = std::forward_iterator_tag;
-  using iterator_category = std::forward_iterator_tag;
+  using iterator_concept = std::random_access_iterator_tag;
+  using iterator_category = std::random_access_iterator_tag;
   using value_type = std::remove_const_t<T>;
   using difference_type = std::ptrdiff_t;
   using pointer = T*;
@@ -354,6 +363,7 @@ class tensor_view<T, Rank>::iterator {
   iterator() = default;
   [[nodiscard]] inline T& operator*() const noexcept { return *at_; }
   [[nodiscard]] inline T* operator->() const noexcept { return at_; }
+  [[nodiscard]] inline T& operator[](difference_type n) const noexcept { return *(*this + n); }
   inline iterator& operator++() noexcept {
     ++position_;
     for (std::size_t d = Rank; d-- > 0;) {
@@ -369,17 +379,44 @@ class tensor_view<T, Rank>::iterator {
     ++*this;
     return before;
   }
+  inline iterator& operator--() noexcept { return *this -= 1; }
+  inline iterator operator--(int) noexcept {
+    iterator before = *this;
+    --*this;
+    return before;
+  }
+  /// Divides once for each dimension.
+  inline iterator& operator+=(difference_type n) noexcept {
+    position_ += n;
+    auto rest = static_cast<std::size_t>(position_);
+    for (std::size_t d = Rank; d-- > 0 && shape_[d] != 0; rest /= shape_[d]) {
+      const std::size_t before = std::exchange(index_[d], rest % shape_[d]);
+      at_ += static_cast<std::ptrdiff_t>(index_[d] - before) * strides_[d];
+    }
+    return *this;
+  }
+  inline iterator& operator-=(difference_type n) noexcept { return *this += -n; }
+  [[nodiscard]] friend iterator operator+(iterator i, difference_type n) noexcept { return i += n; }
+  [[nodiscard]] friend iterator operator+(difference_type n, iterator i) noexcept { return i += n; }
+  [[nodiscard]] friend iterator operator-(iterator i, difference_type n) noexcept { return i -= n; }
+  [[nodiscard]] friend difference_type operator-(const iterator& a, const iterator& b) noexcept {
+    return a.position_ - b.position_;
+  }
   [[nodiscard]] friend bool operator==(const iterator& a, const iterator& b) noexcept {
     return a.position_ == b.position_;
+  }
+  [[nodiscard]] friend std::strong_ordering operator<=>(const iterator& a, const iterator& b) noexcept {
+    return a.position_ <=> b.position_;
   }
 
  private:
   friend class tensor_view;
-  inline iterator(const tensor_view& view, std::size_t position) noexcept
+  inline iterator(const tensor_view& view, difference_type position) noexcept
       : at_(view.data_), position_(position), shape_(view.shape_), strides_(view.strides_) {}
 
   T* at_ = nullptr;
-  std::size_t position_ = 0;
+  difference_type position_ = 0;
+  // The end's indices are those of the first element.
   [[no_unique_address]] std::array<std::size_t, Rank> index_{};
   [[no_unique_address]] std::array<std::size_t, Rank> shape_{};
   [[no_unique_address]] std::array<std::ptrdiff_t, Rank> strides_{};
@@ -391,6 +428,10 @@ template <class T, std::size_t N>
 tensor_view(std::span<T, N>) -> tensor_view<T, 1>;
 
 }  // namespace buffers
+
+/// Iterators outlive the view that they are of.
+template <class T, std::size_t Rank>
+inline constexpr bool std::ranges::enable_borrowed_range<buffers::tensor_view<T, Rank>> = true;
 
 namespace buffers::detail {
 

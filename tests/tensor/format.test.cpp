@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(brackets) {
 BOOST_AUTO_TEST_CASE(elements_look_as_in_cpp) {
   BOOST_TEST((std::format("{}", tensor{5.0, 0.1, 1e16, -0.0}) == "[5.0, 0.1, 1e+16, -0.0]"));
   BOOST_TEST((std::format("{}", tensor{5.0f, 0.1f, 1.0f / 3.0f}) == "[5.0, 0.1, 0.33333334]"));
-  BOOST_TEST((std::format("{}", tensor{INFINITY, -INFINITY, NAN}) == "[inf, -inf, nan]"));
+  BOOST_TEST((std::format("{}", tensor{INFINITY, -INFINITY, NAN, -NAN}) == "[inf, -inf, nan, nan]"));
   BOOST_TEST((std::format("{}", tensor{true, false}) == "[true, false]"));
   BOOST_TEST((std::format("{}", tensor<std::int8_t, 1>{65, -1}) == "[65, -1]"));
   BOOST_TEST(std::format("{}", tensor{std::numeric_limits<std::uint64_t>::max()}) == "[18446744073709551615]");

@@ -94,6 +94,11 @@ BOOST_AUTO_TEST_CASE(axes_and_keepdims) {
   BOOST_TEST(same(argmax(t, axes<0>), tensor<std::size_t, 1>{1, 0, 1}));
   BOOST_TEST(same(argmax(t, axes<1>, keepdims), tensor<std::size_t, 2>{{1}, {2}}));
   BOOST_TEST(same(sum(t, axes<0, -1>, keepdims), tensor{{21}}));
+  BOOST_TEST(same(sum(t, keepdims), tensor{{21}}));
+  BOOST_TEST(same(mean(t, keepdims), tensor{{3.5}}));
+  BOOST_TEST(same(max(t, keepdims), tensor{{6}}));
+  BOOST_TEST(same(min(t, keepdims), tensor{{1}}));
+  BOOST_TEST(same(argmax(t, keepdims), evaluate(argmax(t, axes<0, 1>, keepdims))));
   const int total = sum(t, axes<0, 1>);
   BOOST_TEST(total == 21);
   BOOST_TEST(same(sum(t, axes<>), t));

@@ -1,11 +1,16 @@
 // t[...]: elements, slices, and assignments to them.
+#include <algorithm>
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <memory_resource>
+#include <numeric>
 #include <random>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -310,6 +315,42 @@ BOOST_AUTO_TEST_CASE(no_mdspan_of_elements_with_several_indices) {
   const tensor_view<float, 2> windows(elements, {3, 3}, {1, 1});
   BOOST_CHECK_THROW((void)windows.mdspan(), std::invalid_argument);
   BOOST_TEST((tensor_view<float, 2>(elements, {3, 3}, {3, 1}).mdspan()[2, 2]) == 0.0f);
+}
+
+// From each place to each other one, against the elements in row-major order.
+BOOST_AUTO_TEST_CASE(iterators_go_anywhere) {
+  tensor<int, 3> t({3, 4, 5});
+  std::iota(t.begin(), t.end(), 0);
+  const tensor_view<int, 3> part = permute(t, {2, 0, 1})[range{all, all, -2}, all, range{1, 4}];
+  static_assert(std::random_access_iterator<decltype(part.begin())>);
+  static_assert(std::ranges::borrowed_range<tensor_view<int, 3>>);
+  std::vector<int> expected;
+  for (int i : {4, 2, 0})
+    for (int j : {0, 1, 2})
+      for (int k : {1, 2, 3}) expected.push_back(t[j, k, i]);
+  const auto count = std::ssize(expected);
+  BOOST_TEST((part.end() - part.begin() == count));
+  for (std::ptrdiff_t from = 0; from <= count; ++from)
+    for (std::ptrdiff_t to = 0; to <= count; ++to) {
+      auto at = part.begin() + from;
+      at += to - from;
+      BOOST_REQUIRE((at - part.begin() == to));
+      BOOST_REQUIRE((at <=> part.begin() + from) == (to <=> from));
+      if (to < count) BOOST_REQUIRE(*at == expected[static_cast<std::size_t>(to)]);
+      if (to < count) BOOST_REQUIRE(part.begin()[to] == expected[static_cast<std::size_t>(to)]);
+      if (to > 0 && to < count) BOOST_REQUIRE(*++(--at) == expected[static_cast<std::size_t>(to)]);
+      if (to > 0) BOOST_REQUIRE(*--at == expected[static_cast<std::size_t>(to - 1)]);
+    }
+  std::ranges::sort(part, std::greater{});
+  std::ranges::sort(expected, std::greater{});
+  BOOST_TEST(std::ranges::equal(part, expected));
+  tensor rows{{3, 1, 2}, {0, 0, 0}};
+  std::ranges::sort(rows[0]);
+  BOOST_TEST(same(rows, tensor{{1, 2, 3}, {0, 0, 0}}));
+  const auto nothing = rows[range{0, 0}];
+  BOOST_TEST((nothing.begin() + 0 == nothing.end()));
+  const tensor<int, 0> one(7);
+  BOOST_TEST((one.view().begin() + 1 == one.view().end()));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -290,6 +290,21 @@ BOOST_AUTO_TEST_CASE(to_and_from_mdspan_and_span) {
   BOOST_CHECK_THROW(((void)(transpose(t).mdspan<std::layout_right>())), std::invalid_argument);
   BOOST_TEST((t[1, all].mdspan<std::layout_right>()[2]) == 7);
 
+  // Where an mdspan is expected.
+  using matrix = std::mdspan<int, std::dextents<std::size_t, 2>>;
+  using columns_of = std::mdspan<const int, std::dextents<std::size_t, 2>, std::layout_left>;
+  using strided_matrix = std::mdspan<const int, std::dextents<std::size_t, 2>, std::layout_stride>;
+  const auto last = [](matrix m) { return m[m.extent(0) - 1, m.extent(1) - 1]; };
+  const auto last_of_columns = [](columns_of m) { return m[m.extent(0) - 1, m.extent(1) - 1]; };
+  const auto last_of_strided = [](strided_matrix m) { return m[m.extent(0) - 1, m.extent(1) - 1]; };
+  BOOST_TEST(last(t) == 7);
+  BOOST_TEST(last(t[all, all]) == 7);
+  BOOST_TEST(last_of_columns(transpose(t)) == 7);
+  BOOST_TEST(last_of_strided(t) == 7);
+  BOOST_TEST(last_of_strided(t[all, range{0, 2}]) == 5);
+  BOOST_CHECK_THROW(last(transpose(t)), std::invalid_argument);
+  BOOST_CHECK_THROW(last_of_columns(t[all, all]), std::invalid_argument);
+
   slab_resource scratch;
   auto columns = alloc<double, std::layout_left>(scratch, 2, 3);
   tensor_view v(columns);
