@@ -59,9 +59,10 @@ void bump_resource::give_memory_back() noexcept {
   grows_after_ = 0;
 }
 
-std::size_t bump_resource::available() const noexcept {
+std::size_t bump_resource::available(std::size_t alignment) const noexcept {
   if (memory_ == nullptr) return capacity_;
-  return now_.last - std::min(detail::granule_end(now_.top), now_.last);
+  const std::uintptr_t top = std::min(detail::granule_end(now_.top), now_.last);
+  return now_.last - top - std::min(~top & (alignment - 1), now_.last - top);  // a block's address is top + 1
 }
 
 void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
@@ -75,7 +76,7 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     return block;
   }
   if (is_without) give_memory_back();  // where it lies, there is no room for the alignment
-  throw exhausted(bytes, available(), capacity_);
+  throw exhausted(bytes, available(alignment), capacity_);
 }
 
 void bump_resource::restore(const checkpoint_type& cp) {

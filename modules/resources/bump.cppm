@@ -20,6 +20,7 @@
 //     std::pmr::vector<int> squares{&buffer};
 //     for (int i = 0; i < 10; ++i) squares.push_back(i * i);
 module;
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 export module buffers.resources:bump;
@@ -43,6 +44,10 @@ class bump_resource final : public std::pmr::memory_resource {
   /// Over memory that it does not own, and that must outlive it. Blocks start at multiples of 16 bytes, so storage with
   /// less alignment loses up to 15 bytes.
   explicit bump_resource(std::span<std::byte> storage) noexcept;
+  template <class Byte, std::size_t N>
+    requires(std::same_as<Byte, char> || std::same_as<Byte, unsigned char>)
+  inline explicit bump_resource(std::span<Byte, N> storage) noexcept
+      : bump_resource(std::span<std::byte>(std::as_writable_bytes(storage))) {}
   bump_resource(const bump_resource&) = delete;
   bump_resource& operator=(const bump_resource&) = delete;
   ~bump_resource() override;
@@ -154,7 +159,7 @@ class bump_resource final : public std::pmr::memory_resource {
   void acquire();
   void give_memory_back() noexcept;
   void leave_reshape() noexcept;
-  std::size_t available() const noexcept;
+  std::size_t available(std::size_t alignment) const noexcept;
 
   [[gnu::aligned(64)]] void* do_allocate(std::size_t bytes, std::size_t alignment) override {
     if (void* block = now_.take(bytes, alignment)) [[likely]]

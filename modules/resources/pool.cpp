@@ -182,7 +182,7 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
 
 std::span<std::byte> pool_resource::get(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
-  if (bytes == 0) return {};
+  if (bytes == 0) return {static_cast<std::byte*>(detail::no_bytes(alignment)), 0};
   if (is_oversize(bytes, alignment)) return {static_cast<std::byte*>(allocate(bytes, alignment)), bytes};
   const std::size_t full = detail::bucket_bytes(bytes, alignment);
   void* const block = full > detail::largest_listed ? store_.take_large(full) : take(detail::class_of(full));

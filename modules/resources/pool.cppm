@@ -78,6 +78,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Throws: invalid_argument for an option out of range, naming the field.
   explicit pool_resource(const pool_options& options = {},
                          gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  /// With the default options.
+  inline explicit pool_resource(gsl::not_null<std::pmr::memory_resource*> upstream) : pool_resource({}, upstream) {}
   pool_resource(const pool_resource&) = delete;
   pool_resource& operator=(const pool_resource&) = delete;
   /// Gives all memory upstream, blocks in use included.
@@ -114,11 +116,11 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   }
 
   /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is enough. One that was put or
-  /// deallocated before; an empty span when there is none. For no bytes, an empty span.
+  /// deallocated before; an empty span when there is none, and for no bytes.
   /// Throws invalid_argument when alignment is no power of two.
   [[nodiscard]] std::span<std::byte> try_get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
   /// The same, with fresh memory where there is none. Above 128 MiB, and aligned to more than 4096, exactly the bytes
-  /// asked for, from upstream. Throws what upstream throws.
+  /// asked for, from upstream; for no bytes, an empty span that is not null. Throws what upstream throws.
   [[nodiscard]] std::span<std::byte> get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
   /// Gives back what get() gave. Empty spans are ignored.
   /// Throws invalid_argument, and does nothing, for a span that does not begin where a block of this pool begins, or is

@@ -59,6 +59,8 @@ class slab_resource final : public std::pmr::memory_resource {
   /// Throws: invalid_argument for an option out of range, naming the field.
   explicit slab_resource(const slab_options& options = {},
                          gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  /// With the default options.
+  inline explicit slab_resource(gsl::not_null<std::pmr::memory_resource*> upstream) : slab_resource({}, upstream) {}
   slab_resource(const slab_resource&) = delete;
   slab_resource& operator=(const slab_resource&) = delete;
   ~slab_resource() override;

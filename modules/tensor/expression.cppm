@@ -790,6 +790,10 @@ concept scalar_operand = element<std::remove_cvref_t<X>>;
 template <class... X>
 concept operands = ((operand_expression<X> || scalar_operand<X>) && ...) && (expression<X> || ...);
 
+// x in `target += x`.
+template <class X, class Target>
+concept update_of = operands<const Target&, X> && (scalar_operand<X> || std::remove_cvref_t<X>::rank <= Target::rank);
+
 template <class X>
 [[nodiscard]] auto as_node(X&& x) {
   if constexpr (expression<X>)

@@ -9,7 +9,7 @@ namespace buffers::detail {
 namespace {
 
 [[noreturn]] void throw_index(const std::string& index, std::size_t extent) {
-  throw std::out_of_range("buffers: index " + index + " is beside a dimension of " + std::to_string(extent));
+  throw std::out_of_range("buffers: index " + index + " is out of range for a dimension of " + std::to_string(extent));
 }
 
 }  // namespace

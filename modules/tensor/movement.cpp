@@ -7,7 +7,7 @@ module buffers.tensor;
 
 namespace buffers::detail {
 
-void throw_order() { throw std::invalid_argument("buffers: permute: not every dimension once"); }
+void throw_order() { throw std::invalid_argument("buffers: permute: the order does not name every dimension once"); }
 
 std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std::size_t rank) {
   std::size_t known = 1, unknown = 0, count = 1;

@@ -30,7 +30,7 @@ constexpr std::string_view magic = "\x93NUMPY";
 constexpr std::size_t buffer_bytes = 32768;  // read and written at once where elements do not lie as in the file
 
 [[noreturn]] void refuse(const char* path, const std::string& why) {
-  throw std::runtime_error(std::string("buffers: ") + path + " is no NumPy file that can be read: " + why);
+  throw std::runtime_error(std::string("buffers: ") + path + " cannot be read as a NumPy file: " + why);
 }
 [[noreturn]] void fail(int error, const char* what, const char* path) {
   throw std::system_error(error, std::generic_category(), std::string("buffers: ") + what + " " + path);

@@ -175,25 +175,25 @@ class tensor {
     return *this;
   }
   template <class X>
-    requires detail::operands<const tensor&, X>
+    requires detail::update_of<X, tensor>
   inline tensor& operator+=(X&& x) {
     view() += std::forward<X>(x);
     return *this;
   }
   template <class X>
-    requires detail::operands<const tensor&, X>
+    requires detail::update_of<X, tensor>
   inline tensor& operator-=(X&& x) {
     view() -= std::forward<X>(x);
     return *this;
   }
   template <class X>
-    requires detail::operands<const tensor&, X>
+    requires detail::update_of<X, tensor>
   inline tensor& operator*=(X&& x) {
     view() *= std::forward<X>(x);
     return *this;
   }
   template <class X>
-    requires detail::operands<const tensor&, X>
+    requires detail::update_of<X, tensor>
   inline tensor& operator/=(X&& x) {
     view() /= std::forward<X>(x);
     return *this;

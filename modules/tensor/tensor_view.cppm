@@ -177,25 +177,25 @@ class tensor_view {
     return *this;
   }
   template <class X>
-    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+    requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   inline const tensor_view& operator+=(X&& x) const {
     write(*this + std::forward<X>(x));
     return *this;
   }
   template <class X>
-    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+    requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   inline const tensor_view& operator-=(X&& x) const {
     write(*this - std::forward<X>(x));
     return *this;
   }
   template <class X>
-    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+    requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   inline const tensor_view& operator*=(X&& x) const {
     write(*this * std::forward<X>(x));
     return *this;
   }
   template <class X>
-    requires(!std::is_const_v<T> && detail::operands<const tensor_view&, X>)
+    requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   inline const tensor_view& operator/=(X&& x) const {
     write(*this / std::forward<X>(x));
     return *this;

@@ -39,6 +39,9 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   explicit concurrent_pool_resource(
       const pool_options& options = {},
       gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
+  /// With the default options.
+  inline explicit concurrent_pool_resource(gsl::not_null<std::pmr::memory_resource*> upstream)
+      : concurrent_pool_resource({}, upstream) {}
   concurrent_pool_resource(const concurrent_pool_resource&) = delete;
   concurrent_pool_resource& operator=(const concurrent_pool_resource&) = delete;
   /// Gives all memory upstream, blocks in use included. Threads that used it may still live.

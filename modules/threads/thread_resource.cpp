@@ -22,8 +22,11 @@ using std::chrono::milliseconds;
 class all_in_use final : public exhausted {
  public:
   all_in_use(std::size_t bytes, std::size_t buffers, milliseconds waited) noexcept : exhausted(bytes, 0, 0) {
-    std::snprintf(what_, sizeof what_, "%s: all %zu buffers of a thread_resource were in use for %lld ms",
-                  exhausted::what(), buffers, static_cast<long long>(waited.count()));
+    std::snprintf(
+        what_, sizeof what_,
+        "buffers: exhausted: all %zu buffers of a thread_resource were in use for %lld ms; %zu bytes requested, "
+        "0 available, capacity 0",
+        buffers, static_cast<long long>(waited.count()), bytes);
   }
   const char* what() const noexcept override { return what_; }
 

@@ -66,6 +66,27 @@ BOOST_AUTO_TEST_CASE(upstream_that_fails_fails_the_constructor) {
   BOOST_TEST(upstream.live_blocks() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(over_characters) {
+  alignas(16) char text[64];
+  alignas(16) unsigned char bytes[64];
+  bump_resource over_text{std::span{text}}, over_bytes{std::span<unsigned char>{bytes}};
+  BOOST_TEST(over_text.allocate(64) == static_cast<void*>(text));
+  BOOST_TEST(over_bytes.allocate(64) == static_cast<void*>(bytes));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_left_is_behind_the_alignment) {
+  alignas(1024) std::byte storage[4096];
+  bump_resource buffer{std::span{storage}};
+  (void)buffer.allocate(16);
+  try {
+    (void)buffer.allocate(3073, 1024);
+    BOOST_ERROR("it begins at 1024");
+  } catch (const exhausted& full) {
+    BOOST_TEST(full.available() == 3072u);
+  }
+  BOOST_TEST(buffer.allocate(3072, 1024) == storage + 1024);
+}
+
 BOOST_AUTO_TEST_CASE(a_full_buffer_says_what_is_left) {
   bump_resource buffer{100};
   void* const first = buffer.allocate(40);

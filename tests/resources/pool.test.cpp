@@ -438,6 +438,8 @@ BOOST_AUTO_TEST_CASE(no_bytes_are_aligned_and_nothing) {
     BOOST_TEST(is_aligned(nothing, alignment));
     pool.deallocate(nothing, 0, alignment);
     BOOST_TEST(pool.get(0, alignment).empty());
+    BOOST_TEST(pool.get(0, alignment).data() != nullptr);
+    BOOST_TEST(is_aligned(pool.get(0, alignment).data(), alignment));
     BOOST_TEST(pool.try_get(0, alignment).empty());
     BOOST_TEST(state(pool) == before);
   }
@@ -1079,11 +1081,12 @@ BOOST_AUTO_TEST_CASE(owns_its_memory_only) {
 
 BOOST_AUTO_TEST_CASE(identity) {
   test_resource upstream;
-  pool_resource a, b{{}, &upstream};
+  pool_resource a, b{{}, &upstream}, c{&upstream};
   BOOST_TEST(a.is_equal(a));
   BOOST_TEST(!a.is_equal(b));
   BOOST_TEST(a.upstream_resource() == std::pmr::new_delete_resource());
   BOOST_TEST(b.upstream_resource() == &upstream);
+  BOOST_TEST(c.upstream_resource() == &upstream);
 }
 
 // --- many blocks ---

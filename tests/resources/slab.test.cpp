@@ -908,9 +908,11 @@ BOOST_AUTO_TEST_CASE(peak_of_a_scope_with_own_blocks_in_which_an_older_block_was
 }
 
 BOOST_AUTO_TEST_CASE(identity) {
-  slab_resource a, b;
+  test_resource upstream;
+  slab_resource a, b{&upstream};
   BOOST_TEST(a.is_equal(a));
   BOOST_TEST(!a.is_equal(b));
+  BOOST_TEST(b.upstream_resource() == &upstream);
   BOOST_TEST(a.upstream_resource() == std::pmr::new_delete_resource());
 }
 

@@ -36,6 +36,8 @@ template <class X>
 concept can_be_viewed = requires(X&& x) { tensor_view(std::forward<X>(x)); };
 template <class X>
 concept can_be_sliced = requires(X&& x) { std::forward<X>(x)[all, 0]; };
+template <class T, class X>
+concept can_be_added_to = requires(T& target, const X& x) { target += x; };
 template <class X>
 concept can_be_transposed = requires(X&& x) { transpose(std::forward<X>(x)); };
 template <class X>
@@ -333,6 +335,10 @@ BOOST_AUTO_TEST_CASE(what_would_dangle_does_not_compile) {
   static_assert(!std::is_convertible_v<t, tensor_view<const int, 2>>);
   static_assert(can_be_copied<decltype(std::declval<t&>() + 1)> && !can_be_copied<decltype(t() + 1)>);
   static_assert(can_be_transposed<tensor_view<int, 2>>);  // does not own
+  static_assert(
+      requires(tensor<int, 2> t, tensor_view<int, 1> v, tensor<int, 1> row) { t += row, t *= v + 1, v -= 2; });
+  static_assert(!can_be_added_to<tensor<int, 1>, tensor<int, 2>>);  // which has more dimensions
+  static_assert(!can_be_added_to<tensor_view<int, 1>, tensor<int, 2>>);
 }
 
 BOOST_AUTO_TEST_CASE(braces_are_assigned_from_the_own_resource) {

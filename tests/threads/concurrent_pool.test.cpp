@@ -764,7 +764,7 @@ BOOST_AUTO_TEST_CASE(peak_of_large_blocks) {
 
 BOOST_AUTO_TEST_CASE(a_new_pool_has_allocated_nothing) {
   test_resource upstream;
-  const concurrent_pool_resource pool{{}, &upstream};
+  const concurrent_pool_resource pool{&upstream};
   BOOST_TEST(upstream.allocations() == 0u);
   BOOST_TEST(pool.upstream_resource() == &upstream);
   BOOST_TEST(pool.used() == 0u);
