@@ -781,8 +781,15 @@ void block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_be
   options_.spare = spare;
 }
 
-// A run from what lies idle, before memory is used that never was.
+// A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
+// soon, so when much was taken, there is none for a while: a program that goes round and round comes to hold what all
+// of its phases need. Without that, one whose sizes come and go at random takes from one for another for ever.
 run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
+  if (reclaimed_pages_ > touched_pages_ / 8) {
+    reclaimed_pages_ = 0;
+    reclaim_from_ = touched_pages_ + touched_pages_ / 8;
+  }
+  if (touched_pages_ < reclaim_from_) return nullptr;
   run* found = nullptr;
   // Where there is no other memory it must be enough: a request that is refused changes nothing.
   const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
@@ -790,6 +797,7 @@ run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
     found = take_from_bins(pages, kind);
     return found != nullptr;
   });
+  if (found != nullptr) reclaimed_pages_ += pages;
   return found;
 }
 
@@ -913,6 +921,7 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
+  reclaim_from_ = std::min(reclaim_from_, touched_pages_);
   std::ranges::fill(found_, neighbours{});
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
@@ -977,7 +986,7 @@ void block_store::release() noexcept {
   std::ranges::fill(free_, free_runs{});
   for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
-  touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = 0;
+  reclaimed_pages_ = reclaim_from_ = touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = 0;
   std::ranges::fill(idle_pages_, 0);
 }
 

@@ -344,10 +344,12 @@ class block_store {
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
   large_counts large_[large_sizes] = {};
-  std::size_t large_bytes_ = 0;     // of large blocks in use
-  std::size_t idle_pages_[2] = {};  // in free_, resident
-  std::size_t unpaid_pages_ = 0;    // see pay_for
-  std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
+  std::size_t large_bytes_ = 0;      // of large blocks in use
+  std::size_t idle_pages_[2] = {};   // in free_, resident
+  std::size_t reclaimed_pages_ = 0;  // see reclaim
+  std::size_t reclaim_from_ = 0;     // not before so many are touched
+  std::size_t unpaid_pages_ = 0;     // see pay_for
+  std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
   // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
   // than small ones, three may, and nothing is remembered of that place.
   static constexpr std::size_t found_room = 128;
