@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/test/unit_test.hpp>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -1132,6 +1133,23 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_random_order_come_back_by_address) {
   // But for those that were next in the list.
   BOOST_TEST(std::ranges::is_sorted(std::span(again).subspan(32)));
   BOOST_TEST(pool.stats().misses == count);
+}
+
+// Sizes that come and go at random find a balance, instead of taking memory from one another for ever.
+BOOST_AUTO_TEST_CASE(random_sizes_find_a_balance) {
+  untouched_memory upstream;
+  pool_resource pool{{}, &upstream};
+  std::mt19937_64 random{1};
+  std::uniform_real_distribution<double> log_size{std::log(16.0), std::log(65'536.0)};
+  std::vector<std::span<std::byte>> live(1000);
+  for (int i = 0; i < 600'000; ++i) {
+    std::span<std::byte>& block = live[random() % live.size()];
+    pool.deallocate(block.data(), block.size());
+    const auto size = static_cast<std::size_t>(std::exp(log_size(random)));
+    block = {bytes(pool, size), size};
+    block[0] = std::byte{1};
+  }
+  BOOST_TEST(upstream.resident_bytes() <= 7 * mib);
 }
 
 BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
