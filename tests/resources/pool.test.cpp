@@ -1149,7 +1149,7 @@ BOOST_AUTO_TEST_CASE(random_sizes_find_a_balance) {
     block = {bytes(pool, size), size};
     block[0] = std::byte{1};
   }
-  BOOST_TEST(upstream.resident_bytes() <= 7 * mib);
+  BOOST_TEST(upstream.resident_bytes() <= (BUFFERS_HARDENED ? 8 : 7) * mib);  // which has larger tables
 }
 
 BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
