@@ -164,8 +164,8 @@ void containers() {
 // --- What real programs allocate -------------------------------------------------------------------------------------
 
 std::pmr::memory_resource* pool_over_huge_pages() {
-  auto* const pages = new buffers::page_resource{{.huge_pages = true}};
-  return new buffers::pool_resource{{}, pages};
+  static buffers::page_resource pages{{.huge_pages = true}};
+  return new buffers::pool_resource{{}, &pages};
 }
 
 void traces() {
