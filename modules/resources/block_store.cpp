@@ -776,8 +776,12 @@ void block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_be
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
-  while (!(freed != 0 && is_enough(freed)) && kind == 0 && all_empty_pages_ != 0)
-    freed += free_empty_runs(static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_));
+  while (!(freed != 0 && is_enough(freed)) && kind == 0 && all_empty_pages_ != 0) {
+    const auto c = static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_);
+    // What is freed for a small request must be taken again by its own size, which may be next; what is not freed makes
+    // the list longer that is gone through the next time.
+    freed += free_empty_runs(c, std::max(bytes, empty_pages_[c] * page_bytes / 16));
+  }
   options_.spare = spare;
 }
 
@@ -808,15 +812,15 @@ void block_store::count_empty(const run& r, int runs) noexcept {
 }
 
 void block_store::free_empty_runs() noexcept {
-  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c));
+  for (std::size_t c = 0; c < shared_classes; ++c) static_cast<void>(free_empty_runs(c, SIZE_MAX));
 }
 
-// Returns how many bytes they are.
-std::size_t block_store::free_empty_runs(std::size_t size_class) noexcept {
+// The first ones, until there are so many bytes. Returns how many there are.
+std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept {
   std::size_t pages = 0;
   run*& list = partial_[size_class].sorted;
   list = merge(list, sorted(std::exchange(partial_[size_class].others, nullptr)));
-  for (run *r = list, *next; r != nullptr; r = next) {
+  for (run *r = list, *next; r != nullptr && pages * page_bytes < bytes; r = next) {
     next = r->next;
     if (!is_empty(*r)) continue;
     unlink(list, r);

@@ -322,7 +322,7 @@ class block_store {
   void unlink(run*& list, run* r) noexcept;
   void count_empty(const run& r, int runs) noexcept;
   void free_empty_runs() noexcept;
-  std::size_t free_empty_runs(std::size_t size_class) noexcept;
+  std::size_t free_empty_runs(std::size_t size_class, std::size_t bytes) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
   [[nodiscard]] std::size_t with_index(std::size_t chunk_bytes) const noexcept;
   [[nodiscard]] std::size_t spare_bytes() const noexcept;

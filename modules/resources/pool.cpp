@@ -81,7 +81,10 @@ pool_resource::~pool_resource() { release(); }
 
 // --- allocate and deallocate
 
-void* pool_resource::allocate_more(std::size_t bytes, std::size_t size_class) {
+// The class once more: that costs less here than to keep it while the magazine is looked at.
+void* pool_resource::allocate_more(std::size_t bytes) { return allocate_of(detail::class_of(bytes), bytes); }
+
+void* pool_resource::allocate_of(std::size_t size_class, std::size_t bytes) {
   void* const block = take(size_class);
   handed_out(block, bytes);
   return block;
@@ -95,7 +98,7 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     count_out(bytes);
     return block;
   }
-  if (bytes <= detail::largest_listed) return allocate_more(bytes, detail::class_of(bytes, alignment));
+  if (bytes <= detail::largest_listed) return allocate_of(detail::class_of(bytes, alignment), bytes);
   void* const block = store_.take_large(bytes);
   handed_out(block, bytes);
   return block;
@@ -131,13 +134,12 @@ void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes)
 }
 
 void pool_resource::hold(void* block, std::size_t size_class) noexcept {
-  if (!magazines_.push(size_class, block)) push_slow(size_class, block);
-}
-
-void pool_resource::push_slow(std::size_t size_class, void* block) noexcept {
+  if (magazines_.push(size_class, block)) return;
   magazines_.make_room(size_class, store_);
   static_cast<void>(magazines_.push(size_class, block));
 }
+
+void pool_resource::push_slow(std::size_t bytes, void* block) noexcept { hold(block, detail::class_of(bytes)); }
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
   std::size_t sum = 0;

@@ -1152,6 +1152,19 @@ BOOST_AUTO_TEST_CASE(random_sizes_find_a_balance) {
   BOOST_TEST(upstream.resident_bytes() <= (BUFFERS_HARDENED ? 8 : 7) * mib);  // which has larger tables
 }
 
+// A program that goes round needs them all again: what it does not have to carve anew is ready.
+BOOST_AUTO_TEST_CASE(a_block_of_another_size_takes_a_small_part_of_what_lies_idle) {
+  pool_resource pool;
+  constexpr std::size_t count = 100'000;
+  give_back(pool, blocks(pool, count, 48), 48);
+  const std::size_t free = pool.stats().buckets[0].free;
+  BOOST_TEST(free == count);
+  void* const other = pool.allocate(32 * 1024);
+  BOOST_TEST(pool.stats().buckets[0].free < free);  // taken from there
+  BOOST_TEST(pool.stats().buckets[0].free > free - free / 8);
+  pool.deallocate(other, 32 * 1024);
+}
+
 BOOST_AUTO_TEST_CASE(blocks_freed_in_order_come_back_in_order_by_the_batch) {
   pool_resource pool{{.first_chunk = 16 * mib}};
   constexpr std::size_t count = 10'000;
