@@ -42,12 +42,15 @@ bool address_set::erase(const void* block) noexcept {
 }
 
 void address_set::grow() {
+  const std::size_t room = 2 * slots();
+  // Where memory is short that may give back blocks which are in here: so the table is looked at afterwards.
+  void* const memory = memory_->allocate(multiply(room, sizeof(void*)), alignof(void*));
   void** const before = table_;
-  const std::size_t slots_before = slots(), bytes = multiply(slots_before, 2 * sizeof(void*));
-  use(static_cast<void**>(memory_->allocate(bytes, alignof(void*))), 2 * slots_before);
+  const std::size_t slots_before = slots();
+  use(static_cast<void**>(memory), room);
   for (std::size_t i = 0; i < slots_before; ++i)
     if (before[i] != nullptr) put(before[i]);
-  if (before != own_) memory_->deallocate(before, bytes / 2, alignof(void*));
+  if (before != own_) memory_->deallocate(before, slots_before * sizeof(void*), alignof(void*));
 }
 
 void address_set::give_table_back() noexcept {

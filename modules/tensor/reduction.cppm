@@ -416,7 +416,8 @@ struct reduction_pass {
   // The target's shape is the node's with 1 where dimensions go.
   reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
       : node(n), out(target.data) {
-    if (arrange_plain_rows(target, mask, in_order)) return;
+    if constexpr (Node::rank != 0)
+      if (arrange_plain_rows(target, mask, in_order)) return;
     operand list[operands];
     list[0] = target.as_operand();
     operand* next = list + 1;

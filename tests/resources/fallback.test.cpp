@@ -90,6 +90,33 @@ BOOST_AUTO_TEST_CASE(the_table_takes_11_to_22_bytes_for_each_block) {
   BOOST_TEST(second.is_clean());
 }
 
+// ... which are blocks of second, whose table is about to grow.
+BOOST_AUTO_TEST_CASE(second_makes_room_by_giving_blocks_back) {
+  test_resource heap;
+  buffers::limit_resource budget{1500, &heap};
+  fallback_resource* all = nullptr;
+  std::vector<void*> kept;
+  buffers::retry_resource second{[&] {
+                                   const bool any = !kept.empty();
+                                   for (void* block : kept) all->deallocate(block, 100, 16);
+                                   kept.clear();
+                                   return any;
+                                 },
+                                 &budget};
+  std::byte one[1];
+  buffers::bump_resource first{std::span{one}};
+  fallback_resource memory{&first, &second};
+  all = &memory;
+  for (int i = 0; i < 12; ++i) kept.push_back(memory.allocate(100, 16));
+  void* const block = memory.allocate(100, 16);
+  BOOST_TEST(kept.empty());
+  BOOST_TEST(memory.second_blocks() == 1u);
+  memory.deallocate(block, 100, 16);
+  BOOST_TEST(memory.second_blocks() == 0u);
+  BOOST_TEST(budget.used() == 0u);
+  BOOST_TEST(heap.live_blocks() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(both_fail_and_nothing_has_changed) {
   test_resource first, second;
   fallback_resource memory{&first, &second};

@@ -102,6 +102,12 @@ BOOST_AUTO_TEST_CASE(axes_and_keepdims) {
   const int total = sum(t, axes<0, 1>);
   BOOST_TEST(total == 21);
   BOOST_TEST(same(sum(t, axes<>), t));
+  const tensor<int, 0> five(5);
+  BOOST_TEST(same(sum(five, axes<>), five));
+  BOOST_TEST(same(sum(five + 1, keepdims), five + 1));
+  BOOST_TEST(same(max(five, keepdims), five));
+  BOOST_TEST(same(min(five, axes<>), five));
+  BOOST_TEST(same(tensor{1, 2} + sum(five, keepdims), tensor{6, 7}));
   BOOST_TEST(same(t - max(t, axes<1>, keepdims), tensor{{-4, 0, -2}, {-2, -4, 0}}));
   BOOST_TEST(same(all(t > 1, axes<0>), tensor{false, true, true}));
   BOOST_TEST(same(any(t > 4, axes<1>), tensor{true, true}));
