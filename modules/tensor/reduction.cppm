@@ -416,7 +416,7 @@ struct reduction_pass {
   // The target's shape is the node's with 1 where dimensions go.
   reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
       : node(n), out(target.data) {
-    if constexpr (Node::rank != 0)
+    if constexpr (Node::rank != 0)  // there are no rows without a dimension
       if (arrange_plain_rows(target, mask, in_order)) return;
     operand list[operands];
     list[0] = target.as_operand();

@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(the_table_takes_11_to_22_bytes_for_each_block) {
   BOOST_TEST(second.is_clean());
 }
 
-// ... which are blocks of second, whose table is about to grow.
+// Which are in the table that is about to grow.
 BOOST_AUTO_TEST_CASE(second_makes_room_by_giving_blocks_back) {
   test_resource heap;
   buffers::limit_resource budget{1500, &heap};
