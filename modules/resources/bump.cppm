@@ -125,9 +125,11 @@ class bump_resource final : public std::pmr::memory_resource {
   /// it does not begin at a multiple of `alignment`, a power of two.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
 
-  /// The bytes from the start of the buffer to the end of the newest block, padding included.
+  /// The bytes from the start of the buffer to the end of the newest block, padding included. When that block is given
+  /// back, up to 15 bytes of padding in front of it stay until the block before it goes as well.
   [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero; }
-  /// The greatest used() since construction or reset_peak(): a buffer of this capacity would have been enough.
+  /// The greatest used() since construction or reset_peak(): a buffer of this capacity would have been enough for the
+  /// blocks. What reshape() hands out, without a block, does not count.
   [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, 0); }
   void reset_peak() noexcept { meter_.restart(used()); }
   /// The bytes that the buffer has in total.

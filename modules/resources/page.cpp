@@ -45,11 +45,11 @@ void page_resource::unmap(void* block, std::size_t bytes) noexcept {
   const std::size_t payload = (bytes + page_ - 1) & ~(page_ - 1);
   std::byte* const first = static_cast<std::byte*>(block) - (detail::address(block) & (page_ - 1));
   const std::size_t guard = options_.guard_pages ? page_ : 0;
+  count_.give_back(bytes);  // before another thread may have it
+  mapped_.fetch_sub(payload, std::memory_order_relaxed);
   // It cannot take a piece out of a mapping when there are as many mappings as there may be: then give the memory back,
   // if not the addresses.
   if (::munmap(first - guard, payload + 2 * guard) != 0) ::madvise(first, payload, MADV_DONTNEED);
-  count_.give_back(bytes);
-  mapped_.fetch_sub(payload, std::memory_order_relaxed);
 }
 
 // Whole pages that begin at a multiple of the boundary, between guard pages.

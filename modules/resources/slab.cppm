@@ -138,9 +138,10 @@ class slab_resource final : public std::pmr::memory_resource {
   /// that of the slabs, 64.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
 
-  /// The bytes in use, padding between blocks included.
+  /// The bytes in use, padding between blocks included. When the newest block is given back, up to 15 bytes of padding
+  /// in front of it stay until the block before it goes as well.
   [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero + oversize_used_; }
-  /// The greatest used() since construction or reset_peak().
+  /// The greatest used() since construction or reset_peak(). What reshape() hands out, without a block, does not count.
   [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, oversize_used_); }
   void reset_peak() noexcept { meter_.restart(used()); }
   /// The bytes that it holds, in use or not.

@@ -11,10 +11,11 @@ export module buffers.tensor:dtype;
 
 export namespace buffers {
 
-/// A type of tensors' elements: bool, the integer and the floating-point types, those of <stdfloat> included where the
-/// compiler has them.
+/// A type of tensors' elements: bool, the integer types of up to 64 bits and the floating-point types, those of
+/// <stdfloat> included where the compiler has them.
 template <class T>
-concept element = std::is_arithmetic_v<T> && std::is_same_v<T, std::remove_cv_t<T>>;
+concept element = std::is_arithmetic_v<T> && std::is_same_v<T, std::remove_cv_t<T>> &&
+                  (std::is_floating_point_v<T> || sizeof(T) <= 8);
 
 /// The name of an element type, of its size rather than of its C++ keyword, as NumPy and most others spell it.
 template <element T>

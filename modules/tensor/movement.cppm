@@ -25,6 +25,7 @@ import :index;
 import :loops;
 import :block;
 import :expression;
+import :operations;
 import :tensor_view;
 import :reduction;
 import :tensor_class;
@@ -94,6 +95,15 @@ template <class T, std::size_t Rank>
     strides[d] = view.strides()[order[d]];
   }
   return view_access::make(view.data(), shape, strides, view.offset(), view.resource());
+}
+
+// The node, or its elements made Results.
+template <class Result, class N>
+[[nodiscard]] auto node_of(N&& node) {
+  if constexpr (std::is_same_v<typename N::value_type, Result>)
+    return std::move(node);
+  else
+    return elementwise<convert_to<Result>, N>(std::move(node), {}, {});
 }
 
 template <std::size_t Axis, class Result, class... Nodes>
@@ -309,9 +319,10 @@ template <int Axis, class First, class... X>
   constexpr std::size_t axis = std::countr_zero(detail::axes_mask<std::remove_cvref_t<First>::rank, Axis>);
   using result = std::common_type_t<typename std::remove_cvref_t<First>::value_type,
                                     typename std::remove_cvref_t<X>::value_type...>;
-  return detail::concatenation<axis, result, decltype(detail::as_node(std::forward<First>(first))),
-                               decltype(detail::as_node(std::forward<X>(x)))...>(
-      detail::as_node(std::forward<First>(first)), detail::as_node(std::forward<X>(x))...);
+  return [](auto&&... nodes) {
+    return detail::concatenation<axis, result, std::remove_cvref_t<decltype(nodes)>...>(std::move(nodes)...);
+  }(detail::node_of<result>(detail::as_node(std::forward<First>(first))),
+         detail::node_of<result>(detail::as_node(std::forward<X>(x)))...);
 }
 
 /// The lower triangles of the last two dimensions, elements (i, j) with j - i > diagonal being zero: an expression.

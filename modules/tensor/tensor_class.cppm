@@ -103,6 +103,10 @@ class tensor {
   /// No elements; with no dimensions, one that is zero.
   inline tensor() noexcept : tensor(allocator_type()) {}
   inline explicit tensor(const allocator_type& allocator) noexcept : block_(allocator.resource()) {}
+  // Else a pointer is a bool before it is an allocator.
+  inline explicit tensor(std::pmr::memory_resource* resource) noexcept
+    requires(Rank == 0 && std::is_same_v<T, bool>)
+      : tensor(allocator_type(resource)) {}
   /// Zeros. `shape` is a std::array: braces, as in {5}, are elements, so that zeros<T>({5}) says it more plainly.
   inline explicit tensor(const shape_type& shape, const allocator_type& allocator = {})
       : tensor(detail::uninitialised{}, shape, allocator) {

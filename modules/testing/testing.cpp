@@ -126,7 +126,8 @@ std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resour
     const std::string when = " with a limit of " + std::to_string(run) + " allocations";
     if (memory.mistakes() != 0) throw std::logic_error("exception_test_loop: " + memory.first_mistake() + when);
     if (memory.live_blocks() != 0)
-      throw std::logic_error("exception_test_loop: " + std::to_string(memory.live_blocks()) + " blocks leaked" + when);
+      throw std::logic_error("exception_test_loop: " + std::to_string(memory.live_blocks()) +
+                             (memory.live_blocks() == 1 ? " block leaked" : " blocks leaked") + when);
     if (memory.refusals() == 0) return run + 1;  // not when the code only returned: it may handle a failure itself
   }
   throw std::logic_error("exception_test_loop: not done after " + std::to_string(most_runs) + " runs");

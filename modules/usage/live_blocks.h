@@ -12,7 +12,8 @@ class live_blocks {
 
   /// Calls come(e), which returns the Block, for one that comes, and go(block) for one that goes: where realloc has
   /// moved one, in this order, as there is no other way for a resource. False when the event does not fit: a block
-  /// goes that has not come, or one comes where one is, of which go() is called first.
+  /// goes that has not come, one comes or stays where one is, or a thread moves a second one meanwhile; go() is called
+  /// of the one that is not followed any more.
   template <class Event, class Come, class Go>
   bool follow(const Event& e, Come come, Go go) {
     using operation = decltype(e.operation);
@@ -20,38 +21,30 @@ class live_blocks {
       case operation::allocate: {
         const auto there = live_.find(e.address);
         const bool fits = there == live_.end();
-        if (!fits) {
-          go(there->second);
-          live_.erase(there);
-        }
+        if (!fits) go(take(live_, there));
         live_.emplace(e.address, come(e));
         if (!moving_.empty())
-          if (const auto from = moving_.find(e.thread); from != moving_.end()) {
-            go(from->second.second);
-            moving_.erase(from);
-          }
+          if (const auto from = moving_.find(e.thread); from != moving_.end()) go(take(moving_, from).second);
         return fits;
       }
       case operation::deallocate: {
         const auto there = live_.find(e.address);
         if (there == live_.end()) return false;
-        go(there->second);
-        live_.erase(there);
+        go(take(live_, there));
         return true;
       }
       case operation::move: {
         const auto there = live_.find(e.address);
         if (there == live_.end()) return false;
-        moving_.insert_or_assign(e.thread, std::pair(e.address, there->second));
-        live_.erase(there);
-        return true;
+        return put(moving_, e.thread, std::pair(e.address, take(live_, there)),
+                   [&](const auto& old) { go(old.second); });
       }
-      case operation::failed:
-        if (const auto from = moving_.find(e.thread); from != moving_.end()) {  // it stays where it is
-          live_.insert_or_assign(from->second.first, from->second.second);
-          moving_.erase(from);
-        }
-        return true;
+      case operation::failed: {
+        const auto from = moving_.find(e.thread);
+        if (from == moving_.end()) return true;
+        const auto [address, block] = take(moving_, from);
+        return put(live_, address, block, go);  // it stays where it is
+      }
     }
     return false;
   }
@@ -64,6 +57,20 @@ class live_blocks {
   }
 
  private:
+  template <class Map>
+  static auto take(Map& map, typename Map::iterator at) {
+    auto value = std::move(at->second);
+    map.erase(at);
+    return value;
+  }
+  /// False when there is one already, of which go() is called.
+  template <class Map, class Go>
+  static bool put(Map& map, typename Map::key_type key, typename Map::mapped_type value, Go go) {
+    const auto [there, is_new] = map.try_emplace(key, value);
+    if (!is_new) go(std::exchange(there->second, value));
+    return is_new;
+  }
+
   std::pmr::unordered_map<std::uintptr_t, Block> live_;
   std::pmr::unordered_map<std::uint32_t, std::pair<std::uintptr_t, Block>> moving_;  // by thread
 };

@@ -189,16 +189,18 @@ void meter_resource::count_allocated(std::size_t bytes, std::size_t alignment) n
 
 void meter_resource::count_deallocated(std::size_t bytes, std::size_t alignment) noexcept {
   const meter_tally one{-static_cast<std::ptrdiff_t>(bytes), -1};
-  const std::size_t used = used_ != nullptr ? used_(*upstream_) : 0;
   const std::lock_guard turn(mutex_);
-  if (used_ != nullptr)
-    taken_ = static_cast<std::ptrdiff_t>(used);
-  else
-    note_taken(bytes, alignment, -1);
+  if (used_ == nullptr) note_taken(bytes, alignment, -1);
   for (node* n = open_; n != nullptr; n = n->parent) n->now.live += one;
   if constexpr (detail::hardened)
     if (all_.now.live.bytes < 0 || all_.now.live.calls < 0)
       detail::violate("deallocate: more than this meter_resource has handed out");
+}
+
+void meter_resource::look_at_used() noexcept {
+  const std::size_t used = used_(*upstream_);
+  const std::lock_guard turn(mutex_);
+  taken_ = static_cast<std::ptrdiff_t>(used);
 }
 
 void meter_resource::count_failed(std::size_t bytes) noexcept {

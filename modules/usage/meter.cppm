@@ -6,7 +6,8 @@
 //         parse        ├──────┤
 //       solve                       ├──────────────────┤
 //
-// push and pop, or a meter_scope, give a name to what happens in between: it counts for that name and for all around it.
+// push and pop, or a meter_scope, give a name to what happens in between: it counts for that name and for all around
+// it.
 //
 //   operation              cost                     what it does
 //   allocate, deallocate   a mutex and upstream     counts, once for each open name
@@ -71,15 +72,15 @@ struct meter_stats {
 class meter_resource final : public std::pmr::memory_resource {
  public:
   /// In front of upstream, which must outlive this. The memory for the names that are pushed is from `notes`, which
-  /// must outlive this as well; a meter without names allocates nothing.
+  /// must outlive this as well and not ask this meter; a meter without names allocates nothing.
   explicit meter_resource(gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource(),
                           gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(upstream, notes, nullptr) {}
   /// ... which is a buffer, whose padding can be seen.
   template <checkpointable R>
     requires std::derived_from<R, std::pmr::memory_resource> && requires(const R& r) { r.used(); }
-  explicit meter_resource(
-      R* upstream, gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
+  explicit meter_resource(R* upstream,
+                          gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(upstream, notes,
                        [](const std::pmr::memory_resource& buffer) { return static_cast<const R&>(buffer).used(); }) {}
   meter_resource(const meter_resource&) = delete;
@@ -105,8 +106,9 @@ class meter_resource final : public std::pmr::memory_resource {
   /// Gives the block upstream. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if (detail::is_nothing(block, bytes)) return;
+    count_deallocated(bytes, alignment);  // before another thread may have it
     upstream_->deallocate(block, bytes, alignment);
-    count_deallocated(bytes, alignment);
+    if (used_ != nullptr) look_at_used();
   }
 
   /// The bytes allocated and not given back.
@@ -164,6 +166,7 @@ class meter_resource final : public std::pmr::memory_resource {
   [[gnu::cold]] void* answer(std::size_t bytes, std::size_t alignment);
   void count_allocated(std::size_t bytes, std::size_t alignment) noexcept;
   void count_deallocated(std::size_t bytes, std::size_t alignment) noexcept;
+  void look_at_used() noexcept;
   [[gnu::cold]] void count_failed(std::size_t bytes) noexcept;
   void note_taken(std::size_t bytes, std::size_t alignment, int sign) noexcept;
   static const node* find(const node& outer, std::string_view path) noexcept;

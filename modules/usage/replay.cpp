@@ -423,6 +423,7 @@ double replayer::state::run_in_order(performer& does, const replay_options& opti
   const std::size_t part = std::max<std::size_t>(steps_to_do.size() / 64, 1024);
   samples.begin();
   const double begin = seconds_now();
+  double seconds = 0;
   std::size_t done = 0;
   try {
     for (std::size_t told = 0; done != steps_to_do.size();) {
@@ -442,6 +443,8 @@ double replayer::state::run_in_order(performer& does, const replay_options& opti
       tell(options.progress, done - told);
       told = done;
     }
+    seconds = seconds_now() - begin - samples.seconds();
+    for (const step& s : left()) does.check(s, at[s.slot]);
   } catch (...) {
     // What is live now came with the last step of its slot.
     for (std::size_t i = done; i-- != 0;)
@@ -449,7 +452,6 @@ double replayer::state::run_in_order(performer& does, const replay_options& opti
         does.go(steps_to_do[i], std::exchange(at[steps_to_do[i].slot], nullptr));
     throw;
   }
-  const double seconds = seconds_now() - begin - samples.seconds();
   for (const step& s : left()) does.go(s, std::exchange(at[s.slot], nullptr));
   return seconds;
 }
@@ -545,11 +547,17 @@ double replayer::state::run_freely(performer& does, const replay_options& option
   const double seconds =
       std::accumulate(ends.begin(), ends.end(), begin, [](double a, double b) { return std::max(a, b); }) - begin;
   samples.sample();
-  for (std::size_t i = 0; i < (error == nullptr ? 0 : steps_of_program); ++i)
+  if (error == nullptr) {
+    try {
+      for (std::size_t i = steps_of_program; i < steps.size(); ++i) does.check(steps[i], place(i).load());
+    } catch (...) {
+      fail();
+    }
+  }
+  for (std::size_t i = 0; i < steps_of_program; ++i)
     if (steps[i].goes == 0)
       if (void* const block = place(i).load()) does.go(steps[i], block);
   if (error != nullptr) std::rethrow_exception(error);
-  for (std::size_t i = steps_of_program; i < steps.size(); ++i) does.go(steps[i], place(i).load());
   return seconds;
 }
 

@@ -157,6 +157,23 @@ BOOST_AUTO_TEST_CASE(concatenations) {
   BOOST_TEST(r.allocations() == 1u);
 }
 
+// Its elements have the common type, whatever they are put into, and whichever way they are asked for.
+BOOST_AUTO_TEST_CASE(concatenations_of_several_types) {
+  const tensor<std::int8_t, 1> small{-1, 2};
+  const tensor<std::uint32_t, 1> natural{3};
+  const auto both = concatenate<0>(small, natural);
+  static_assert(std::is_same_v<decltype(both)::value_type, std::uint32_t>);
+  const tensor<std::int64_t, 1> wanted{4294967295, 2, 3};
+  BOOST_TEST(same(tensor<std::int64_t, 1>(both), wanted));
+  BOOST_TEST(same(tensor<std::int64_t, 1>(both + 0u), wanted));
+  BOOST_TEST(same(tensor<std::int64_t, 1>(concatenate<0>(small * 1, natural)), wanted));
+  BOOST_TEST((both[0]) == 4294967295u);
+  // 2^24 + 1 is no float.
+  const tensor<int, 1> large{16777217};
+  const tensor<float, 1> half{0.5f};
+  BOOST_TEST(same(tensor<double, 1>(concatenate<0>(large, half)), tensor{16777216.0, 0.5}));
+}
+
 BOOST_AUTO_TEST_CASE(lower_triangles) {
   const auto t = reshape(arange<int>(1, 10), {3, 3});
   BOOST_TEST(same(tril(t), tensor{{1, 0, 0}, {4, 5, 0}, {7, 8, 9}}));

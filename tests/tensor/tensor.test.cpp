@@ -268,7 +268,17 @@ BOOST_AUTO_TEST_CASE(shapes_that_cannot_be) {
   BOOST_TEST(r.allocations() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_resource_is_no_element) {
+  test_resource memory;
+  const tensor<bool, 0> of_bool(&memory);
+  BOOST_TEST((of_bool.get_allocator().resource() == &memory));
+  BOOST_TEST(!of_bool[]);
+  const tensor<int, 0> of_int(&memory);
+  BOOST_TEST((of_int.get_allocator().resource() == &memory));
+}
+
 BOOST_AUTO_TEST_CASE(dtypes) {
+  static_assert(!buffers::element<__int128> && !buffers::element<unsigned __int128> && buffers::element<long double>);
   static_assert(dtype_of<float> == "float32" && dtype_of<double> == "float64" && dtype_of<bool> == "bool");
   static_assert(dtype_of<std::int8_t> == "int8" && dtype_of<std::int16_t> == "int16" && dtype_of<int> == "int32" &&
                 dtype_of<long long> == "int64");

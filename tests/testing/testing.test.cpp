@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(the_loop_finds_a_leak) {
                         }),
                         std::logic_error, [](const std::logic_error& error) {
                           return std::string(error.what()) ==
-                                 "exception_test_loop: 1 blocks leaked with a limit of 1 allocations";
+                                 "exception_test_loop: 1 block leaked with a limit of 1 allocations";
                         });
 }
 
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(the_loop_goes_on_after_a_failure_that_is_handled) {
   BOOST_CHECK_EXCEPTION(exception_test_loop([&](std::pmr::memory_resource& memory) { code(memory, true); }),
                         std::logic_error, [](const std::logic_error& error) {
                           return std::string(error.what()) ==
-                                 "exception_test_loop: 1 blocks leaked with a limit of 1 allocations";
+                                 "exception_test_loop: 1 block leaked with a limit of 1 allocations";
                         });
 }
 

@@ -420,6 +420,28 @@ BOOST_AUTO_TEST_CASE(against_a_model_over_random_programs) {
   }
 }
 
+// Else another thread could get the block, and count it, before it is counted as gone.
+BOOST_AUTO_TEST_CASE(a_block_is_counted_as_gone_before_upstream_has_it) {
+  struct looking final : std::pmr::memory_resource {
+    const meter_resource* meter = nullptr;
+    std::size_t live_then = 1000;
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+      live_then = meter->live();
+      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  } up;
+  meter_resource m{&up};
+  up.meter = &m;
+  void* const kept = m.allocate(10);
+  m.deallocate(m.allocate(100), 100);
+  BOOST_TEST(up.live_then == 10u);
+  m.deallocate(kept, 10);
+}
+
 BOOST_AUTO_TEST_CASE(is_read_while_other_threads_allocate) {
   meter_resource m;
   std::atomic<bool> done = false;

@@ -13,17 +13,20 @@
 #include <latch>
 #include <map>
 #include <memory_resource>
+#include <mutex>
 #include <new>
 #include <random>
 #include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "support/child.hpp"
 #include "support/temporary.hpp"
+#include "usage/live_blocks.h"
 import buffers;
 import buffers.testing;
 
@@ -321,6 +324,86 @@ BOOST_AUTO_TEST_CASE(contents_that_change_are_found) {
   } faulty;
   BOOST_CHECK_THROW(replay(file, faulty, verified), replay_error);
   BOOST_TEST(faulty.live.empty());  // all is given back
+}
+
+BOOST_AUTO_TEST_CASE(contents_of_what_is_left_are_looked_at) {
+  struct scribbling final : std::pmr::memory_resource {
+    std::mutex mutex;
+    std::map<void*, std::size_t> live;
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      const std::lock_guard guard(mutex);
+      for (const auto& [block, size] : live)
+        if (size == 50) *static_cast<char*>(block) += 1;
+      void* const block = std::pmr::new_delete_resource()->allocate(bytes, alignment);
+      live.emplace(block, bytes);
+      return block;
+    }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+      const std::lock_guard guard(mutex);
+      live.erase(block);
+      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  } faulty;
+  const temporary_file file;
+  {
+    buffers::bump_resource up;
+    recording_resource rec{file, &up};
+    (void)rec.allocate(50);
+    std::thread([&] { rec.deallocate(rec.allocate(60), 60); }).join();
+    (void)rec.allocate(70);
+  }
+  for (const buffers::replay_options& options : {verified, free_and_verified}) {
+    const auto is_of_the_block = [](const replay_error& e) {
+      return std::string(e.what()).starts_with("event 0: the block of 50 bytes") &&
+             std::string(e.what()).ends_with("does not hold what was written to it");
+    };
+    BOOST_CHECK_EXCEPTION(replay(file, faulty, options), replay_error, is_of_the_block);
+    BOOST_TEST(faulty.live.empty());
+  }
+}
+
+// What no recording writes, but a file may say: every block that comes goes, once.
+BOOST_AUTO_TEST_CASE(events_that_do_not_fit) {
+  using enum buffers::trace_operation;
+  int next = 0;
+  std::vector<int> gone;
+  std::pmr::unsynchronized_pool_resource memory;
+  buffers::detail::live_blocks<int> live{&memory};
+  const auto follow = [&](buffers::trace_operation operation, std::uintptr_t address, std::uint32_t thread = 1) {
+    buffers::trace_event e;
+    e.operation = operation;
+    e.address = address;
+    e.thread = thread;
+    return live.follow(e, [&](const auto&) { return next++; }, [&](int block) { gone.push_back(block); });
+  };
+  const auto left = [&] {
+    std::vector<std::pair<std::uintptr_t, int>> all;
+    live.for_each([&](std::uintptr_t address, int block) { all.emplace_back(address, block); });
+    std::ranges::sort(all);
+    return all;
+  };
+  using blocks = std::vector<std::pair<std::uintptr_t, int>>;
+  BOOST_TEST((follow(allocate, 16) && follow(allocate, 32) && follow(allocate, 48)));
+  // A thread moves one before the last one has arrived.
+  BOOST_TEST(follow(move, 16));
+  BOOST_TEST(!follow(move, 32));
+  BOOST_TEST((gone == std::vector{0}));
+  BOOST_TEST(follow(allocate, 64));
+  BOOST_TEST((gone == std::vector{0, 1}));
+  // One stays where another has come meanwhile.
+  BOOST_TEST(follow(move, 48));
+  BOOST_TEST(follow(allocate, 48, 2));
+  BOOST_TEST(!follow(failed, 0));
+  BOOST_TEST((gone == std::vector{0, 1, 4}));
+  BOOST_TEST((left() == blocks{{48, 2}, {64, 3}}));
+  // One comes where one is; one goes that is not there.
+  BOOST_TEST(!follow(allocate, 64));
+  BOOST_TEST((gone == std::vector{0, 1, 4, 3}));
+  BOOST_TEST(!follow(deallocate, 16));
+  BOOST_TEST(!follow(move, 16));
+  BOOST_TEST((left() == blocks{{48, 2}, {64, 5}}));
+  BOOST_TEST(follow(failed, 0));
 }
 
 BOOST_AUTO_TEST_CASE(a_resource_that_is_full) {
