@@ -73,6 +73,15 @@ extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes
   return first;
 }
 
+/// Tells the processor that this thread is waiting in a loop.
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("yield");
+#endif
+}
+
 /// As long as one lives, Valgrind lets this thread touch what nobody may touch.
 class unwatched {
  public:

@@ -173,11 +173,13 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   magazine& changed = of[size_class];
   void** const base = places_ + first_places[size_class];
   const std::int64_t taken = changed.taken;
+  const bool only_gives = gives && taken == taken_before_[size_class];
   const bool in_turn =
       std::exchange(gave_[size_class], gives) != gives || taken - taken_before_[size_class] >= changed.last - base;
   taken_before_[size_class] = taken;
   const std::size_t depth = in_turn                             ? greatest_depth_of(size_class)
                             : gives && is_scattered(size_class) ? least_depth_of(size_class)
+                            : only_gives                        ? depth_of(size_class) / 2
                                                                 : depth_of(size_class);
   changed.last = base + depth;
   return depth;
@@ -213,10 +215,11 @@ void magazines<Counter>::give_fresh(block_store& store) noexcept {
 
 template <class Counter>
 void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
+  const bool only_gives = of[size_class].taken == taken_before_[size_class];
   const std::size_t before = count(size_class), room = change_depth(size_class, true);
   if (room > before) return;
   void** const first = oldest(size_class);
-  const std::size_t kept = room / 2, given = before - kept;
+  const std::size_t kept = only_gives ? 0 : room / 2, given = before - kept;
   store.give(size_class, first, given);
   std::memmove(first, first + given, kept * sizeof(void*));
   of[size_class].top -= given;

@@ -113,6 +113,8 @@ class block_store;
 /// exchange with the store costs. Where many go and then many come, it has little: from the store they come in the
 /// order of their addresses, so that what is built next lies close together. Where those that go lie scattered, it has
 /// the least: what is left in it is used first, say for the top of a tree, and each such block is on a page of its own.
+/// Where none is taken at all between two exchanges, as by a thread that frees what another one allocates, a stack has
+/// half the room and all of it goes.
 /// Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {

@@ -11,6 +11,23 @@ namespace buffers {
 
 using detail::bytes_of, detail::classes;
 
+namespace {
+
+// It is held for a microsecond or less, as a rule, and to sleep and be woken costs both threads more than that: so it
+// is waited for awake first, looked at less and less often.
+std::unique_lock<std::mutex> lock(std::mutex& mutex) noexcept {
+  constexpr int most_tries = 12, most_pauses = 32;
+  std::unique_lock locked{mutex, std::try_to_lock};
+  for (int tries = 0, pauses = 1; !locked && tries < most_tries; ++tries, pauses = std::min(2 * pauses, most_pauses)) {
+    for (int i = 0; i < pauses; ++i) detail::pause();
+    static_cast<void>(locked.try_lock());
+  }
+  if (!locked) locked.lock();
+  return locked;
+}
+
+}  // namespace
+
 concurrent_pool_resource::concurrent_pool_resource(const pool_options& options,
                                                    gsl::not_null<std::pmr::memory_resource*> upstream)
     : store_(detail::checked(options), upstream, *this), slots_(*this, thread_ended) {}
@@ -28,12 +45,12 @@ void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t ali
   thread_lists& mine = slots_.local();
   void* block = nullptr;
   if (detail::is_oversize(bytes, alignment)) {
-    const std::lock_guard locked{mutex_};
+    const auto locked = lock(mutex_);
     const std::size_t before = oversize_.bytes();
     block = oversize_.allocate(bytes, alignment, *store_.upstream());
     count_out(oversize_.bytes() - before);
   } else if (bytes > detail::largest_listed) {
-    const std::lock_guard locked{mutex_};
+    const auto locked = lock(mutex_);
     block = store_.take_large(bytes);
     count_out(detail::round_up(bytes, detail::page_bytes));
   } else {
@@ -51,7 +68,7 @@ void* concurrent_pool_resource::take(thread_lists& mine, std::size_t size_class)
   auto& lists = mine.magazines;
   if (void* const block = lists.pop(size_class)) return block;
   if (lists.fresh_count(size_class) != 0) return lists.pop_fresh(size_class, store_);
-  const std::lock_guard locked{mutex_};
+  const auto locked = lock(mutex_);
   const std::size_t before = store_.in_use(size_class);
   void* const block =
       lists.has_used(size_class, store_) ? lists.pop_used(size_class, store_) : lists.pop_fresh(size_class, store_);
@@ -74,14 +91,14 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
   if (mine != nullptr) {
     mine->used += -static_cast<std::int64_t>(bytes);
   } else {
-    const std::lock_guard locked{mutex_};
+    const auto locked = lock(mutex_);
     used_elsewhere_ += -static_cast<std::int64_t>(bytes);
   }
   if (!detail::is_oversize(bytes, alignment) && bytes <= detail::largest_listed) {
     const std::size_t size_class = detail::class_of(bytes, alignment);
     detail::poison_unless_mixed(block, bytes_of(size_class));
     if (mine == nullptr) {
-      const std::lock_guard locked{mutex_};
+      const auto locked = lock(mutex_);
       store_.give(size_class, &block, 1);
       out_ -= bytes_of(size_class);
     } else if (!mine->magazines.push(size_class, block)) {
@@ -89,7 +106,7 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
     }
     return;
   }
-  const std::lock_guard locked{mutex_};
+  const auto locked = lock(mutex_);
   if (detail::is_oversize(bytes, alignment)) {
     const std::size_t before = oversize_.bytes();
     oversize_.deallocate(block, bytes, *store_.upstream());
@@ -101,7 +118,7 @@ void concurrent_pool_resource::deallocate_slow(void* block, std::size_t bytes, s
 }
 
 void concurrent_pool_resource::push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept {
-  const std::lock_guard locked{mutex_};
+  const auto locked = lock(mutex_);
   const std::size_t before = store_.in_use(size_class);
   mine.magazines.make_room(size_class, store_);
   out_ -= (before - store_.in_use(size_class)) * bytes_of(size_class);
@@ -109,7 +126,7 @@ void concurrent_pool_resource::push_slow(thread_lists& mine, std::size_t size_cl
 }
 
 void concurrent_pool_resource::thread_ended(concurrent_pool_resource& pool, thread_lists& its) noexcept {
-  const std::lock_guard locked{pool.mutex_};
+  const auto locked = lock(pool.mutex_);
   pool.give_lists(its);
 }
 
@@ -185,12 +202,12 @@ pool_stats concurrent_pool_resource::stats() const noexcept {
 // --- the hardened build
 
 void concurrent_pool_resource::note_taken(void* block) noexcept {
-  const std::lock_guard locked{mutex_};
+  const auto locked = lock(mutex_);
   static_cast<void>(store_.note_in_use(block, true));
 }
 
 void concurrent_pool_resource::note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept {
-  const std::lock_guard locked{mutex_};
+  const auto locked = lock(mutex_);
   detail::require_in_use(block, bytes, alignment, store_, oversize_);
 }
 

@@ -459,6 +459,25 @@ BOOST_AUTO_TEST_CASE(a_thread_that_only_frees) {
 
 // --- large blocks ----------------------------------------------------------------------------------------------------
 
+// ... has no use for them: it keeps no more than half of what a stack has room for.
+BOOST_AUTO_TEST_CASE(a_thread_that_only_frees_keeps_few) {
+  concurrent_pool_resource pool;
+  constexpr std::size_t bytes = 256, others = 128, room = 128;
+  std::vector<void*> blocks(40 * 128 + others);  // whole runs
+  for (void*& block : blocks) block = pool.allocate(bytes);
+  BOOST_TEST(pool.stats().live == blocks.size());
+  on_thread([&] {
+    std::size_t most = 0;
+    for (std::size_t i = 0; i != blocks.size() - others; ++i) {
+      pool.deallocate(blocks[i], bytes);
+      if (i >= 2 * room) most = std::max(most, pool.stats().live - (blocks.size() - i - 1));
+    }
+    BOOST_TEST(most == room / 2);
+  });
+  for (std::size_t i = blocks.size() - others; i != blocks.size(); ++i) pool.deallocate(blocks[i], bytes);
+  BOOST_TEST(pool.used() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(large_blocks_cross_threads) {
   buffers::page_resource upstream;
   {
