@@ -37,7 +37,7 @@ import :arena;
 
 export namespace buffers {
 
-/// How a slab_resource grows. Sizes are in bytes.
+/// How a slab_resource grows. Sizes are in bytes, and rounded up to multiples of 64.
 struct slab_options {
   /// The size of the first slab. At least 1.
   std::size_t first_slab = 16 * 1024;

@@ -18,10 +18,10 @@
 //
 // It follows the rules of a container of std::pmr: the allocator is given at construction and never changes; a copy
 // uses the default resource unless told otherwise; moving takes the memory along when the resources are equal, and
-// copies the elements when they are not. A tensor that was moved from has no elements, and its extents are 0; with no
-// dimensions, the element lies in the tensor itself, no memory is allocated, and the element is still there after a
-// move. Assignments are all or nothing: when memory runs out, shapes do not fit, or an integer is divided by zero, the
-// tensor is as it was.
+// copies the elements when they are not. A tensor whose memory was taken has no elements, and its extents are 0; one
+// whose elements were copied keeps them. With no dimensions, the element lies in the tensor itself, no memory is
+// allocated, and the element is still there after a move. Assignments are all or nothing: when memory runs out, shapes
+// do not fit, or an integer is divided by zero, the tensor is as it was.
 //
 // Threads: any may read; one that writes needs the tensor, or the elements that it writes, to itself.
 module;

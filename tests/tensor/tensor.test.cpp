@@ -171,6 +171,7 @@ BOOST_AUTO_TEST_CASE(moves) {
     tensor c(std::move(b), &other);  // another resource: copied
     BOOST_TEST(c.data() != elements);
     BOOST_TEST((c[1, 1]) == 4);
+    BOOST_TEST((b[1, 1]) == 4);  // NOLINT(bugprone-use-after-move): that is the test
 
     tensor<int, 2> d(&one);
     d = std::move(c);
