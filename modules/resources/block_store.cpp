@@ -173,7 +173,7 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   magazine& changed = of[size_class];
   void** const base = places_ + first_places[size_class];
   const std::int64_t taken = changed.taken;
-  const bool only_gives = gives && taken == taken_before_[size_class];
+  const bool only_gives = gives && none_taken(size_class);
   const bool in_turn =
       std::exchange(gave_[size_class], gives) != gives || taken - taken_before_[size_class] >= changed.last - base;
   taken_before_[size_class] = taken;
@@ -215,7 +215,7 @@ void magazines<Counter>::give_fresh(block_store& store) noexcept {
 
 template <class Counter>
 void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
-  const bool only_gives = of[size_class].taken == taken_before_[size_class];
+  const bool only_gives = none_taken(size_class);
   const std::size_t before = count(size_class), room = change_depth(size_class, true);
   if (room > before) return;
   void** const first = oldest(size_class);

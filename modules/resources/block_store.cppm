@@ -179,6 +179,10 @@ struct magazines {
  private:
   [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
   [[nodiscard]] bool is_scattered(std::size_t size_class) noexcept;
+  // Whether none was taken since blocks last came from or went to the store.
+  [[nodiscard]] inline bool none_taken(std::size_t size_class) const noexcept {
+    return of[size_class].taken == taken_before_[size_class];
+  }
   std::size_t change_depth(std::size_t size_class, bool gives) noexcept;
   // Where a class's null is in places_; of `classes`, how many places there are.
   static constexpr auto first_places = [] {
