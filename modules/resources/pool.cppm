@@ -113,9 +113,9 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     }
   }
 
-  /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is no less than either. One that
-  /// was put or deallocated before; an empty span when there is none, and for no bytes. Throws invalid_argument when
-  /// alignment is no power of two.
+  /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is no less than `bytes` and
+  /// `alignment`. One that was put or deallocated before; an empty span when there is none, and for no bytes. Throws
+  /// invalid_argument when alignment is no power of two.
   [[nodiscard]] std::span<std::byte> try_get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
   /// The same, with fresh memory where there is none. Above 128 MiB, and aligned to more than 4096, exactly the bytes
   /// asked for, from upstream; for no bytes, an empty span that is not null. Throws what upstream throws.

@@ -288,12 +288,13 @@ bool trace_reader::state::next(trace_event& event) {
     const bool is_cut_off = damaged_at + trace_file::longest_record >= file.size() && progress.error != 0;
     if (damaged_at != 0 && !is_cut_off)
       end_with("it is damaged, at byte " + std::to_string(damaged_at) + " of the file");
+    const std::uint64_t missing = progress.records - std::min(progress.records, expected);
     if (progress.error != 0)
       end_with("it could not be written: " + told_of(static_cast<int>(progress.error)) + "; " +
-               std::to_string(progress.records - std::min(progress.records, expected)) + " are missing");
+               std::to_string(missing) + " are missing");
     if (!more)
-      end_with("the file ends before it; " + std::to_string(progress.records - std::min(progress.records, expected)) +
-               " of " + std::to_string(progress.records) + " are missing");
+      end_with("the file ends before it; " + std::to_string(missing) + " of " + std::to_string(progress.records) +
+               " are missing");
     end_with(progress.finished != 0 ? "it is missing" : "it was not written before the program was killed");
   }
   event = ahead->event;
