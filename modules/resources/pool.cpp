@@ -82,7 +82,9 @@ pool_resource::~pool_resource() { release(); }
 // --- allocate and deallocate
 
 // The class once more: that costs less here than to keep it while the magazine is looked at.
-void* pool_resource::allocate_more(std::size_t bytes) { return allocate_of(detail::class_of(bytes), bytes); }
+void* pool_resource::allocate_more(std::size_t bytes, std::size_t alignment) {
+  return allocate_of(detail::plain_class_of(bytes, alignment), bytes);
+}
 
 void* pool_resource::allocate_of(std::size_t size_class, std::size_t bytes) {
   void* const block = take(size_class);
@@ -139,7 +141,9 @@ void pool_resource::hold(void* block, std::size_t size_class) noexcept {
   static_cast<void>(magazines_.push(size_class, block));
 }
 
-void pool_resource::push_slow(std::size_t bytes, void* block) noexcept { hold(block, detail::class_of(bytes)); }
+void pool_resource::push_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+  hold(block, detail::plain_class_of(bytes, alignment));
+}
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
   std::size_t sum = 0;

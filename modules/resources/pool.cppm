@@ -89,9 +89,9 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]] {
-      void* const block = magazines_.pop(detail::class_of(bytes));
+      void* const block = magazines_.pop(detail::plain_class_of(bytes, alignment));
       if (block == nullptr) [[unlikely]]
-        return allocate_more(bytes);
+        return allocate_more(bytes, alignment);
       count_out(bytes);
       detail::unpoison(block, bytes);
       if constexpr (detail::hardened) note_taken(block);
@@ -106,8 +106,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
     if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
       below_peak_ += static_cast<std::ptrdiff_t>(bytes);
       detail::poison_unless_mixed(block, bytes);
-      if (!magazines_.push(detail::class_of(bytes), block)) [[unlikely]]
-        push_slow(bytes, block);
+      if (!magazines_.push(detail::plain_class_of(bytes, alignment), block)) [[unlikely]]
+        push_slow(block, bytes, alignment);
     } else {
       deallocate_slow(block, bytes, alignment);
     }
@@ -151,11 +151,11 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
 
  private:
   // Where the magazine is empty: often, while a program grows.
-  [[gnu::noinline]] void* allocate_more(std::size_t bytes);
+  [[gnu::noinline]] void* allocate_more(std::size_t bytes, std::size_t alignment);
   void* allocate_of(std::size_t size_class, std::size_t bytes);
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  [[gnu::cold]] void push_slow(std::size_t bytes, void* block) noexcept;
+  [[gnu::cold]] void push_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   inline void count_out(std::size_t bytes) noexcept {
     if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) {
       peak_ += static_cast<std::size_t>(-below_peak_);

@@ -1,8 +1,9 @@
-// The sizes that the pools round requests up to: multiples of 16 bytes up to 128, then four to each doubling, up to
-// 1 MiB. No block is more than a quarter larger than what was asked for, from 64 bytes on.
+// The sizes that the pools round requests up to: multiples of 8 bytes up to 64, then four to each doubling, up to
+// 1 MiB. No block is more than a quarter larger than what was asked for, from 32 bytes on. A node of three pointers
+// takes 24 bytes, when it is asked for with the alignment of a pointer; with that of max_align_t it takes 32.
 //
-//     class   0   1   2   3 ...   7     8    9    10   11    12  ...    59
-//     bytes  16  32  48  64 ... 128   160  192   224  256   320  ...  1 Mi
+//     class  0   1   2   3 ...  7    8   9   10   11   12  ...    63
+//     bytes  8  16  24  32 ... 64   80  96  112  128  160  ...  1 Mi
 //
 // Blocks of up to 16 KiB share a run of pages; larger ones have a run each. Those above 1 MiB have no class: they are
 // as many pages as it takes.
@@ -21,11 +22,17 @@ inline constexpr std::size_t largest_block = std::size_t{128} << 20;
 inline constexpr std::size_t largest_shared_block = 16 * 1024;
 inline constexpr std::size_t largest_mixed_block = 32 * 1024;  // larger ones have chunks of their own
 
+/// The class of a block of `last + 1` bytes: from 1 to largest_listed.
+[[nodiscard]] constexpr std::size_t class_up_to(std::size_t last) noexcept {
+  // The place of the first bit, which is 5 at least; it and the two bits below it are the class.
+  const std::size_t log = static_cast<std::size_t>(std::countl_zero(last | 32)) ^ 63;
+  return ((4 * last) >> log) + 4 * log - 20;
+}
 /// The class of a block of `bytes` bytes: from 1 to largest_listed.
-[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept {
-  // The place of the first bit, which is 6 at least; it and the two bits below it are the class.
-  const std::size_t log = static_cast<std::size_t>(std::countl_zero((bytes - 1) | 64)) ^ 63;
-  return ((4 * bytes - 4) >> log) + 4 * log - 24;
+[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept { return class_up_to(bytes - 1); }
+/// ... whose alignment is plain (see below): that of `bytes` rounded up to it.
+[[nodiscard]] constexpr std::size_t plain_class_of(std::size_t bytes, std::size_t alignment) noexcept {
+  return class_up_to((bytes - 1) | (alignment - 1));
 }
 /// Larger blocks than this have no class: they are as many pages as it takes.
 inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
@@ -34,8 +41,8 @@ inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1
 
 /// The bytes of a block of this class.
 [[nodiscard]] constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
-  if (size_class < 8) return 16 * (size_class + 1);
-  return (size_class % 4 + 5) << (size_class / 4 + 3);
+  if (size_class < 8) return 8 * (size_class + 1);
+  return (size_class % 4 + 5) << (size_class / 4 + 2);
 }
 static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) == 42 &&
               class_of(bytes_of(42) + 1) == 43);
@@ -47,7 +54,7 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   return size_class;
 }
 
-/// A power of two up to 16, in one test: every block is aligned to it.
+/// A power of two up to 16, in one test: a block whose size is a multiple of it is aligned to it.
 [[nodiscard]] constexpr bool is_plain(std::size_t alignment) noexcept {
   return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
 }
@@ -56,13 +63,21 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   return bytes > largest_block || alignment > page_bytes;
 }
 
-/// How many blocks of a class share a run: together they are whole pages.
-[[nodiscard]] constexpr std::size_t blocks_per_run(std::size_t size_class) noexcept {
+/// How many blocks of a class share a run at most.
+[[nodiscard]] constexpr std::size_t most_blocks_per_run(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
   return bytes <= 128 ? 256 : bytes <= 512 ? 128 : bytes <= 2048 ? 32 : bytes <= largest_shared_block ? 8 : 1;
 }
+/// How many pages such a run has: as many as the blocks fill, or a little more; for those of 8 bytes, twice as many.
 [[nodiscard]] constexpr std::uint32_t pages_of(std::size_t size_class) noexcept {
-  return static_cast<std::uint32_t>(bytes_of(size_class) * blocks_per_run(size_class) / page_bytes);
+  const std::size_t filled = bytes_of(size_class) * most_blocks_per_run(size_class) / page_bytes;
+  return filled == 0 ? 1 : static_cast<std::uint32_t>(filled);
+}
+/// How many blocks of the class it has.
+[[nodiscard]] constexpr std::size_t blocks_per_run(std::size_t size_class) noexcept {
+  const std::size_t most = most_blocks_per_run(size_class),
+                    fit = pages_of(size_class) * page_bytes / bytes_of(size_class);
+  return fit < most ? fit : most;
 }
 
 /// How many free blocks of a class a magazine has room for, as a rule ...

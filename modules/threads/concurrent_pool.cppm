@@ -54,7 +54,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
       if (thread_lists* const mine = slots_.at_hand()) [[likely]]
-        if (void* const block = mine->magazines.pop(detail::class_of(bytes))) [[likely]] {
+        if (void* const block = mine->magazines.pop(detail::plain_class_of(bytes, alignment))) [[likely]] {
           mine->used += static_cast<std::int64_t>(bytes);
           detail::unpoison(block, bytes);
           if constexpr (detail::hardened) note_taken(block);
@@ -70,7 +70,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
       if (thread_lists* const mine = slots_.at_hand()) [[likely]] {
         mine->used += -static_cast<std::int64_t>(bytes);
         detail::poison_unless_mixed(block, bytes);
-        const std::size_t size_class = detail::class_of(bytes);
+        const std::size_t size_class = detail::plain_class_of(bytes, alignment);
         if (!mine->magazines.push(size_class, block)) [[unlikely]]
           push_slow(*mine, size_class, block);
         return;
