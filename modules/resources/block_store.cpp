@@ -24,8 +24,8 @@ constexpr auto reciprocals = [] {
   return all;
 }();
 
-std::size_t block_number(std::size_t offset, std::size_t size_class) noexcept {
-  return static_cast<std::size_t>((static_cast<std::uint64_t>(offset) * reciprocals[size_class]) >> 32);
+std::size_t block_number(std::size_t offset, std::uint32_t reciprocal) noexcept {
+  return static_cast<std::size_t>((static_cast<std::uint64_t>(offset) * reciprocal) >> 32);
 }
 
 // How many blocks a shared run of so many pages has.
@@ -37,8 +37,8 @@ std::size_t blocks_in(std::uint32_t pages, std::size_t size_class) noexcept {
 
 bool is_free(const run& r) noexcept { return r.is == run::unused; }
 
-// Whether all blocks of a run in use that have been in use are here.
-bool is_empty(const run& r) noexcept { return r.available == r.carved; }
+// Whether all blocks of a run in use that have been in use are here, or held while that matters.
+bool is_empty(const run& r) noexcept { return (r.is == run::partial ? r.busy : r.carved) == r.held; }
 
 // Whether none of its blocks is in use.
 bool is_unused(const run& r) noexcept { return is_free(r) || is_empty(r); }
@@ -68,28 +68,52 @@ std::size_t table_pages(std::size_t others) noexcept {
 
 // Lists of runs, in the order of their addresses.
 run* merge(run* a, run* b) noexcept {
-  run* first = nullptr;
-  for (run **end = &first, *last = nullptr;; end = &last->next) {
-    if (a == nullptr) std::swap(a, b);
-    if (b != nullptr && b < a) std::swap(a, b);
+  run *first = nullptr, *last = nullptr, **end = &first;
+  while (a != nullptr && b != nullptr) {
+    if (b < a) std::swap(a, b);
     *end = a;
-    if (a == nullptr) return first;
     a->previous = last;
     last = a;
+    end = &a->next;
     a = a->next;
   }
+  *end = a != nullptr ? a : b;
+  if (*end != nullptr) (*end)->previous = last;
+  return first;
+}
+
+// The first runs of a list that go on a sorted one's front or end: all of them, as a rule, where neighbours were freed.
+run* pop_sorted(run*& list) noexcept {
+  run *first = list, *last = list;
+  for (list = list->next; list != nullptr;) {
+    run* const next = list->next;
+    if (list > last) {
+      last->next = list;
+      list->previous = last;
+      last = list;
+    } else if (list < first) {
+      first->previous = list;
+      list->next = first;
+      first = list;
+    } else {
+      break;
+    }
+    list = next;
+  }
+  first->previous = last->next = nullptr;
+  return first;
 }
 
 run* sorted(run* list) noexcept {
-  run* parts[32] = {};  // of 1, 2, 4, ... runs
+  run* parts[32] = {};  // each of about twice as many as the one before
   while (list != nullptr) {
-    run* part = std::exchange(list, list->next);
-    part->next = nullptr;
+    run* part = pop_sorted(list);
     std::size_t i = 0;
     for (; parts[i] != nullptr; ++i) part = merge(std::exchange(parts[i], nullptr), part);
     parts[i] = part;
   }
-  for (run* part : parts) list = merge(part, list);
+  for (run* part : parts)
+    if (part != nullptr) list = merge(part, list);
   return list;
 }
 
@@ -105,8 +129,13 @@ run* sorted(run* list) noexcept {
 
 // How many of the first blocks, up to `most` of them, lie `step` behind each other.
 std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step, std::size_t most) noexcept {
+  constexpr std::size_t at_once = 8;
   if (count > most) count = most;
   std::size_t n = 1;
+  for (std::uintptr_t others = 0; n + at_once <= count; n += at_once) {
+    for (std::size_t i = n; i < n + at_once; ++i) others |= (address(blocks[i]) - address(blocks[i - 1])) ^ step;
+    if (others != 0) break;
+  }
   while (n < count && address(blocks[n]) - address(blocks[n - 1]) == step) ++n;
   return n;
 }
@@ -261,7 +290,7 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
     if (from == nullptr) break;
     std::byte* const memory = from->memory();
     const std::size_t before = left;
-    if (is_empty(*from)) count_empty(*from, -1);
+    if (from->busy == 0) count_empty(*from, -1);
     for (std::size_t word = 0; word < 4 && left != 0; ++word) {
       std::uint64_t bits = from->bits[word];
       if (bits == 0) continue;
@@ -277,8 +306,12 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
       }
       from->bits[word] = bits;
     }
-    from->available = static_cast<std::uint16_t>(from->available - (before - left));
-    if (from->available == 0) unlink(list, from);
+    from->busy = static_cast<std::int16_t>(from->busy + static_cast<std::int16_t>(before - left));
+    if (from->busy == from->carved) {
+      unlink(list, from);
+      from->is = run::full;
+      from->busy = 1;
+    }
   }
   const std::size_t count = most - left;
   if (left != 0) std::memmove(to, to + left, count * sizeof(void*));
@@ -291,14 +324,17 @@ block_range block_store::carve(std::size_t size_class) {
   run* from = size_class < shared_classes ? std::exchange(carving_[size_class], nullptr) : nullptr;
   if (from == nullptr) {
     from = size_class < shared_classes ? allocate_shared_run(size_class) : allocate_whole_run(bytes_of(size_class));
-    from->is = size_class < shared_classes ? run::shared : run::whole;
+    from->is = size_class < shared_classes ? run::full : run::whole;
     from->size_class = static_cast<std::uint8_t>(size_class);
-    from->carved = from->available = 0;
+    from->carved = from->held = 0;
+    from->busy = 1;
     std::ranges::fill(from->bits, 0);
-  } else if (is_empty(*from)) {
-    count_empty(*from, -1);
   }
   const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
+  if (from->is == run::partial) {
+    if (from->busy == 0) count_empty(*from, -1);
+    from->busy = static_cast<std::int16_t>(from->busy + static_cast<std::int16_t>(count));
+  }
   std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
   from->carved = static_cast<std::uint16_t>(blocks);
   in_use_[size_class] += count;
@@ -335,7 +371,7 @@ void* block_store::use_whole(run* r) noexcept {
   r->size_class = classes;
   large_bytes_ += r->pages * page_bytes;
   r->carved = 1;
-  r->available = 0;
+  r->held = 0;
   return r->memory();
 }
 
@@ -382,12 +418,15 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
   in_use_[size_class] -= count;
   if (carving_[size_class] != nullptr) {  // another thread has given some back: these are like blocks that were used
-    set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), size_class), count);
+    set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), reciprocals[size_class]), count);
     available_[size_class] += count;
     return count_free(*to, count);
   }
   to->carved = static_cast<std::uint16_t>(to->carved - count);
-  if (is_empty(*to)) count_empty(*to, 1);
+  if (to->is == run::partial) {
+    to->busy = static_cast<std::int16_t>(to->busy - static_cast<std::int16_t>(count));
+    if (to->busy == 0) count_empty(*to, 1);
+  }
   carving_[size_class] = to;
 }
 
@@ -399,23 +438,35 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
   }
   available_[size_class] += count;
   const std::size_t bytes = bytes_of(size_class);
-  for (std::size_t i = 0; i < count;) {
-    // Many containers give neighbours back, in one direction or the other. A few in a row are not worth a branch that
-    // cannot be foreseen.
-    constexpr std::size_t far = 7;
-    const std::uintptr_t to_far = i + far < count ? address(blocks[i + far]) - address(blocks[i]) : 0;
-    if (to_far == far * bytes || to_far == 0 - far * bytes) {
-      const place at = place_in_run(blocks[i], size_class);
-      const std::size_t here = free_neighbours(*at.in, at.number, blocks + i, count - i);
-      count_free(*at.in, here);
-      i += here;
-      continue;
-    }
-    for (const std::size_t end = std::min(i + far, count); i != end; ++i) {
-      const place at = place_in_run(blocks[i], size_class);
-      at.in->bits[at.number / 64] |= bit(at.number);
-      count_free(*at.in, 1);
-    }
+  void* const* const end = blocks + count;
+  // Many containers give neighbours back, in one direction or the other. A few in a row are not worth a branch that
+  // cannot be foreseen.
+  constexpr std::ptrdiff_t far = 7;
+  const auto begins_row = [=](void* const* at) {
+    const std::uintptr_t to_far = end - at > far ? address(at[far]) - address(at[0]) : 0;
+    return to_far == far * bytes || to_far == 0 - far * bytes;
+  };
+  while (blocks != end) {
+    void* const* row = blocks;
+    while (row != end && !begins_row(row)) row = end - row > far ? row + far : end;
+    mark_scattered(blocks, row, size_class);
+    blocks = row;
+    if (row == end) break;
+    const place at = place_in_run(row[0], reciprocals[size_class]);
+    const std::size_t here = free_neighbours(*at.in, at.number, row, static_cast<std::size_t>(end - row));
+    count_free(*at.in, here);
+    blocks = row + here;
+  }
+}
+
+// Apart from what calls it: its few values stay in registers.
+[[gnu::noinline]] void block_store::mark_scattered(void* const* blocks, void* const* end,
+                                                   std::size_t size_class) noexcept {
+  const std::uint32_t reciprocal = reciprocals[size_class];
+  for (; blocks != end; ++blocks) {
+    const place at = place_in_run(*blocks, reciprocal);
+    at.in->bits[at.number / 64] |= bit(at.number);
+    count_free(*at.in, 1);
   }
 }
 
@@ -426,23 +477,30 @@ std::size_t block_store::bytes_in_use() const noexcept {
 }
 
 // The run and the number in it of a block that is in use.
-inline block_store::place block_store::place_in_run(const void* block, std::size_t size_class) const noexcept {
+inline block_store::place block_store::place_in_run(const void* block, std::uint32_t reciprocal) const noexcept {
   chunk* const home = home_of(block);
   const std::size_t offset = address(block) - address(home), page = home->first_of[offset / page_bytes];
-  return {&home->runs()[page], block_number(offset - page * page_bytes, size_class)};
+  return {launder_origin(&home->runs()[page]), block_number(offset - page * page_bytes, reciprocal)};
 }
 
 inline void block_store::count_free(run& in, std::size_t blocks) noexcept {
-  if (in.available == 0) [[unlikely]]
+  if ((in.busy = static_cast<std::int16_t>(in.busy - static_cast<std::int16_t>(blocks))) <= 0) [[unlikely]]
+    count_first_or_last(in, blocks);
+}
+
+// The first block that comes back to a full run, or the last one that was in use.
+[[gnu::noinline]] void block_store::count_first_or_last(run& in, std::size_t blocks) noexcept {
+  if (in.is == run::full) {
     list(&in);
-  in.available = static_cast<std::uint16_t>(in.available + blocks);
-  if (in.available == in.carved) [[unlikely]]
-    count_empty(in, 1);
+    in.busy = static_cast<std::int16_t>(in.carved - blocks);
+  }
+  if (in.busy == 0) count_empty(in, 1);
 }
 
 // Among those that have free blocks.
 void block_store::list(run* r) noexcept {
   run*& others = partial_[r->size_class].others;
+  r->is = run::partial;
   r->previous = nullptr;
   r->next = others;
   if (others != nullptr) others->previous = r;
@@ -475,7 +533,7 @@ void block_store::take_all_back() noexcept {
         const std::size_t left = r->carved > word * 64 ? r->carved - word * 64 : 0;
         r->bits[word] = left >= 64 ? ~std::uint64_t{0} : bit(left) - 1;
       }
-      r->available = r->carved;
+      r->busy = 0;
       count_empty(*r, 1);
       list(r);
     }
@@ -828,7 +886,7 @@ std::size_t block_store::free_empty_runs(std::size_t size_class, std::size_t byt
     if (!is_empty(*r)) continue;
     unlink(list, r);
     count_empty(*r, -1);
-    available_[size_class] -= r->available;
+    available_[size_class] -= r->carved;
     if (carving_[size_class] == r) carving_[size_class] = nullptr;
     pages += r->pages;
     free_run(r);

@@ -32,15 +32,18 @@ inline constexpr std::size_t large_sizes = 7;
 
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
-  // Free; shared by blocks of a class; one block.
-  enum state : std::uint8_t { unused, shared, whole };
+  // Free; shared by blocks of a class, all of them in use, or not all; one block.
+  enum state : std::uint8_t { unused, full, partial, whole };
 
   std::uint32_t index;  // of its first page in the chunk
   std::uint32_t pages;
   state is;
   std::uint8_t size_class;
-  std::uint16_t carved;     // blocks that have been handed out at least once: the first ones; of a whole run, 1
-  std::uint16_t available;  // of those, how many are here and not in use: their bits are set
+  std::uint16_t carved;  // blocks that have been handed out at least once: the first ones; of a whole run, 1
+  // Of those of a partial run, how many are in use; the bits of the others are set. Of a full one 1, so that the first
+  // block that comes back is noticed.
+  std::int16_t busy;
+  std::uint16_t held;  // how many the holder has, while that matters; otherwise 0
   run* next;
   run* previous;
   union {
@@ -263,7 +266,7 @@ class block_store {
   /// Counts blocks of a run that the holder has as if they were here, or takes that back.
   inline void count_held(const void* block, int count) const noexcept {
     run* const r = run_of(block);
-    r->available = static_cast<std::uint16_t>(r->available + count);
+    r->held = static_cast<std::uint16_t>(r->held + count);
   }
   /// The bytes of the chunks in which all blocks are here or held.
   [[nodiscard]] std::size_t releasable() const noexcept;
@@ -290,7 +293,8 @@ class block_store {
     run* in;
     std::size_t number;
   };
-  [[nodiscard]] place place_in_run(const void* block, std::size_t size_class) const noexcept;
+  [[nodiscard]] place place_in_run(const void* block, std::uint32_t reciprocal) const noexcept;
+  void mark_scattered(void* const* blocks, void* const* end, std::size_t size_class) noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
   run* allocate_run(std::uint32_t pages, std::uint32_t kind);
   run* allocate_whole_run(std::size_t bytes);
@@ -324,6 +328,7 @@ class block_store {
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
   void count_free(run& in, std::size_t blocks) noexcept;
+  void count_first_or_last(run& in, std::size_t blocks) noexcept;
   void list(run* r) noexcept;
   void unlink(run*& list, run* r) noexcept;
   void count_empty(const run& r, int runs) noexcept;
@@ -360,7 +365,7 @@ class block_store {
   // than small ones, three may, and nothing is remembered of that place.
   static constexpr std::size_t found_room = 128;
   [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
-  struct neighbours {
+  struct alignas(32) neighbours {
     std::uintptr_t place;
     chunk* low;
     chunk* high;
