@@ -113,6 +113,13 @@ template <class T>
   return pointer;
 }
 
+/// The same number, but where it is not a constant the optimiser no longer knows how it came about: it would work parts
+/// of it out again for each use.
+[[nodiscard, gnu::always_inline]] constexpr std::size_t worked_out(std::size_t number) noexcept {
+  if (!__builtin_constant_p(number)) asm("" : "+r"(number));
+  return number;
+}
+
 /// Fetches the lines of so many bytes, which may be nobody's.
 template <std::size_t Bytes>
 [[gnu::always_inline]] inline void prefetch_for_write(std::uintptr_t first) noexcept {

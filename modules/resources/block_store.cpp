@@ -183,8 +183,8 @@ block_store::~block_store() { release(); }
 
 template <class Counter>
 void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
-  magazine& from = of[size_class];
-  if (*from.top == nullptr) from.top += store.take(size_class, from.top + 1, change_depth(size_class, false) / 2);
+  void**& newest = top[size_class];
+  if (*newest == nullptr) newest += store.take(size_class, newest + 1, change_depth(size_class, false) / 2);
   return pop(size_class);
 }
 
@@ -192,32 +192,31 @@ void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) n
 template <class Counter>
 bool magazines<Counter>::is_scattered(std::size_t size_class) noexcept {
   const std::uintptr_t all = count(size_class) * bytes_of(size_class);
-  return address(*of[size_class].top) - address(*oldest(size_class)) + 2 * all > 4 * all;  // upwards or downwards
+  return address(*top[size_class]) - address(*oldest(size_class)) + 2 * all > 4 * all;  // upwards or downwards
 }
 
 // Before it gives blocks to the store or takes some. Blocks come and go when they went the other way the last time, or
 // when as many as it has room for were taken from it since. Returns how deep it is now.
 template <class Counter>
 std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives) noexcept {
-  magazine& changed = of[size_class];
   void** const base = places_ + first_places[size_class];
-  const std::int64_t taken = changed.taken;
+  const std::int64_t taken_now = taken[size_class];
   const bool only_gives = gives && none_taken(size_class);
-  const bool in_turn =
-      std::exchange(gave_[size_class], gives) != gives || taken - taken_before_[size_class] >= changed.last - base;
-  taken_before_[size_class] = taken;
+  const bool in_turn = std::exchange(gave_[size_class], gives) != gives ||
+                       taken_now - taken_before_[size_class] >= last[size_class] - base;
+  taken_before_[size_class] = taken_now;
   const std::size_t depth = in_turn                             ? greatest_depth_of(size_class)
                             : gives && is_scattered(size_class) ? least_depth_of(size_class)
                             : only_gives                        ? depth_of(size_class) / 2
                                                                 : depth_of(size_class);
-  changed.last = base + depth;
+  last[size_class] = base + depth;
   return depth;
 }
 
 template <class Counter>
 void* magazines<Counter>::pop_carved(std::size_t size_class, block_store& store) {
   block_range carved = store.carve(size_class);
-  ++of[size_class].misses;
+  ++misses[size_class];
   void* const block = std::exchange(carved.first, carved.first + bytes_of(size_class));
   if (size_class < shared_classes) fresh[size_class] = carved;
   return block;
@@ -251,7 +250,7 @@ void magazines<Counter>::make_room(std::size_t size_class, block_store& store) n
   const std::size_t kept = only_gives ? 0 : room / 2, given = before - kept;
   store.give(size_class, first, given);
   std::memmove(first, first + given, kept * sizeof(void*));
-  of[size_class].top -= given;
+  top[size_class] -= given;
 }
 
 template <class Counter>
@@ -259,7 +258,7 @@ void magazines<Counter>::give_all(std::size_t from, block_store& store) noexcept
   for (std::size_t c = from; c < classes; ++c) {
     void** const first = oldest(c);
     const std::size_t here = count(c);
-    of[c].top = first - 1;
+    top[c] = first - 1;
     store.give(c, first, here);
   }
 }
@@ -268,9 +267,9 @@ template <class Counter>
 void magazines<Counter>::forget() noexcept {
   std::ranges::fill(fresh, block_range{});
   for (std::size_t c = 0; c < classes; ++c) {
-    of[c].top = places_ + first_places[c];
-    *of[c].top = nullptr;
-    of[c].last = of[c].top + depth_of(c);
+    top[c] = places_ + first_places[c];
+    *top[c] = nullptr;
+    last[c] = top[c] + depth_of(c);
   }
 }
 

@@ -121,13 +121,10 @@ class block_store;
 /// Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
-  struct magazine {
-    void** top;      // the newest block; below the oldest one is a null
-    void** last;     // where the newest one is when there is no more room
-    Counter taken;   // how many blocks were taken from it, ever
-    Counter misses;  // requests that had to be served otherwise, or were not
-  };
-  magazine of[classes] = {};
+  void** top[classes];           // the newest block; below the oldest one is a null
+  void** last[classes];          // where the newest one is when there is no more room
+  Counter taken[classes] = {};   // how many blocks were taken, ever
+  Counter misses[classes] = {};  // requests that had to be served otherwise, or were not
   block_range fresh[shared_classes] = {};
 
   magazines() noexcept { forget(); }
@@ -136,21 +133,22 @@ struct magazines {
 
   /// A block, or null when there is none.
   [[nodiscard]] inline void* pop(std::size_t size_class) noexcept {
-    magazine& from = of[size_class];
-    void* const block = *from.top;
+    void** const newest = top[size_class];
+    void* const block = *newest;
     if (block == nullptr) [[unlikely]]
       return nullptr;
-    --from.top;
-    __builtin_prefetch(*from.top, 1);  // the next one, whose first bytes are written as a rule
-    ++from.taken;
+    top[size_class] = newest - 1;
+    __builtin_prefetch(newest[-1], 1);  // the next one, whose first bytes are written as a rule
+    ++taken[size_class];
     return block;
   }
   /// Takes a block; false when there is no room for it: make_room is next.
   [[nodiscard]] inline bool push(std::size_t size_class, void* block) noexcept {
-    magazine& to = of[size_class];
-    if (to.top == to.last) [[unlikely]]
+    void** const newest = top[size_class];
+    if (newest == last[size_class]) [[unlikely]]
       return false;
-    *++to.top = block;
+    top[size_class] = newest + 1;
+    newest[1] = block;
     return true;
   }
 
@@ -158,7 +156,7 @@ struct magazines {
   [[nodiscard]] inline void** oldest(std::size_t size_class) noexcept { return places_ + first_places[size_class] + 1; }
   /// How many there are.
   [[nodiscard]] inline std::size_t count(std::size_t size_class) const noexcept {
-    return static_cast<std::size_t>(of[size_class].top - (places_ + first_places[size_class]));
+    return static_cast<std::size_t>(top[size_class] - (places_ + first_places[size_class]));
   }
 
   /// Whether these or the store have a block that was in use before.
@@ -184,7 +182,7 @@ struct magazines {
   [[nodiscard]] bool is_scattered(std::size_t size_class) noexcept;
   // Whether none was taken since blocks last came from or went to the store.
   [[nodiscard]] inline bool none_taken(std::size_t size_class) const noexcept {
-    return of[size_class].taken == taken_before_[size_class];
+    return taken[size_class] == taken_before_[size_class];
   }
   std::size_t change_depth(std::size_t size_class, bool gives) noexcept;
   // Where a class's null is in places_; of `classes`, how many places there are.
@@ -382,14 +380,14 @@ class block_store {
 
 template <class Counter>
 inline bool magazines<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
-  return *of[size_class].top != nullptr || store.available(size_class) != 0;
+  return *top[size_class] != nullptr || store.available(size_class) != 0;
 }
 
 template <class Counter>
 inline void* magazines<Counter>::pop_fresh(std::size_t size_class, block_store& store) {
   if (size_class < shared_classes)
     if (block_range& from = fresh[size_class]; from.first != from.end) [[likely]] {
-      ++of[size_class].misses;
+      ++misses[size_class];
       return std::exchange(from.first, from.first + bytes_of(size_class));
     }
   return pop_carved(size_class, store);

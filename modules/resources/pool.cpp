@@ -83,16 +83,22 @@ pool_resource::~pool_resource() { release(); }
 
 // The class once more: that costs less here than to keep it while the magazine is looked at.
 void* pool_resource::allocate_more(std::size_t bytes, std::size_t alignment) {
-  return allocate_of(detail::plain_class_of(bytes, alignment), bytes);
-}
-
-void* pool_resource::allocate_of(std::size_t size_class, std::size_t bytes) {
-  void* const block = take(size_class);
+  void* const block = take(detail::class_of(bytes, alignment));
   handed_out(block, bytes);
   return block;
 }
 
-void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+void* pool_resource::raise_peak(void* block) noexcept {
+  peak_ += static_cast<std::size_t>(-below_peak_);
+  below_peak_ = 0;
+  return block;
+}
+
+void pool_resource::count_out(std::size_t bytes) noexcept {
+  if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) static_cast<void>(raise_peak(nullptr));
+}
+
+void* pool_resource::allocate_other(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);
   if (is_oversize(bytes, alignment)) {
@@ -100,7 +106,7 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     count_out(bytes);
     return block;
   }
-  if (bytes <= detail::largest_listed) return allocate_of(detail::class_of(bytes, alignment), bytes);
+  if (bytes <= detail::largest_listed) return allocate_listed(bytes, alignment);
   void* const block = store_.take_large(bytes);
   handed_out(block, bytes);
   return block;
@@ -117,14 +123,16 @@ void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
   if constexpr (detail::hardened) note_taken(block);
 }
 
-void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+void pool_resource::deallocate_other(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   if (block == nullptr || bytes == 0) return;
+  if (bytes <= detail::largest_listed && !is_oversize(bytes, alignment))
+    return deallocate_listed(block, bytes, alignment);
   if (is_oversize(bytes, alignment)) {
     oversize_.deallocate(block, bytes, *store_.upstream());
     below_peak_ += static_cast<std::ptrdiff_t>(bytes);
     return;
   }
-  give(block, bytes > detail::largest_listed ? detail::classes : detail::class_of(bytes, alignment), bytes);
+  give(block, detail::classes, bytes);
 }
 
 // `classes` stands for a large block.
@@ -142,7 +150,7 @@ void pool_resource::hold(void* block, std::size_t size_class) noexcept {
 }
 
 void pool_resource::push_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
-  hold(block, detail::plain_class_of(bytes, alignment));
+  hold(block, detail::class_of(bytes, alignment));
 }
 
 std::size_t pool_resource::held_whole_bytes() const noexcept {
@@ -153,7 +161,7 @@ std::size_t pool_resource::held_whole_bytes() const noexcept {
 
 void pool_resource::count_held(int sign) const noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
-    for (void* const* block = magazines_.of[c].top; *block != nullptr; --block) store_.count_held(*block, sign);
+    for (void* const* block = magazines_.top[c]; *block != nullptr; --block) store_.count_held(*block, sign);
     if (const std::size_t count = magazines_.fresh_count(c); count != 0)
       store_.count_held(magazines_.fresh[c].first, sign * static_cast<int>(count));
   }
@@ -179,7 +187,7 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
     if (magazines_.has_used(size_class, store_))
       block = magazines_.pop_used(size_class, store_);
     else
-      ++magazines_.of[size_class].misses;
+      ++magazines_.misses[size_class];
   }
   if (block == nullptr) return {};
   handed_out(block, full);
@@ -256,8 +264,8 @@ pool_stats pool_resource::stats() const noexcept {
                        {.live = 0 - here - magazines_.fresh_count(c),
                         .free = here,
                         .free_bytes = here * bytes_of(c),
-                        .hits = static_cast<std::size_t>(magazines_.of[c].taken),
-                        .misses = static_cast<std::size_t>(magazines_.of[c].misses)});
+                        .hits = static_cast<std::size_t>(magazines_.taken[c]),
+                        .misses = static_cast<std::size_t>(magazines_.misses[c])});
   }
   all.oversize = oversize_.count();
   return all;

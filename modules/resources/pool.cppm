@@ -88,29 +88,18 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]] {
-      void* const block = magazines_.pop(detail::plain_class_of(bytes, alignment));
-      if (block == nullptr) [[unlikely]]
-        return allocate_more(bytes, alignment);
-      count_out(bytes);
-      detail::unpoison(block, bytes);
-      if constexpr (detail::hardened) note_taken(block);
-      return block;
-    }
-    return allocate_slow(bytes, alignment);
+    if ((alignment & (alignment - 1)) == 0 && detail::has_class(bytes, alignment)) [[likely]]
+      return allocate_listed(bytes, alignment);
+    return allocate_other(bytes, alignment);
   }
 
   /// Gives a block back, with the size and alignment that it was asked for with. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
-    if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]] {
-      below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-      detail::poison_unless_mixed(block, bytes);
-      if (!magazines_.push(detail::plain_class_of(bytes, alignment), block)) [[unlikely]]
-        push_slow(block, bytes, alignment);
-    } else {
-      deallocate_slow(block, bytes, alignment);
-    }
+    if (detail::has_class(bytes, alignment) && block != nullptr) [[likely]]
+      deallocate_listed(block, bytes, alignment);
+    else
+      deallocate_other(block, bytes, alignment);
   }
 
   /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is no less than `bytes` and
@@ -150,18 +139,31 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
+  [[gnu::always_inline]] inline void* allocate_listed(std::size_t bytes, std::size_t alignment) {
+    void* const block = magazines_.pop(detail::class_of(bytes, alignment));
+    if (block == nullptr) [[unlikely]]
+      return allocate_more(bytes, alignment);
+    detail::unpoison(block, bytes);
+    if constexpr (detail::hardened) note_taken(block);
+    if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) [[unlikely]]
+      return raise_peak(block);
+    return block;
+  }
+  [[gnu::always_inline]] inline void deallocate_listed(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+    below_peak_ += static_cast<std::ptrdiff_t>(bytes);
+    detail::poison_unless_mixed(block, bytes);
+    if (!magazines_.push(detail::class_of(bytes, alignment), block)) [[unlikely]]
+      push_slow(block, bytes, alignment);
+  }
   // Where the magazine is empty: often, while a program grows.
   [[gnu::noinline]] void* allocate_more(std::size_t bytes, std::size_t alignment);
-  void* allocate_of(std::size_t size_class, std::size_t bytes);
-  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
-  [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
+  // What is larger, has no bytes, or is no power of two.
+  [[gnu::noinline]] void* allocate_other(std::size_t bytes, std::size_t alignment);
+  [[gnu::noinline]] void deallocate_other(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  inline void count_out(std::size_t bytes) noexcept {
-    if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) {
-      peak_ += static_cast<std::size_t>(-below_peak_);
-      below_peak_ = 0;
-    }
-  }
+  // While a program grows it does so with each block. Returns the block, so that there is nothing left to be done.
+  [[gnu::noinline]] void* raise_peak(void* block) noexcept;
+  void count_out(std::size_t bytes) noexcept;
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 

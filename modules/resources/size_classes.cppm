@@ -19,6 +19,8 @@ export namespace buffers::detail {
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t largest_block = std::size_t{128} << 20;
+/// Larger blocks than this have no class: they are as many pages as it takes.
+inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
 inline constexpr std::size_t largest_shared_block = 16 * 1024;
 inline constexpr std::size_t largest_mixed_block = 32 * 1024;  // larger ones have chunks of their own
 
@@ -26,16 +28,23 @@ inline constexpr std::size_t largest_mixed_block = 32 * 1024;  // larger ones ha
 [[nodiscard]] constexpr std::size_t class_up_to(std::size_t last) noexcept {
   // The place of the first bit, which is 5 at least; it and the two bits below it are the class.
   const std::size_t log = static_cast<std::size_t>(std::countl_zero(last | 32)) ^ 63;
-  return ((4 * last) >> log) + 4 * log - 20;
+  return worked_out(((4 * last) >> log) + 4 * log) - 20;
 }
 /// The class of a block of `bytes` bytes: from 1 to largest_listed.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t bytes) noexcept { return class_up_to(bytes - 1); }
-/// ... whose alignment is plain (see below): that of `bytes` rounded up to it.
-[[nodiscard]] constexpr std::size_t plain_class_of(std::size_t bytes, std::size_t alignment) noexcept {
-  return class_up_to((bytes - 1) | (alignment - 1));
+/// `bytes` rounded up to a multiple of the alignment, less one.
+[[nodiscard]] constexpr std::size_t last_byte(std::size_t bytes, std::size_t alignment) noexcept {
+  return (bytes - 1) | (alignment - 1);
 }
-/// Larger blocks than this have no class: they are as many pages as it takes.
-inline constexpr std::size_t largest_listed = std::size_t{1} << 20;
+/// The class whose blocks are large enough and aligned by their place in a run: for alignments of up to a page. A
+/// multiple of the alignment is followed by no size that is not one, until it is a size itself.
+[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes, std::size_t alignment) noexcept {
+  return class_up_to(last_byte(bytes, alignment));
+}
+/// Whether a block that was asked for in this way has a class. For a size of 0 there is none.
+[[nodiscard]] constexpr bool has_class(std::size_t bytes, std::size_t alignment) noexcept {
+  return alignment <= page_bytes && last_byte(bytes, alignment) < largest_listed;
+}
 inline constexpr std::size_t classes = class_of(largest_listed) + 1;
 inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1;
 
@@ -47,17 +56,6 @@ inline constexpr std::size_t shared_classes = class_of(largest_shared_block) + 1
 static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) == 42 &&
               class_of(bytes_of(42) + 1) == 43);
 
-/// The class whose blocks are large enough and aligned by their place in a run: for alignments of up to a page.
-[[nodiscard]] constexpr std::size_t class_of(std::size_t bytes, std::size_t alignment) noexcept {
-  std::size_t size_class = class_of(bytes > alignment ? bytes : alignment);
-  while ((bytes_of(size_class) & (alignment - 1)) != 0) ++size_class;
-  return size_class;
-}
-
-/// A power of two up to 16, in one test: a block whose size is a multiple of it is aligned to it.
-[[nodiscard]] constexpr bool is_plain(std::size_t alignment) noexcept {
-  return ((alignment - 1) & (alignment | ~std::size_t{15})) == 0;
-}
 /// Whether a request goes to upstream as it is.
 [[nodiscard]] constexpr bool is_oversize(std::size_t bytes, std::size_t alignment) noexcept {
   return bytes > largest_block || alignment > page_bytes;

@@ -192,8 +192,8 @@ pool_stats concurrent_pool_resource::stats() const noexcept {
   slots_.for_each([&](const thread_lists& its) {
     for (std::size_t c = 0; c < classes; ++c)
       detail::add_counts(all, bytes_of(c),
-                         {.hits = static_cast<std::size_t>(std::int64_t{its.magazines.of[c].taken}),
-                          .misses = static_cast<std::size_t>(std::int64_t{its.magazines.of[c].misses})});
+                         {.hits = static_cast<std::size_t>(std::int64_t{its.magazines.taken[c]}),
+                          .misses = static_cast<std::size_t>(std::int64_t{its.magazines.misses[c]})});
   });
   all.oversize = oversize_.count();
   return all;

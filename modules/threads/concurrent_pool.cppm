@@ -52,9 +52,9 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two; bad_alloc when there is no
   /// memory for a thread's stacks.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if (bytes - 1 < detail::largest_listed && detail::is_plain(alignment)) [[likely]]
+    if ((alignment & (alignment - 1)) == 0 && detail::has_class(bytes, alignment)) [[likely]]
       if (thread_lists* const mine = slots_.at_hand()) [[likely]]
-        if (void* const block = mine->magazines.pop(detail::plain_class_of(bytes, alignment))) [[likely]] {
+        if (void* const block = mine->magazines.pop(detail::class_of(bytes, alignment))) [[likely]] {
           mine->used += static_cast<std::int64_t>(bytes);
           detail::unpoison(block, bytes);
           if constexpr (detail::hardened) note_taken(block);
@@ -66,11 +66,11 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   /// Gives a block back, on any thread, with the size and alignment that it was asked for with. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
-    if (bytes - 1 < detail::largest_listed && alignment <= 16 && block != nullptr) [[likely]]
+    if (detail::has_class(bytes, alignment) && block != nullptr) [[likely]]
       if (thread_lists* const mine = slots_.at_hand()) [[likely]] {
         mine->used += -static_cast<std::int64_t>(bytes);
         detail::poison_unless_mixed(block, bytes);
-        const std::size_t size_class = detail::plain_class_of(bytes, alignment);
+        const std::size_t size_class = detail::class_of(bytes, alignment);
         if (!mine->magazines.push(size_class, block)) [[unlikely]]
           push_slow(*mine, size_class, block);
         return;
