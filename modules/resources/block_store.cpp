@@ -127,16 +127,10 @@ run* sorted(run* list) noexcept {
   *static_cast<void**>(block) = next;
 }
 
-// How many of the first blocks, up to `most` of them, lie `step` behind each other.
-std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step, std::size_t most) noexcept {
-  constexpr std::size_t at_once = 8;
-  if (count > most) count = most;
+// How many of the first of these blocks lie `step` behind each other.
+std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step) noexcept {
   std::size_t n = 1;
-  for (std::uintptr_t others = 0; n + at_once <= count; n += at_once) {
-    for (std::size_t i = n; i < n + at_once; ++i) others |= (address(blocks[i]) - address(blocks[i - 1])) ^ step;
-    if (others != 0) break;
-  }
-  while (n < count && address(blocks[n]) - address(blocks[n - 1]) == step) ++n;
+  for (std::uintptr_t next = address(blocks[0]) + step; n < count && address(blocks[n]) == next; next += step) ++n;
   return n;
 }
 
@@ -150,14 +144,13 @@ void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) n
   }
 }
 
-// Marks the first of the blocks, which has this number in the run, as free, and those after it for as long as each is
-// the neighbour of the one before, all upwards or all downwards. Returns how many they are.
-[[gnu::noinline]] std::size_t free_neighbours(run& r, std::size_t number, void* const* blocks,
-                                              std::size_t count) noexcept {
+// Marks the first of the blocks of so many bytes, which has this number in the run, as free, and those after it for as
+// long as each is the neighbour of the one before, all upwards or all downwards. Returns how many they are.
+[[gnu::noinline]] std::size_t free_neighbours(run& r, std::size_t number, void* const* blocks, std::size_t count,
+                                              std::size_t bytes) noexcept {
   const bool rise = blocks[1] > blocks[0];
-  const std::size_t bytes = bytes_of(r.size_class);
-  const std::size_t here = rise ? in_step(blocks, count, bytes, blocks_in(r.pages, r.size_class) - number)
-                                : in_step(blocks, count, 0 - bytes, number + 1);
+  const std::size_t most = std::min<std::size_t>(count, rise ? r.carved - number : number + 1);
+  const std::size_t here = in_step(blocks, most, rise ? bytes : 0 - bytes);
   set_bits(r.bits, rise ? number : number + 1 - here, here);
   return here;
 }
@@ -452,7 +445,7 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
     blocks = row;
     if (row == end) break;
     const place at = place_in_run(row[0], reciprocals[size_class]);
-    const std::size_t here = free_neighbours(*at.in, at.number, row, static_cast<std::size_t>(end - row));
+    const std::size_t here = free_neighbours(*at.in, at.number, row, static_cast<std::size_t>(end - row), bytes);
     count_free(*at.in, here);
     blocks = row + here;
   }
