@@ -240,7 +240,7 @@ void magazines<Counter>::make_room(std::size_t size_class, block_store& store) n
   const std::size_t before = count(size_class), room = change_depth(size_class, true);
   if (room > before) return;
   void** const first = oldest(size_class);
-  const std::size_t kept = only_gives ? 0 : room / 2, given = before - kept;
+  const std::size_t kept = only_gives ? 0 : room / 4, given = before - kept;
   store.give(size_class, first, given);
   std::memmove(first, first + given, kept * sizeof(void*));
   top[size_class] -= given;

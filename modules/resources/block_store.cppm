@@ -110,15 +110,14 @@ class relaxed_counter {
 class block_store;
 
 /// The free blocks that are next, of each class: a stack of their addresses, the newest on top. The blocks themselves
-/// are not touched. When a stack is full the older half of it goes to the store, and when it is empty half of one comes
-/// from there, so that a program at the edge does not go back and forth.
-/// Where blocks come and go in turn, a stack gets more room: those that were in use just now are the fastest, and each
-/// exchange with the store costs. Where many go and then many come, it has little: from the store they come in the
-/// order of their addresses, so that what is built next lies close together. Where those that go lie scattered, it has
-/// the least: what is left in it is used first, say for the top of a tree, and each such block is on a page of its own.
-/// Where none is taken at all between two exchanges, as by a thread that frees what another one allocates, a stack has
-/// half the room and all of it goes.
-/// Counter is an integer; where other threads read it, one that they may read.
+/// are not touched. When a stack is full its older blocks go to the store, all but a quarter, and when it is empty half
+/// of one comes from there, so that a program at the edge does not go back and forth. Where blocks come and go in turn,
+/// a stack gets more room: those that were in use just now are the fastest, and each exchange with the store costs.
+/// Where many go and then many come, it has little: from the store they come in the order of their addresses, so that
+/// what is built next lies close together. Where those that go lie scattered, it has the least: what is left in it is
+/// used first, say for the top of a tree, and each such block is on a page of its own. Where none is taken at all
+/// between two exchanges, as by a thread that frees what another one allocates, a stack has half the room and all of it
+/// goes. Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
   void** top[classes];           // the newest block; below the oldest one is a null
@@ -165,7 +164,7 @@ struct magazines {
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
   [[nodiscard]] inline void* pop_fresh(std::size_t size_class, block_store& store);
-  /// Makes room in a full magazine: there is more of it now, or the older half has gone to the store.
+  /// Makes room in a full magazine: there is more of it now, or most blocks have gone to the store.
   void make_room(std::size_t size_class, block_store& store) noexcept;
   /// Whether it is one of the blocks that have not been in use.
   [[nodiscard]] bool is_fresh(const std::byte* block, std::size_t bytes) const noexcept;

@@ -98,7 +98,7 @@ void pool_resource::count_out(std::size_t bytes) noexcept {
   if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) static_cast<void>(raise_peak(nullptr));
 }
 
-void* pool_resource::allocate_other(std::size_t bytes, std::size_t alignment) {
+void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (bytes == 0) return detail::no_bytes(alignment);
   if (is_oversize(bytes, alignment)) {
@@ -106,7 +106,6 @@ void* pool_resource::allocate_other(std::size_t bytes, std::size_t alignment) {
     count_out(bytes);
     return block;
   }
-  if (bytes <= detail::largest_listed) return allocate_listed(bytes, alignment);
   void* const block = store_.take_large(bytes);
   handed_out(block, bytes);
   return block;
@@ -123,10 +122,8 @@ void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
   if constexpr (detail::hardened) note_taken(block);
 }
 
-void pool_resource::deallocate_other(void* block, std::size_t bytes, std::size_t alignment) noexcept {
+void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   if (block == nullptr || bytes == 0) return;
-  if (bytes <= detail::largest_listed && !is_oversize(bytes, alignment))
-    return deallocate_listed(block, bytes, alignment);
   if (is_oversize(bytes, alignment)) {
     oversize_.deallocate(block, bytes, *store_.upstream());
     below_peak_ += static_cast<std::ptrdiff_t>(bytes);

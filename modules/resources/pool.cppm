@@ -2,9 +2,9 @@
 // any order.
 //
 //     allocate, deallocate        ┌───┬───┬───┐
-//            ▲ ▼            16 B  │ ● │ ● │ ● │     a stack of free blocks for each size: the newest first
-//                           32 B  ├───┼───┼───┘
-//                            …    │ ● │ ● │        half of a full one goes to, and of an empty one comes from
+//            ▲ ▼             8 B  │ ● │ ● │ ● │     a stack of free blocks for each size: the newest first
+//                           16 B  ├───┼───┼───┘
+//                            …    │ ● │ ● │        most of a full one goes to, and half of one comes from
 //                          1 MiB  └───┴───┘                             ▲ ▼
 //     upstream  →  chunks  →  runs of pages  →  blocks      a bit for each block, nothing in front of it
 //
@@ -71,7 +71,10 @@ struct pool_stats : pool_counts {
 };
 
 /// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
-/// which is about 70 KiB, and touched as far as they are filled.
+/// which is about 70 KiB, and touched as far as they are filled. Blocks are of 8, 16, 24, ... 64 bytes, then of four
+/// sizes to each doubling, and above 1 MiB of whole pages; a request gets the least that is a multiple of its
+/// alignment. So nodes of 24 bytes take 24 when they are asked for with the alignment that they need, as containers do,
+/// and 32 with that of std::max_align_t.
 class pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
  public:
   /// Chunks come from upstream, which must outlive this.
@@ -88,18 +91,30 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
-    if ((alignment & (alignment - 1)) == 0 && detail::has_class(bytes, alignment)) [[likely]]
-      return allocate_listed(bytes, alignment);
-    return allocate_other(bytes, alignment);
+    if ((alignment & (alignment - 1)) == 0 && detail::has_class(bytes, alignment)) [[likely]] {
+      void* const block = magazines_.pop(detail::class_of(bytes, alignment));
+      if (block == nullptr) [[unlikely]]
+        return allocate_more(bytes, alignment);
+      detail::unpoison(block, bytes);
+      if constexpr (detail::hardened) note_taken(block);
+      if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) [[unlikely]]
+        return raise_peak(block);
+      return block;
+    }
+    return allocate_slow(bytes, alignment);
   }
 
   /// Gives a block back, with the size and alignment that it was asked for with. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_given(block, bytes, alignment);
-    if (detail::has_class(bytes, alignment) && block != nullptr) [[likely]]
-      deallocate_listed(block, bytes, alignment);
-    else
-      deallocate_other(block, bytes, alignment);
+    if (detail::has_class(bytes, alignment) && block != nullptr) [[likely]] {
+      below_peak_ += static_cast<std::ptrdiff_t>(bytes);
+      detail::poison_unless_mixed(block, bytes);
+      if (!magazines_.push(detail::class_of(bytes, alignment), block)) [[unlikely]]
+        push_slow(block, bytes, alignment);
+    } else {
+      deallocate_slow(block, bytes, alignment);
+    }
   }
 
   /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is no less than `bytes` and
@@ -139,29 +154,12 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:
-  [[gnu::always_inline]] inline void* allocate_listed(std::size_t bytes, std::size_t alignment) {
-    void* const block = magazines_.pop(detail::class_of(bytes, alignment));
-    if (block == nullptr) [[unlikely]]
-      return allocate_more(bytes, alignment);
-    detail::unpoison(block, bytes);
-    if constexpr (detail::hardened) note_taken(block);
-    if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) [[unlikely]]
-      return raise_peak(block);
-    return block;
-  }
-  [[gnu::always_inline]] inline void deallocate_listed(void* block, std::size_t bytes, std::size_t alignment) noexcept {
-    below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-    detail::poison_unless_mixed(block, bytes);
-    if (!magazines_.push(detail::class_of(bytes, alignment), block)) [[unlikely]]
-      push_slow(block, bytes, alignment);
-  }
   // Where the magazine is empty: often, while a program grows.
   [[gnu::noinline]] void* allocate_more(std::size_t bytes, std::size_t alignment);
-  // What is larger, has no bytes, or is no power of two.
-  [[gnu::noinline]] void* allocate_other(std::size_t bytes, std::size_t alignment);
-  [[gnu::noinline]] void deallocate_other(void* block, std::size_t bytes, std::size_t alignment) noexcept;
+  [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
-  // While a program grows it does so with each block. Returns the block, so that there is nothing left to be done.
+  // While a program grows, with each block. Returns it, so that the caller has nothing left to do.
   [[gnu::noinline]] void* raise_peak(void* block) noexcept;
   void count_out(std::size_t bytes) noexcept;
   void note_taken(void* block) noexcept;

@@ -4,7 +4,7 @@
 //     thread 1   ┌───┬───┬─ ─              ┌───┬───┬───┐   thread 2
 //     allocates  │ ● │ ● │                 │ ● │ ● │ ● │   frees
 //                └───┴───┴─ ─              └───┴───┴───┘
-//        when empty ▲                         ▼ when full, half of it
+//        when empty ▲                         ▼ when full, most of it
 //                 ┌─────────────────────────────┐
 //                 │ central store, with a lock  │ ← chunks from upstream
 //                 └─────────────────────────────┘
@@ -14,9 +14,9 @@
 //   trim, release            O(b)   give memory upstream, b blocks of it
 //   used, stats              O(t)   over t threads
 //
-// Half a stack at a time is given and taken, so that there is a lock for every 4 to 128 blocks, and memory stays flat
-// where one thread allocates what another one frees. The lock is held for about a microsecond, so a thread waits for it
-// awake at first. The memory of a block that is freed is not touched.
+// Half a stack or more at a time is given and taken, so that there is a lock for every 4 to 192 blocks, and memory
+// stays flat where one thread allocates what another one frees. The lock is held for about a microsecond, so a thread
+// waits for it awake at first. The memory of a block that is freed is not touched.
 //
 // Threads: any, at the same time; release() while no other thread uses it. Upstream is called by one thread at a time.
 //

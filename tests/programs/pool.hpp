@@ -238,7 +238,7 @@ class pool_program {
       require_throws<std::invalid_argument>([&] { pool_.put(local); });
       if (live_.empty()) return;
       const auto [first, b] = *std::next(live_.begin(), static_cast<std::ptrdiff_t>(below(live_.size())));
-      require_throws<std::invalid_argument>([&] { pool_.put({first + 8, 1}); });
+      require_throws<std::invalid_argument>([&] { pool_.put({first + 4, 1}); });  // blocks of 8 bytes are the smallest
       const std::size_t longest = is_oversize(b.bytes, b.alignment) ? b.bytes : pool_block(b.bytes, b.alignment);
       require_throws<std::invalid_argument>([&] { pool_.put({first, longest + 1}); });
     }

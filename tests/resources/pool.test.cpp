@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <list>
 #include <map>
 #include <memory_resource>
 #include <new>
@@ -292,9 +293,16 @@ BOOST_AUTO_TEST_CASE(over_a_slab_resource) {
 BOOST_AUTO_TEST_CASE(nothing_lies_between_blocks) {
   for (std::size_t size : pool_blocks(16 * kib)) {
     pool_resource pool{{.first_chunk = mib}};
-    std::byte* const first = bytes(pool, size);
-    for (std::size_t i = 1; i < 8; ++i) BOOST_TEST(bytes(pool, size) == first + i * size);
+    std::byte* const first = bytes(pool, size, 8);
+    for (std::size_t i = 1; i < 64; ++i) {
+      std::byte* const next = bytes(pool, size, 8);
+      if (i < (size <= 128 ? 64u : 8u)) BOOST_TEST(next == first + i * size);
+    }
   }
+  bump_resource fixed{2'800'000};  // nodes of 32 bytes would not fit
+  pool_resource pool{&fixed};
+  std::pmr::list<const char*> nodes(100'000, "24 bytes each", &pool);
+  BOOST_TEST(pool.used() == 2'400'000u);
 }
 
 BOOST_AUTO_TEST_CASE(the_newest_block_comes_first) {
@@ -1038,14 +1046,14 @@ BOOST_AUTO_TEST_CASE(stats_by_bucket) {
   for (std::size_t size : pool_blocks(128 * mib)) {
     const std::size_t b = bucket_of(size);
     before = pool.stats();
-    void* const block = pool.allocate(size);
+    void* const block = pool.allocate(size, 8);
     BOOST_TEST(pool.stats().buckets[b].live == before.buckets[b].live + 1);
     BOOST_TEST(pool.stats().buckets[b].misses == before.buckets[b].misses + 1);
-    pool.deallocate(block, size);
+    pool.deallocate(block, size, 8);
     BOOST_TEST(pool.stats().buckets[b].live == before.buckets[b].live);
     BOOST_TEST(pool.stats().buckets[b].free >= 1u);
     BOOST_TEST(pool.stats().buckets[b].free_bytes >= size);
-    pool.deallocate(pool.allocate(size), size);
+    pool.deallocate(pool.allocate(size, 8), size, 8);
     BOOST_TEST(pool.stats().buckets[b].hits == before.buckets[b].hits + 1);
     BOOST_TEST(pool.stats().hits == before.hits + 1);
   }
@@ -1486,6 +1494,19 @@ BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_asks_upstream_once) {
     BOOST_TEST(upstream.calls() == calls);
     BOOST_TEST(pool.stats().misses == misses);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_block_is_a_multiple_of_its_alignment_and_returns_to_its_own_size) {
+  pool_resource pool;
+  for (std::size_t alignment = 1; alignment <= 4096; alignment *= 2)
+    for (std::size_t size : {1uz, 8uz, 24uz, 40uz, 56uz, 72uz, 200uz, 5000uz}) {
+      void* const block = pool.allocate(size, alignment);
+      BOOST_TEST(is_aligned(block, alignment));
+      pool.deallocate(block, size, alignment);
+      BOOST_TEST(pool.allocate(size, alignment) == block);
+      pool.deallocate(block, size, alignment);
+    }
+  BOOST_TEST(pool.stats().live == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(containers_of_all_kinds) {

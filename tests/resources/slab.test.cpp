@@ -173,8 +173,8 @@ BOOST_AUTO_TEST_CASE(a_kept_block_serves_only_what_it_is_aligned_for_and_not_too
   BOOST_TEST(address(aligned) % 4096 == 0u);
   BOOST_TEST(aligned != a);
   BOOST_TEST(upstream.allocations() == 2u);
-  void* const small = buffer.allocate(2000);
-  BOOST_TEST(small != a);
+  (void)buffer.allocate(2000);
+  BOOST_TEST(upstream.allocations() == 3u);
 }
 
 BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_of_scopes_asks_upstream_once) {

@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <vector>
 
-/// The block for a request: multiples of 16 up to 128, then four sizes to each doubling, and above 1 MiB whole pages.
+/// The block for a request: multiples of 8 up to 64, then four sizes to each doubling, and above 1 MiB whole pages.
 inline std::size_t pool_block(std::size_t bytes, std::size_t alignment = 1) {
   for (std::size_t n = std::max(bytes, alignment);; ++n) {
-    const std::size_t step = n <= 128 ? 16 : n <= 1024 * 1024 ? std::bit_ceil(n) / 8 : 4096;
+    const std::size_t step = n <= 64 ? 8 : n <= 1024 * 1024 ? std::bit_ceil(n) / 8 : 4096;
     n = (n + step - 1) / step * step;
     if (n % alignment == 0) return n;
   }
