@@ -1496,19 +1496,6 @@ BOOST_AUTO_TEST_CASE(a_large_block_in_a_loop_asks_upstream_once) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_block_is_a_multiple_of_its_alignment_and_returns_to_its_own_size) {
-  pool_resource pool;
-  for (std::size_t alignment = 1; alignment <= 4096; alignment *= 2)
-    for (std::size_t size : {1uz, 8uz, 24uz, 40uz, 56uz, 72uz, 200uz, 5000uz}) {
-      void* const block = pool.allocate(size, alignment);
-      BOOST_TEST(is_aligned(block, alignment));
-      pool.deallocate(block, size, alignment);
-      BOOST_TEST(pool.allocate(size, alignment) == block);
-      pool.deallocate(block, size, alignment);
-    }
-  BOOST_TEST(pool.stats().live == 0u);
-}
-
 BOOST_AUTO_TEST_CASE(containers_of_all_kinds) {
   test_resource upstream;
   {
