@@ -40,10 +40,9 @@ struct alignas(64) run {
   state is;
   std::uint8_t size_class;
   std::uint16_t carved;  // blocks that have been handed out at least once: the first ones; of a whole run, 1
-  // Of those of a partial run, how many are in use; the bits of the others are set. Of a full one 1, so that the first
-  // block that comes back is noticed.
-  std::int16_t busy;
-  std::uint16_t held;  // how many the holder has, while that matters; otherwise 0
+  // How many of those of a partial run are in use; the bits of the others are set. Of any other run in use 1, so that
+  // the first block that comes back is noticed. Less what the holder has, while that matters.
+  std::int32_t busy;
   run* next;
   run* previous;
   union {
@@ -261,10 +260,7 @@ class block_store {
   [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool owns(const void* byte) const noexcept { return find(byte) != nullptr; }
   /// Counts blocks of a run that the holder has as if they were here, or takes that back.
-  inline void count_held(const void* block, int count) const noexcept {
-    run* const r = run_of(block);
-    r->held = static_cast<std::uint16_t>(r->held + count);
-  }
+  inline void count_held(const void* block, int count) const noexcept { run_of(block)->busy -= count; }
   /// The bytes of the chunks in which all blocks are here or held.
   [[nodiscard]] std::size_t releasable() const noexcept;
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
