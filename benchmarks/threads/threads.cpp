@@ -100,9 +100,9 @@ void churning(const std::string& sizes, std::uint32_t most, double at_most) {
 
 constexpr std::size_t blocks_per_batch = 128;
 
-/// Batches of blocks on their way from one thread to the other, no more than fit, and half of that at least: or else a
-/// slow allocator had fewer blocks on the way, and a small memory. Who has to wait sleeps: that the other is slower
-/// should not count.
+/// Batches of blocks on their way from one thread to the other, no more than fit, and four fifths of that at least: or
+/// else a slow allocator had fewer blocks on the way, and a small memory. Who has to wait sleeps: that the other is
+/// slower should not count.
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what the two threads write lies apart
 class ring {
  public:
@@ -134,7 +134,7 @@ class ring {
   }
 
   static constexpr std::size_t least_ = 64;
-  std::array<batch, 2 * least_> batches_{};
+  std::array<batch, least_ + least_ / 4> batches_{};
   std::atomic<bool> is_last_{false};
   alignas(64) std::atomic<std::size_t> written_{0};
   alignas(64) std::atomic<std::size_t> read_{0};

@@ -127,7 +127,8 @@ run* sorted(run* list) noexcept {
   *static_cast<void**>(block) = next;
 }
 
-// How many of the first of these blocks lie `step` behind each other. By fours, so that the end is looked at less often.
+// How many of the first of these blocks lie `step` behind each other. By fours, so that the end is looked at less
+// often.
 std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step) noexcept {
   std::size_t n = 1;
   std::uintptr_t next = address(blocks[0]) + step;
@@ -160,6 +161,9 @@ void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) n
 }
 
 constexpr int search_limit = 8;  // how many runs of a bin a request looks at
+// How many bytes of blocks are taken into use for a magazine: where several threads use the store, what others give
+// back in the meantime is better than more of these.
+constexpr std::size_t carved_at_once = 8 * 1024;
 
 }  // namespace
 
@@ -199,12 +203,12 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   void** const base = places_ + first_places[size_class];
   const std::int64_t taken_now = taken[size_class];
   const bool only_gives = gives && none_taken(size_class);
-  const bool in_turn = std::exchange(gave_[size_class], gives) != gives ||
-                       taken_now - taken_before_[size_class] >= last[size_class] - base;
+  const bool turns = std::exchange(gave_[size_class], gives) != gives;
+  const bool in_turn = !only_gives && (turns || taken_now - taken_before_[size_class] >= last[size_class] - base);
   taken_before_[size_class] = taken_now;
   const std::size_t depth = in_turn                             ? greatest_depth_of(size_class)
-                            : gives && is_scattered(size_class) ? least_depth_of(size_class)
                             : only_gives                        ? depth_of(size_class) / 2
+                            : gives && is_scattered(size_class) ? least_depth_of(size_class)
                                                                 : depth_of(size_class);
   last[size_class] = base + depth;
   return depth;
@@ -266,7 +270,7 @@ void magazines<Counter>::forget() noexcept {
   for (std::size_t c = 0; c < classes; ++c) {
     top[c] = places_ + first_places[c];
     *top[c] = nullptr;
-    last[c] = top[c] + depth_of(c);
+    last[c] = top[c] + depth_of(c) / (c < shared_classes ? 2 : 1);
   }
 }
 
@@ -326,16 +330,18 @@ block_range block_store::carve(std::size_t size_class) {
     from->busy = 1;
     std::ranges::fill(from->bits, 0);
   }
-  const std::size_t blocks = blocks_in(from->pages, size_class), count = blocks - from->carved;
+  const std::size_t bytes = bytes_of(size_class), left = blocks_in(from->pages, size_class) - from->carved;
+  const std::size_t count = std::min(left, std::max<std::size_t>(carved_at_once / bytes, 1));
   if (from->is == run::partial) {
     if (from->busy == 0) count_empty(*from, -1);
     from->busy += static_cast<std::int32_t>(count);
   }
-  std::byte* const first = from->memory() + from->carved * bytes_of(size_class);
-  from->carved = static_cast<std::uint16_t>(blocks);
+  std::byte* const first = from->memory() + from->carved * bytes;
+  from->carved = static_cast<std::uint16_t>(from->carved + count);
+  if (count != left) carving_[size_class] = from;
   in_use_[size_class] += count;
-  unpoison_if_mixed(first, count * bytes_of(size_class));
-  return {first, first + count * bytes_of(size_class)};
+  unpoison_if_mixed(first, count * bytes);
+  return {first, first + count * bytes};
 }
 
 void* block_store::take_large(std::size_t bytes) {
@@ -413,7 +419,9 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   run* const to = run_of(blocks.first);
   const auto count = static_cast<std::size_t>(blocks.end - blocks.first) / bytes_of(size_class);
   in_use_[size_class] -= count;
-  if (carving_[size_class] != nullptr) {  // another thread has given some back: these are like blocks that were used
+  run*& carving = carving_[size_class];
+  if ((carving != nullptr && carving != to) || blocks.end != to->memory() + to->carved * bytes_of(size_class)) {
+    // Another thread's come from there, or are behind these: so these are like blocks that were used.
     set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), reciprocals[size_class]), count);
     available_[size_class] += count;
     return count_free(*to, count);
@@ -423,7 +431,7 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
     to->busy -= static_cast<std::int32_t>(count);
     if (to->busy == 0) count_empty(*to, 1);
   }
-  carving_[size_class] = to;
+  carving = to;
 }
 
 void block_store::give(std::size_t size_class, void* const* blocks, std::size_t count) noexcept {
