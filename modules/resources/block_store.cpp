@@ -421,7 +421,7 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
   in_use_[size_class] -= count;
   run*& carving = carving_[size_class];
   if ((carving != nullptr && carving != to) || blocks.end != to->memory() + to->carved * bytes_of(size_class)) {
-    // Another thread's come from there, or are behind these: so these are like blocks that were used.
+    // Those of another thread come from there, or lie behind these: so these are like blocks that were used.
     set_bits(to->bits, block_number(address(blocks.first) - address(to->memory()), reciprocals[size_class]), count);
     available_[size_class] += count;
     return count_free(*to, count);

@@ -115,8 +115,8 @@ class block_store;
 /// Where many go and then many come, it has little: from the store they come in the order of their addresses, so that
 /// what is built next lies close together. Where those that go lie scattered, it has the least: what is left in it is
 /// used first, say for the top of a tree, and each such block is on a page of its own. Where none is taken at all
-/// between two exchanges, as by a thread that frees what another one allocates, a stack has half the room and all of it
-/// goes. Counter is an integer; where other threads read it, one that they may read.
+/// between two exchanges, as by a thread that frees what another one allocates, a stack has half the room, as at first,
+/// and all of it goes. Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
   void** top[classes];           // the newest block; below the oldest one is a null
@@ -223,7 +223,7 @@ class block_store {
   [[nodiscard]] std::size_t take(std::size_t size_class, void** to, std::size_t most) noexcept;
   /// Blocks that have not been in use before, at least one. Throws what upstream throws.
   [[nodiscard]] block_range carve(std::size_t size_class);
-  /// Takes the last of them back.
+  /// Takes back what is left of them.
   void uncarve(std::size_t size_class, block_range blocks) noexcept;
   /// The same for a block above largest_listed. Throws what upstream throws.
   [[nodiscard]] void* take_large(std::size_t bytes);
