@@ -164,6 +164,8 @@ constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 // How many bytes of blocks are taken into use for a magazine: where several threads use the store, what others give
 // back in the meantime is better than more of these.
 constexpr std::size_t carved_at_once = 8 * 1024;
+// What taking a run from another size costs, what a page more earns, and what is saved at most: see reclaim.
+constexpr std::int64_t run_price = 64, page_credit = 16, most_credit = 1024 * run_price;
 
 }  // namespace
 
@@ -317,6 +319,7 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
   if (left != 0) std::memmove(to, to + left, count * sizeof(void*));
   available_[size_class] -= count;
   in_use_[size_class] += count;
+  credit_ += static_cast<std::int64_t>(count);
   return count;
 }
 
@@ -441,6 +444,7 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
     return keep_spare_pages();
   }
   available_[size_class] += count;
+  credit_ += static_cast<std::int64_t>(count);
   const std::size_t bytes = bytes_of(size_class);
   void* const* const end = blocks + count;
   // Many containers give neighbours back, in one direction or the other. A few in a row are not worth a branch that
@@ -578,6 +582,7 @@ run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
   const std::size_t touched_before = touched_pages_;
   run* found = take_from_bins(pages, kind);
   if (found == nullptr) found = reclaim(pages, kind);
+  if (found == nullptr) found = borrow(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
   if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages, false);
   if (found == nullptr) try {
@@ -696,6 +701,12 @@ run* block_store::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexce
   return cut(best, pages);
 }
 
+// From the chunks of the other kind: what is resident there is better than memory that never was. When all of it comes
+// back, it is one run again.
+run* block_store::borrow(std::uint32_t pages, std::uint32_t kind) noexcept {
+  return idle_pages_[1 - kind] >= pages ? take_from_bins(pages, 1 - kind) : nullptr;
+}
+
 // Shortens a run that is in no bin to what was asked for, and frees the rest.
 run* block_store::cut(run* from, std::uint32_t pages) noexcept {
   if (const std::uint32_t rest = from->pages - pages; rest != 0) {
@@ -734,7 +745,9 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   const std::uint32_t end = std::max(best->frontier, best_first + pages);
   made->pages = end - best_first;
   made->is = run::unused;
-  touched_pages_ += end - std::exchange(best->frontier, end);
+  const std::uint32_t grown = end - std::exchange(best->frontier, end);
+  touched_pages_ += grown;
+  credit_ += page_credit * grown;
   return cut(made, pages);
 }
 
@@ -749,7 +762,7 @@ void block_store::pay_for(std::size_t pages) noexcept {
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
-  collect(due * page_bytes, 0, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; });
+  collect(due * page_bytes, [] { return true; }, [&](std::size_t freed) { return freed >= due * page_bytes; });
   due -= decommit(1, due);
   static_cast<void>(decommit(0, due));
 }
@@ -778,6 +791,7 @@ void block_store::keep_spare_pages() noexcept {
 }
 
 void block_store::free_run(run* freed) noexcept {
+  ++freed_runs_;
   chunk* const home = freed->home();
   home->used -= freed->pages;
   freed->resident = freed->pages;
@@ -835,13 +849,13 @@ void block_store::unlink(run*& list, run* r) noexcept {
 // Frees what the holder has, and shared runs without a block in use, the most of one size first, until
 // is_enough(bytes so far); nothing, when what lies idle does not matter, or with may_begin() false.
 template <class MayBegin, class Enough>
-void block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept {
-  const std::size_t whole = owner_.held_whole_bytes(), idle = whole + (kind == 0 ? all_empty_pages_ * page_bytes : 0);
+void block_store::collect(std::size_t bytes, MayBegin may_begin, Enough is_enough) noexcept {
+  const std::size_t whole = owner_.held_whole_bytes(), idle = whole + all_empty_pages_ * page_bytes;
   if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) owner_.give_held(false);
   std::size_t freed = whole;
-  while (!(freed != 0 && is_enough(freed)) && kind == 0 && all_empty_pages_ != 0) {
+  while (!(freed != 0 && is_enough(freed)) && all_empty_pages_ != 0) {
     const auto c = static_cast<std::size_t>(std::ranges::max_element(empty_pages_) - empty_pages_);
     // What is freed for a small request must be taken again by its own size, which may be next; what is not freed makes
     // the list longer that is gone through the next time.
@@ -851,22 +865,21 @@ void block_store::collect(std::size_t bytes, std::uint32_t kind, MayBegin may_be
 }
 
 // A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
-// soon, so when much was taken, there is none for a while: a program that goes round and round comes to hold what all
-// of its phases need. Without that, one whose sizes come and go at random takes from one for another for ever.
+// soon: one whose sizes come and go at random would take from one for another for ever. So it costs credit, which
+// blocks that come and go, and memory that is new, earn: a program whose phases need different sizes has enough to hold
+// little more than the largest of them needs, and where there is none left, memory grows until less is missed.
 run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
-  if (reclaimed_pages_ > touched_pages_ / 8) {
-    reclaimed_pages_ = 0;
-    reclaim_from_ = touched_pages_ + touched_pages_ / 8;
-  }
-  if (touched_pages_ < reclaim_from_) return nullptr;
+  if (credit_ < 0) return nullptr;
+  const std::size_t freed_before = freed_runs_;
   run* found = nullptr;
   // Where there is no other memory it must be enough: a request that is refused changes nothing.
   const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
-  collect(pages * page_bytes, kind, may_begin, [&](std::size_t) {
+  collect(pages * page_bytes, may_begin, [&](std::size_t) {
     found = take_from_bins(pages, kind);
+    if (found == nullptr) found = borrow(pages, kind);
     return found != nullptr;
   });
-  if (found != nullptr) reclaimed_pages_ += pages;
+  credit_ = std::min(credit_, most_credit) - run_price * static_cast<std::int64_t>(freed_runs_ - freed_before);
   return found;
 }
 
@@ -990,7 +1003,6 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
-  reclaim_from_ = std::min(reclaim_from_, touched_pages_);
   std::ranges::fill(found_, neighbours{});
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
@@ -1055,7 +1067,8 @@ void block_store::release() noexcept {
   std::ranges::fill(free_, free_runs{});
   for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
-  reclaimed_pages_ = reclaim_from_ = touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = 0;
+  touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = freed_runs_ = 0;
+  credit_ = 0;
   std::ranges::fill(idle_pages_, 0);
 }
 

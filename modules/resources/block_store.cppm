@@ -11,7 +11,8 @@
 // order the blocks went in, and what is built from it lies close together. Neighbouring free runs are one. Memory
 // beyond the frontier has never been touched, and costs nothing until it is: it is used last, and then as many pages
 // that lie idle go back to the operating system. Blocks above 32 KiB have chunks of their own, so that small ones do
-// not break up their memory; only when upstream has no more, any memory serves any size.
+// not break up their memory as long as they have other: what lies idle in the chunks of one kind serves the other kind
+// before memory is used that never was.
 module;
 #include <bit>
 #include <cstddef>
@@ -67,7 +68,7 @@ struct alignas(64) chunk {
   std::uint32_t tables;    // pages in front that are not to be used
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
-  std::uint32_t kind;      // 1: for blocks above largest_mixed_block, whose memory the others do not break up
+  std::uint32_t kind;      // 1: for blocks above largest_mixed_block, before others
   // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
   // The blocks above largest_listed that are free, by size as in block_store::large: no more pages than are not in use.
@@ -306,13 +307,14 @@ class block_store {
   void forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
   void forget_used_large(chunk& home, std::uint32_t pages) noexcept;
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
+  run* borrow(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
   void add_chunk(std::uint32_t pages, std::uint32_t kind);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
   template <class MayBegin, class Enough>
-  void collect(std::size_t bytes, std::uint32_t kind, MayBegin may_begin, Enough is_enough) noexcept;
+  void collect(std::size_t bytes, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
   void pay_for(std::size_t pages) noexcept;
@@ -348,12 +350,12 @@ class block_store {
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
   large_counts large_[large_sizes] = {};
-  std::size_t large_bytes_ = 0;      // of large blocks in use
-  std::size_t idle_pages_[2] = {};   // in free_, resident
-  std::size_t reclaimed_pages_ = 0;  // see reclaim
-  std::size_t reclaim_from_ = 0;     // not before so many are touched
-  std::size_t unpaid_pages_ = 0;     // see pay_for
-  std::size_t touched_pages_ = 0;    // in all chunks, up to their frontiers
+  std::size_t large_bytes_ = 0;     // of large blocks in use
+  std::size_t idle_pages_[2] = {};  // in free_, resident
+  std::int64_t credit_ = 0;         // see reclaim
+  std::size_t freed_runs_ = 0;      // ever
+  std::size_t unpaid_pages_ = 0;    // see pay_for
+  std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
   // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
   // than small ones, three may, and nothing is remembered of that place.
   static constexpr std::size_t found_room = 128;
