@@ -145,7 +145,7 @@ void containers() {
       const bench::residence resident;
       std::pmr::memory_resource* const memory = make();
       if (!memory) return bench::absent;
-      const double seconds = bench::timed([&] { kind.build(memory); }, 2, 3);
+      const double seconds = bench::timed([&] { kind.build(memory); });
       return {seconds, resident.peak(), resident.now()};
     });
     contest.measure();

@@ -617,6 +617,8 @@ run* block_store::allocate_whole_run(std::size_t bytes) {
 void block_store::occupy(run* r) noexcept {
   chunk* const home = r->home();
   home->used += r->pages;
+  used_pages_ += r->pages;
+  peak_pages_ = std::max(peak_pages_, used_pages_ - all_empty_pages_);
   if (home->free_large_pages > home->frontier - home->tables - home->used) [[unlikely]]
     forget_used_large(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
@@ -751,14 +753,19 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   return cut(made, pages);
 }
 
-// So many pages are about to be touched that never were: as many that lie idle go back to the operating system, so that
-// a program whose phases need different sizes does not hold the memory of all of them. In steps that are worth a system
-// call. Pages that come back then are not paid for, or else the same ones might come and go for ever.
+// So many pages are about to be touched that never were. As many that lie idle go back to the operating system, where
+// these are more than a tenth of what was ever in use at once, so that a program whose phases need different sizes does
+// not hold the memory of all of them. In steps that are worth a system call. Pages that come back then are not paid
+// for, or else the same ones might come and go for ever.
 void block_store::pay_for(std::size_t pages) noexcept {
-  constexpr std::size_t step = 256;
+  constexpr std::size_t step = 256, least = 512;
   unpaid_pages_ += pages;
   if (unpaid_pages_ < step || options_.spare == SIZE_MAX) return;
-  std::size_t due = std::exchange(unpaid_pages_, 0);
+  const std::size_t unpaid = std::exchange(unpaid_pages_, 0);
+  const std::size_t most = peak_pages_ + std::max(peak_pages_ / 10, least);
+  const std::size_t resident = used_pages_ + idle_pages_[0] + idle_pages_[1];
+  if (resident <= most) return;
+  std::size_t due = std::min(unpaid, resident - most);
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
@@ -794,6 +801,7 @@ void block_store::free_run(run* freed) noexcept {
   ++freed_runs_;
   chunk* const home = freed->home();
   home->used -= freed->pages;
+  used_pages_ -= freed->pages;
   freed->resident = freed->pages;
   freed->holes = 0;
   const std::uint32_t end = freed->index + freed->pages;
@@ -1068,6 +1076,7 @@ void block_store::release() noexcept {
   for (large_counts& counts : large_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
   touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = freed_runs_ = 0;
+  used_pages_ = peak_pages_ = 0;
   credit_ = 0;
   std::ranges::fill(idle_pages_, 0);
 }

@@ -352,6 +352,8 @@ class block_store {
   large_counts large_[large_sizes] = {};
   std::size_t large_bytes_ = 0;     // of large blocks in use
   std::size_t idle_pages_[2] = {};  // in free_, resident
+  std::size_t used_pages_ = 0;      // in runs in use
+  std::size_t peak_pages_ = 0;      // the most in runs with a block in use, ever
   std::int64_t credit_ = 0;         // see reclaim
   std::size_t freed_runs_ = 0;      // ever
   std::size_t unpaid_pages_ = 0;    // see pay_for

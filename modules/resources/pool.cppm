@@ -44,9 +44,9 @@ struct pool_options {
   /// for blocks above 32 KiB goes to the operating system when it is more than this (by madvise: the addresses stay).
   /// Free blocks of up to 16 KiB count as used here, as they share runs, and larger ones as far as they are next to be
   /// handed out: their memory stays until trim().
-  /// While a pool grows into memory that it never touched, as many idle pages go to the operating system, so that
-  /// programs whose phases need different sizes do not hold the memory of all of them.
-  /// SIZE_MAX: nothing goes anywhere until trim().
+  /// While a pool grows into memory that it never touched, idle pages go to the operating system, as far as they are
+  /// more than a tenth of the most that was in use at once, and than 2 MiB: programs whose phases need different sizes
+  /// do not hold the memory of all of them. SIZE_MAX: nothing goes anywhere until trim().
   std::size_t spare = std::size_t{256} << 20;
 };
 
