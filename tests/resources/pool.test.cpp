@@ -1316,7 +1316,6 @@ BOOST_AUTO_TEST_CASE(nothing_pays_where_all_is_spare) {
   BOOST_TEST(upstream.resident_bytes() > total * 3 / 2);
 }
 
-// Nor does it fault its pages in again and again.
 BOOST_AUTO_TEST_CASE(phases_of_a_program_share_memory) {
   untouched_memory upstream;
   pool_resource pool{{.spare = SIZE_MAX}, &upstream};
