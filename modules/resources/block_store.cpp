@@ -651,7 +651,7 @@ block_store::row block_store::find_row(std::uint32_t pages) const noexcept {
   owner_.count_held(1);
   for (std::size_t i = 0; i < 2 * chunk_count_ && (i != chunk_count_ || found.first == nullptr); ++i) {
     chunk* const c = chunks_[i % chunk_count_];
-    if (c->kind != i / chunk_count_) continue;  // small blocks do not break up the memory of large ones
+    if (c->kind != i / chunk_count_) continue;  // the memory of large blocks last
     std::uint32_t first = c->tables;
     for (std::uint32_t at = first;; at += c->runs()[at].pages) {
       if (at != c->frontier && is_unused(c->runs()[at])) continue;
@@ -754,9 +754,9 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
 }
 
 // So many pages are about to be touched that never were. As many that lie idle go back to the operating system, where
-// these are more than a tenth of what was ever in use at once, so that a program whose phases need different sizes does
-// not hold the memory of all of them. In steps that are worth a system call. Pages that come back then are not paid
-// for, or else the same ones might come and go for ever.
+// these are more than a tenth of what was ever in use at once, and than 2 MiB: a program whose phases need different
+// sizes does not hold the memory of all of them. In steps that are worth a system call. Pages that come back then are
+// not paid for, or else the same ones might come and go for ever.
 void block_store::pay_for(std::size_t pages) noexcept {
   constexpr std::size_t step = 256, least = 512;
   unpaid_pages_ += pages;

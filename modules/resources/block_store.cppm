@@ -355,7 +355,7 @@ class block_store {
   std::size_t used_pages_ = 0;      // in runs in use
   std::size_t peak_pages_ = 0;      // the most in runs with a block in use, ever
   std::int64_t credit_ = 0;         // see reclaim
-  std::size_t freed_runs_ = 0;      // ever
+  std::size_t freed_runs_ = 0;      // since release()
   std::size_t unpaid_pages_ = 0;    // see pay_for
   std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
   // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
