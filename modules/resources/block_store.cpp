@@ -50,7 +50,7 @@ std::uint32_t end_of_use(chunk& c) noexcept {
   return is_free(c.runs()[last]) ? last : c.frontier;
 }
 
-std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
+constexpr std::uint64_t bit(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
 // Free runs are kept by length: each up to 7 pages apart, then four bins to each doubling.
 std::size_t bin_of(std::uint32_t pages) noexcept {
@@ -139,14 +139,38 @@ std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step)
   return n;
 }
 
+// The first so many bits of 256.
+constexpr auto first_bits = [] {
+  std::array<std::array<std::uint64_t, 4>, 257> all{};
+  for (std::size_t count = 0; count < all.size(); ++count)
+    for (std::size_t i = 0; i < count; ++i) all[count][i / 64] |= bit(i);
+  return all;
+}();
+// One word of `count` bits from `first` on.
+std::uint64_t row_of_bits(std::size_t first, std::size_t count, std::size_t word) noexcept {
+  return first_bits[first + count][word] & ~first_bits[first][word];
+}
+
 void set_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) noexcept {
-  while (count != 0) {
-    const std::size_t here = std::min(count, 64 - first % 64);
-    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift, clang-analyzer-security.ArrayBound): all bits are in the words
-    words[first / 64] |= ~std::uint64_t{0} >> (64 - here) << (first % 64);
-    first += here;
-    count -= here;
-  }
+  for (std::size_t i = 0; i < 4; ++i) words[i] |= row_of_bits(first, count, i);
+}
+
+void clear_bits(std::uint64_t (&words)[4], std::size_t first, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < 4; ++i) words[i] &= ~row_of_bits(first, count, i);
+}
+
+// Where the first bit is that is set.
+std::size_t first_set(const std::uint64_t (&words)[4]) noexcept {
+  std::size_t word = 0;
+  while (words[word] == 0) ++word;
+  return word * 64 + static_cast<std::size_t>(std::countr_zero(words[word]));
+}
+
+// Whether `count` bits from `first` on are set, and no other ones.
+bool are_bits(const std::uint64_t (&words)[4], std::size_t first, std::size_t count) noexcept {
+  std::uint64_t others = 0;
+  for (std::size_t i = 0; i < 4; ++i) others |= words[i] ^ row_of_bits(first, count, i);
+  return others == 0;
 }
 
 // Marks the first of the blocks of so many bytes, which has this number in the run, as free, and those after it for as
@@ -164,6 +188,8 @@ constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 // How many bytes of blocks are taken into use for a magazine: where several threads use the store, what others give
 // back in the meantime is better than more of these.
 constexpr std::size_t carved_at_once = 8 * 1024;
+// Larger blocks than this do not fill a magazine: that would be much memory.
+constexpr std::size_t largest_filled = 64;
 // What taking a run from another size costs, what a page more earns, and what is saved at most: see reclaim.
 constexpr std::int64_t run_price = 64, page_credit = 16, most_credit = 1024 * run_price;
 
@@ -187,7 +213,12 @@ block_store::~block_store() { release(); }
 template <class Counter>
 void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
   void**& newest = top[size_class];
-  if (*newest == nullptr) newest += store.take(size_class, newest + 1, change_depth(size_class, false) / 2);
+  if (*newest == nullptr) {
+    // While many are taken and none given, all that there is room for: an exchange costs as much as tens of blocks.
+    const bool fills = one_thread && bytes_of(size_class) <= largest_filled && !gave_[size_class];
+    const std::size_t room = change_depth(size_class, false);
+    newest += store.take(size_class, newest + 1, fills ? room : room / 2);
+  }
   return pop(size_class);
 }
 
@@ -196,6 +227,13 @@ template <class Counter>
 bool magazines<Counter>::is_scattered(std::size_t size_class) noexcept {
   const std::uintptr_t all = count(size_class) * bytes_of(size_class);
   return address(*top[size_class]) - address(*oldest(size_class)) + 2 * all > 4 * all;  // upwards or downwards
+}
+
+// Whether its two newest blocks, of at least two, are neighbours, and the others lie near.
+template <class Counter>
+bool magazines<Counter>::is_row(std::size_t size_class) noexcept {
+  const std::uintptr_t step = address(top[size_class][0]) - address(top[size_class][-1]), bytes = bytes_of(size_class);
+  return (step == bytes || step == 0 - bytes) && !is_scattered(size_class);
 }
 
 // Before it gives blocks to the store or takes some. Blocks come and go when they went the other way the last time, or
@@ -208,7 +246,8 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   const bool turns = std::exchange(gave_[size_class], gives) != gives;
   const bool in_turn = !only_gives && (turns || taken_now - taken_before_[size_class] >= last[size_class] - base);
   taken_before_[size_class] = taken_now;
-  const std::size_t depth = in_turn                             ? greatest_depth_of(size_class)
+  const bool all_rows = one_thread && only_gives && is_row(size_class);
+  const std::size_t depth = in_turn || all_rows                 ? greatest_depth_of(size_class)
                             : only_gives                        ? depth_of(size_class) / 2
                             : gives && is_scattered(size_class) ? least_depth_of(size_class)
                                                                 : depth_of(size_class);
@@ -293,20 +332,19 @@ std::size_t block_store::take(std::size_t size_class, void** to, std::size_t mos
     std::byte* const memory = from->memory();
     const std::size_t before = left;
     if (from->busy == 0) count_empty(*from, -1);
-    for (std::size_t word = 0; word < 4 && left != 0; ++word) {
-      std::uint64_t bits = from->bits[word];
-      if (bits == 0) continue;
-      const auto first = static_cast<std::size_t>(std::countr_zero(bits));
-      if ((bits & (bits + bit(first))) == 0) {  // neighbours, all of them
-        const std::size_t here = std::min(left, static_cast<std::size_t>(std::popcount(bits)));
-        std::byte* block = memory + (word * 64 + first) * bytes;
-        for (std::size_t i = 0; i < here; ++i, block += bytes) to[--left] = block;
-        bits &= ~(~std::uint64_t{0} >> (64 - here) << first);
-      } else {
+    const auto free = static_cast<std::size_t>(from->carved - from->busy);
+    if (const std::size_t first = first_set(from->bits); are_bits(from->bits, first, free)) {
+      const std::size_t here = std::min(left, free);
+      std::byte* block = memory + first * bytes;
+      for (std::size_t i = 0; i < here; ++i, block += bytes) to[--left] = block;
+      clear_bits(from->bits, first, here);
+    } else {
+      for (std::size_t word = 0; word < 4; ++word) {
+        std::uint64_t bits = from->bits[word];
         for (; bits != 0 && left != 0; bits &= bits - 1)
           to[--left] = memory + (word * 64 + static_cast<std::size_t>(std::countr_zero(bits))) * bytes;
+        from->bits[word] = bits;
       }
-      from->bits[word] = bits;
     }
     from->busy += static_cast<std::int32_t>(before - left);
     if (from->busy == from->carved) {

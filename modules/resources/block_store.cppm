@@ -116,10 +116,13 @@ class block_store;
 /// Where many go and then many come, it has little: from the store they come in the order of their addresses, so that
 /// what is built next lies close together. Where those that go lie scattered, it has the least: what is left in it is
 /// used first, say for the top of a tree, and each such block is on a page of its own. Where none is taken at all
-/// between two exchanges, as by a thread that frees what another one allocates, a stack has half the room, as at first,
-/// and all of it goes. Counter is an integer; where other threads read it, one that they may read.
+/// between two exchanges, all of a full stack goes, which has half the room, as at first: a thread that frees what
+/// another one allocates is to keep little. In a pool for one thread, where that is a container that ends, it has the
+/// most when they go in a row; and when none are given between two exchanges, as much comes from the store as a stack
+/// of small blocks has room for. Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
+  static constexpr bool one_thread = std::same_as<Counter, std::int64_t>;
   void** top[classes];           // the newest block; below the oldest one is a null
   void** last[classes];          // where the newest one is when there is no more room
   Counter taken[classes] = {};   // how many blocks were taken, ever
@@ -179,6 +182,7 @@ struct magazines {
  private:
   [[nodiscard]] void* pop_carved(std::size_t size_class, block_store& store);
   [[nodiscard]] bool is_scattered(std::size_t size_class) noexcept;
+  [[nodiscard]] bool is_row(std::size_t size_class) noexcept;
   // Whether none was taken since blocks last came from or went to the store.
   [[nodiscard]] inline bool none_taken(std::size_t size_class) const noexcept {
     return taken[size_class] == taken_before_[size_class];

@@ -1143,6 +1143,26 @@ BOOST_AUTO_TEST_CASE(blocks_freed_in_random_order_come_back_by_address) {
   BOOST_TEST(pool.stats().misses == count);
 }
 
+// Any row of the 256 blocks of a page, and rows with gaps: the lists are emptied, so all of them are free in the page.
+BOOST_AUTO_TEST_CASE(blocks_of_a_page_come_back_by_address) {
+  pool_resource pool;
+  const std::vector<std::byte*> all = blocks(pool, 256, 16);
+  BOOST_REQUIRE((all.back() == all.front() + 255 * 16));
+  unsigned seed = 0;
+  for (std::size_t first : {0uz, 1uz, 62uz, 63uz, 64uz, 65uz, 127uz, 128uz, 191uz, 192uz, 254uz, 255uz})
+    for (std::size_t count : {1uz, 2uz, 63uz, 64uz, 65uz, 127uz, 128uz, 129uz, 193uz, 255uz})
+      for (std::size_t gap : {256uz, 2uz, 7uz, 64uz}) {
+        std::vector<std::byte*> gone;
+        for (std::size_t i = first; i < 256 && gone.size() < count; ++i)
+          if (i % gap != gap - 1) gone.push_back(all[i]);
+        if (gone.size() == 256) gone.pop_back();
+        give_back(pool, shuffled(gone, ++seed), 16);
+        static_cast<void>(pool.trim(SIZE_MAX));
+        BOOST_TEST((blocks(pool, gone.size(), 16) == gone));
+      }
+  BOOST_TEST(pool.stats().misses == 256u);
+}
+
 // Sizes that come and go at random find a balance, instead of taking memory from one another for ever.
 BOOST_AUTO_TEST_CASE(random_sizes_find_a_balance) {
   untouched_memory upstream;
