@@ -44,6 +44,13 @@ std::vector<request> requests(std::size_t count, std::uint32_t least, std::uint3
   return made;
 }
 
+// Does nothing: what a call through memory_resource* costs by itself.
+class no_work final : public std::pmr::memory_resource {
+  [[gnu::aligned(64)]] void* do_allocate(std::size_t, std::size_t) override { return this; }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
 // --- W1: many small blocks, then all back ----------------------------------------------------------------------------
 
 constexpr std::size_t repeats = 200;
@@ -69,7 +76,11 @@ void tight_allocation(const char* question, const std::vector<request>& asked) {
   std::pmr::memory_resource* slab_virtual = &slab;
   std::pmr::monotonic_buffer_resource monotonic{memory.data(), memory.size()};
   std::pmr::memory_resource* monotonic_virtual = &monotonic;
-  asm volatile("" : "+r"(bump_virtual), "+r"(slab_virtual), "+r"(monotonic_virtual));
+  no_work nothing;
+  std::pmr::memory_resource* nothing_virtual = &nothing;
+  asm volatile("" : "+r"(bump_virtual), "+r"(slab_virtual), "+r"(monotonic_virtual), "+r"(nothing_virtual));
+  contest.ours("(the call through memory_resource* alone)",
+               tight(asked, [=](request r) { return nothing_virtual->allocate(r.bytes, r.alignment); }, [] {}));
   contest.ours("bump_resource",
                tight(asked, [&](request r) { return bump.allocate(r.bytes, r.alignment); }, [&] { bump.reset(); }));
   contest.ours("slab_resource",
