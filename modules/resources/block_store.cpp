@@ -140,12 +140,14 @@ std::size_t in_step(void* const* blocks, std::size_t count, std::uintptr_t step)
 }
 
 // The first so many bits of 256.
-constexpr auto first_bits = [] {
-  std::array<std::array<std::uint64_t, 4>, 257> all{};
+using bits_by_count = std::array<std::array<std::uint64_t, 4>, 257>;
+constexpr bits_by_count all_first_bits() noexcept {
+  bits_by_count all{};
   for (std::size_t count = 0; count < all.size(); ++count)
     for (std::size_t i = 0; i < count; ++i) all[count][i / 64] |= bit(i);
   return all;
-}();
+}
+constexpr bits_by_count first_bits = all_first_bits();
 // One word of `count` bits from `first` on.
 std::uint64_t row_of_bits(std::size_t first, std::size_t count, std::size_t word) noexcept {
   return first_bits[first + count][word] & ~first_bits[first][word];
