@@ -188,7 +188,7 @@ struct contestant {
   bool alone = false;            // in a process of its own, where a round before has no effect
   std::vector<outcome> rounds;   // one of each round
   double first_peak = 0;         // resident bytes after the very first run
-  double median = 0, first = 0;  // nanoseconds per operation
+  double median = 0, first = 0;  // nanoseconds per operation, or seconds
   double peak = 0, kept = 0;     // medians as well
   std::array<double, 4> quarters{};
 };
@@ -221,6 +221,11 @@ class comparison {
     add({.name = name, .run = forked(name, std::move(run)), .alone = true});
   }
 
+  /// What takes so long that the table, and what of() returns, is in seconds.
+  void in_seconds() {
+    unit_ = "s ";
+    in_a_second_ = 1;
+  }
   /// The bytes that are live at most, to compare the resident ones with.
   void live_peak(double bytes) { live_peak_ = bytes; }
 
@@ -236,8 +241,8 @@ class comparison {
     }
     std::erase_if(all_, [](const contestant& c) { return c.rounds.front().seconds < 0; });
     for (contestant& c : all_) {
-      c.median = median(c, &outcome::seconds) * 1e9 / static_cast<double>(operations_);
-      c.first = median(c, &outcome::first) * 1e9 / static_cast<double>(operations_);
+      c.median = median(c, &outcome::seconds) * in_a_second_ / static_cast<double>(operations_);
+      c.first = median(c, &outcome::first) * in_a_second_ / static_cast<double>(operations_);
       c.first_peak = median(c, &outcome::first_peak);
       c.peak = median(c, &outcome::peak);
       c.kept = median(c, &outcome::kept);
@@ -252,10 +257,10 @@ class comparison {
     const auto found = std::ranges::find(all_, name, &contestant::name);
     return found == all_.end() ? nullptr : &*found;
   }
-  /// Nanoseconds; zero where the machine does not have it.
+  /// Nanoseconds, or seconds; zero where the machine does not have it.
   double of(const std::string& name) const { return find(name) ? find(name)->median : 0; }
   double peak_of(const std::string& name) const { return find(name) ? find(name)->peak : 0; }
-  /// The fastest peer's nanoseconds, and the leanest one's peak.
+  /// The fastest peer's time, and the leanest one's peak.
   double best_peer() const { return least(&contestant::median); }
   double leanest_peer() const { return least(&contestant::peak); }
 
@@ -323,7 +328,7 @@ class comparison {
                 live_peak_ > 0 ? "; at most / most live, the first time and after all" : "",
                 quarters ? "; resident after each quarter" : "");
     for (const contestant& c : all_) {
-      std::printf("    %-48s %10.2f ns   %6.2f x the best peer", c.name.c_str(), c.median,
+      std::printf("    %-48s %10.2f %s   %6.2f x the best peer", c.name.c_str(), c.median, unit_,
                   best > 0 ? c.median / best : 0);
       if (first) std::printf("   %8.2f ns", c.first);
       if (memory) std::printf("   %8.1f MiB %8.1f MiB", c.peak / (1 << 20), c.kept / (1 << 20));
@@ -342,6 +347,8 @@ class comparison {
   std::size_t operations_;
   int rounds_;
   double live_peak_ = 0;
+  const char* unit_ = "ns";
+  double in_a_second_ = 1e9;
   std::vector<contestant> all_;
 };
 

@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-TABLE_ROW = re.compile(r"^    (?P<name>\S.*?)\s+(?P<time>[\d.]+) ns\s+(?P<ratio>[\d.]+) x the best peer(?P<rest>.*)$")
+TABLE_ROW = re.compile(r"^    (?P<name>\S.*?)\s+(?P<time>[\d.]+) n?s\s+(?P<ratio>[\d.]+) x the best peer(?P<rest>.*)$")
 SUMMARY = (  # questions, and who of ours answers them
     ("1000 blocks of 8..256", "bump"), ("30 int64", "slab"), ("10 000 blocks", "slab"), ("unordered_map", "pool"),
     ("16 B to 1 KiB, 1000 live$", "pool"), ("16 B to 1 KiB, 100000 live$", "pool"), ("python", "pool"), ("clang", "pool"),

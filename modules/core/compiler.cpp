@@ -39,6 +39,21 @@ void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept
   static_cast<void>(VALGRIND_MAKE_MEM_DEFINED(first, bytes));
 }
 
+void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept {
+  typedef float lanes __attribute__((vector_size(16), may_alias));
+  auto* const out = static_cast<lanes*>(to);
+  const auto* const in = static_cast<const lanes*>(lines);
+  for (std::size_t i = 0; i < bytes / sizeof(lanes); ++i) {
+#if defined(__x86_64__) && defined(__clang__)
+    __builtin_nontemporal_store(in[i], out + i);
+#elif defined(__x86_64__)
+    __builtin_ia32_movntps(reinterpret_cast<float*>(out + i), in[i]);
+#else
+    out[i] = in[i];
+#endif
+  }
+}
+
 void unwatched::begin() noexcept { VALGRIND_DISABLE_ERROR_REPORTING; }
 void unwatched::end() noexcept { VALGRIND_ENABLE_ERROR_REPORTING; }
 

@@ -126,22 +126,9 @@ template <std::size_t Bytes>
   for (std::size_t at = 0; at < Bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(first + at), 1);
 }
 
-/// Stores 64 bytes from `line` to `to`, both at multiples of 64, past the caches where the processor can. Other threads
-/// see them in order after an instruction that only kernels have: kernels::stream_end().
-[[gnu::always_inline]] inline void store_past_caches(void* to, const void* line) noexcept {
-  typedef float lanes __attribute__((vector_size(16), may_alias));
-  auto* const out = static_cast<lanes*>(to);
-  const auto* const in = static_cast<const lanes*>(line);
-  for (std::size_t i = 0; i < 4; ++i) {
-#if defined(__x86_64__) && defined(__clang__)
-    __builtin_nontemporal_store(in[i], out + i);
-#elif defined(__x86_64__)
-    __builtin_ia32_movntps(reinterpret_cast<float*>(out + i), in[i]);
-#else
-    out[i] = in[i];
-#endif
-  }
-}
+/// Stores so many bytes, in lines of 64 at multiples of 64, past the caches where the processor can. Other threads see
+/// them in order after an instruction that only kernels have: kernels::stream_end().
+void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept;
 
 // What cannot be done at once is done one by one, without a word to whoever compiles it.
 #if defined(__clang__)

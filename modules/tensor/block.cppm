@@ -60,8 +60,8 @@ class block {
   inline void reshape(const std::array<std::size_t, Rank>& shape) noexcept { shape_ = shape; }
   // Exchanges the elements; each keeps its resource. Precondition: their resources are equal.
   inline void swap_elements(block& other) noexcept {
-    std::swap(shape_, other.shape_);
-    std::swap(memory_, other.memory_);
+    shape_ = std::exchange(other.shape_, shape_);
+    memory_ = std::exchange(other.memory_, memory_);
   }
   // Gives the memory away: row-major elements of another shape and the same number are to give it back.
   template <std::size_t Other>

@@ -198,8 +198,7 @@ template <class Row, class T>
       prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
     }
     for_each_independent(n, [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
-    if (by_line)
-      for (std::size_t k = 0; k < n; k += line) store_past_caches(out + i + k, to + k);
+    if (by_line) store_past_caches(out + i, to, n * sizeof(T));
   }
 }
 template <class Row, class T>
@@ -218,14 +217,6 @@ void write(const Row& row, T* out, std::size_t count) {
 template <std::size_t Slot, class T>
 [[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
   return reinterpret_cast<T*>(request.scratch + Slot * slot_bytes);
-}
-
-// So many times and up to the end of the line, which is in the chunk as well.
-template <class T>
-[[gnu::always_inline]] inline void repeat(T value, T* to, std::size_t count) noexcept {
-  constexpr std::size_t line = 64 / sizeof(T);
-  for (std::size_t i = 0; i < count; i += line)
-    for (std::size_t k = 0; k < line; ++k) to[i + k] = value;
 }
 
 // --- Nodes
@@ -282,7 +273,7 @@ struct leaf : expression_base {
   [[nodiscard]] bool lies(const std::array<std::size_t, N>& shape,
                           const std::array<std::ptrdiff_t, N>& steps) const noexcept {
     if constexpr (N == Rank)
-      return extents == shape && strides == steps;
+      return are_equal(extents, shape) && are_equal(strides, steps);
     else
       return false;
   }
@@ -294,10 +285,7 @@ struct leaf : expression_base {
     const T* const first = data + request.offsets[Leaf] + static_cast<std::ptrdiff_t>(request.first) * step;
     if (step == 1) return {first};
     T* const elements = chunk_memory<Slot, T>(request, SlotBytes);
-    if (step == 0)
-      repeat(*first, elements, request.count);
-    else
-      gather(elements, first, step, request.count, sizeof(T));
+    gather(elements, first, step, request.count, sizeof(T));
     return {elements};
   }
 };

@@ -1,6 +1,5 @@
 module;
 #include <cstddef>
-#include <span>
 #include <stdexcept>
 #include <string>
 module buffers.tensor;

@@ -17,14 +17,28 @@ module;
 #include <concepts>
 #include <cstddef>
 #include <mdspan>
-#include <span>
 #include <utility>
 export module buffers.tensor:layout;
 import buffers.core;
 
 namespace buffers::detail {
 
-using shape_span = std::span<const std::size_t>;
+// A shape of any rank. Not a std::span: whether it can be made of a std::array takes compilers long to find out, in
+// each program again.
+class shape_span {
+ public:
+  template <std::size_t N>
+  constexpr shape_span(const std::array<std::size_t, N>& shape) noexcept : first_(shape.data()), rank_(N) {}
+
+  [[nodiscard]] constexpr std::size_t size() const noexcept { return rank_; }
+  [[nodiscard]] constexpr const std::size_t* begin() const noexcept { return first_; }
+  [[nodiscard]] constexpr const std::size_t* end() const noexcept { return first_ + rank_; }
+  [[nodiscard]] constexpr std::size_t operator[](std::size_t d) const noexcept { return first_[d]; }
+
+ private:
+  const std::size_t* first_;
+  std::size_t rank_;
+};
 
 // "buffers: <what>: shapes (2, 3) and (4, 3) <why>".
 [[noreturn]] void throw_shapes(const char* what, shape_span one, shape_span other, const char* why);
@@ -132,6 +146,14 @@ template <std::size_t N>
 }  // namespace buffers
 
 namespace buffers::detail {
+
+// Not operator==: what all it could mean takes compilers long to find out, in each program again.
+template <class U, std::size_t N>
+[[nodiscard]] constexpr bool are_equal(const std::array<U, N>& a, const std::array<U, N>& b) noexcept {
+  bool equal = true;
+  for (std::size_t d = 0; d < N; ++d) equal &= a[d] == b[d];
+  return equal;
+}
 
 // Whether elements of that shape and those strides lie row by row without gaps. Dimensions of size 1 have no say.
 template <std::size_t N>

@@ -7,8 +7,6 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
-#include <iterator>
 #include <utility>
 module buffers.tensor;
 
@@ -168,15 +166,50 @@ struct dims {
   }
 };
 
-// Elements are moved as bytes, whatever they are: a fixed number of bytes is one instruction.
+// Elements are moved as bytes, whatever they mean: as one word.
+template <std::size_t Bytes>
+struct word {
+  typedef std::uint64_t type __attribute__((vector_size(16), may_alias));
+};
+template <>
+struct word<8> {
+  typedef std::uint64_t type __attribute__((may_alias));
+};
+template <>
+struct word<4> {
+  typedef std::uint32_t type __attribute__((may_alias));
+};
+template <>
+struct word<2> {
+  typedef std::uint16_t type __attribute__((may_alias));
+};
+template <>
+struct word<1> {
+  typedef std::uint8_t type __attribute__((may_alias));
+};
+
+// One word over and over, up to the end of a line of 64 bytes.
+template <std::size_t Bytes>
+struct repeat_loop {
+  using cell = typename word<Bytes>::type;
+  cell one;
+  cell* to;
+  std::size_t count;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    constexpr std::size_t line = 64 / Bytes;
+    const repeat_loop here = *this;  // which no store changes
+    for (std::size_t i = 0; i < here.count; i += line)
+      for (std::size_t k = 0; k < line; ++k) here.to[i + k] = here.one;
+  }
+};
+
 template <std::size_t Bytes>
 struct mover {
-  struct [[gnu::may_alias]] cell {
-    unsigned char bytes[Bytes];
-  };
+  using cell = typename word<Bytes>::type;
   static void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count) noexcept {
     auto* const out = static_cast<cell*>(to);
-    if (stride == 0) return repeat(out, from, count);
+    if (stride == 0) return run_loop(repeat_loop<Bytes>{*static_cast<const cell*>(from), out, count});
     const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
     const char* in = static_cast<const char*>(from);
     for (std::size_t i = 0; i < count; ++i, in += step) out[i] = *reinterpret_cast<const cell*>(in);
@@ -186,16 +219,6 @@ struct mover {
     auto* const in = static_cast<const cell*>(from);
     char* out = static_cast<char*>(to);
     for (std::size_t i = 0; i < count; ++i, out += step) *reinterpret_cast<cell*>(out) = in[i];
-  }
-
- private:
-  static void repeat(cell* out, const void* from, std::size_t count) noexcept {
-    const cell one = *static_cast<const cell*>(from);
-    cell block[64 / Bytes];
-    for (cell& c : block) c = one;
-    std::size_t i = 0;
-    for (; i + std::size(block) <= count; i += std::size(block)) std::memcpy(out + i, block, sizeof block);
-    for (; i < count; ++i) out[i] = one;
   }
 };
 

@@ -57,7 +57,8 @@ struct reduction_plan {
 [[nodiscard]] reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::size_t rank,
                                                unsigned reduced, const operand* operands, bool in_order) noexcept;
 
-// `count` elements, `stride` apart, to where they are neighbours, and back.
+// `count` elements, `stride` apart, to where they are neighbours, with room up to the end of the last one's 64 bytes;
+// and back.
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
 

@@ -450,7 +450,7 @@ template <class T, std::size_t Rank, class Node, class Threads>
 void assign(const strided<T, Rank>& target, const Node& node, Threads threads, std::pmr::memory_resource* memory) {
   const std::array<std::size_t, Node::rank> shape = node.shape();
   bool same_shape = false;
-  if constexpr (Node::rank == Rank) same_shape = shape == target.shape;
+  if constexpr (Node::rank == Rank) same_shape = are_equal(shape, target.shape);
   if (!same_shape) (void)broadcast_strides(shape, std::array<std::ptrdiff_t, Node::rank>{}, target.shape, "assignment");
   if (numel(target.shape) == 0) return;
   if constexpr (self_evaluating<Node>) {
