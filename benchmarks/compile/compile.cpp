@@ -14,6 +14,8 @@
 
 namespace {
 
+const std::string build = BENCH_BUILD, folder = BENCH_FOLDER;
+
 // What is between the quotes after `"key": `, without the backslashes that JSON needs.
 std::string value_of(const std::string& line, const std::string& key) {
   const std::string begin = "\"" + key + "\": \"";
@@ -27,11 +29,11 @@ std::string value_of(const std::string& line, const std::string& key) {
 
 // The command of this build that compiles a file of this folder, to be run in the folder of the build.
 std::optional<std::string> command_for(const std::string& file) {
-  std::ifstream commands(BENCH_BUILD "/compile_commands.json");
+  std::ifstream commands(build + "/compile_commands.json");
   std::string command;
   for (std::string line; std::getline(commands, line);) {
     if (const std::string found = value_of(line, "command"); !found.empty()) command = found;
-    if (value_of(line, "file") == BENCH_FOLDER "/" + file) return "cd '" BENCH_BUILD "' && " + command;
+    if (value_of(line, "file") == folder + "/" + file) return "cd '" + build + "' && " + command;
   }
   return std::nullopt;
 }
@@ -39,7 +41,7 @@ std::optional<std::string> command_for(const std::string& file) {
 // What the program that was built of it prints: the same for all.
 std::string printed_by(const std::string& program) {
   std::string text;
-  if (FILE* const output = popen(("'" BENCH_BUILD "/benchmarks/" + program + "'").c_str(), "r")) {
+  if (FILE* const output = popen(("'" + build + "/benchmarks/" + program + "'").c_str(), "r")) {
     for (int c; (c = std::fgetc(output)) != EOF;) text += static_cast<char>(c);
     pclose(output);
   }
