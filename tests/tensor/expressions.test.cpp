@@ -153,6 +153,27 @@ BOOST_AUTO_TEST_CASE(broadcasting) {
   }
 }
 
+template <class T>
+void repeat_and_gather_elements() {
+  for (std::size_t n = 1; n < 200; ++n) {
+    const tensor<T, 2> column{{3}, {5}};
+    tensor<T, 2> twice({2, 2 * n}), result({2, n});
+    for (std::size_t i = 0; i < 2 * n; ++i) twice[0, i] = static_cast<T>(i % 50), twice[1, i] = static_cast<T>(i % 7);
+    result = twice[all, range{all, all, 2}] + column;
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      wrong += (result[0, i] != static_cast<T>(2 * i % 50 + 3)) + (result[1, i] != static_cast<T>(2 * i % 7 + 5));
+    BOOST_TEST(wrong == 0u, n << " elements of " << sizeof(T) << " bytes: " << wrong << " are wrong");
+  }
+}
+BOOST_AUTO_TEST_CASE(elements_of_every_size_are_repeated_and_gathered) {
+  repeat_and_gather_elements<std::int8_t>();
+  repeat_and_gather_elements<std::int16_t>();
+  repeat_and_gather_elements<float>();
+  repeat_and_gather_elements<double>();
+  repeat_and_gather_elements<long double>();
+}
+
 BOOST_AUTO_TEST_CASE(integers_at_their_limits) {
   const tensor i{int_min, int_max, -1};
   BOOST_TEST(same(i + tensor{-1, 1, 1}, tensor{int_max, int_min, 0}));
