@@ -39,19 +39,37 @@ void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept
   static_cast<void>(VALGRIND_MAKE_MEM_DEFINED(first, bytes));
 }
 
-void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept {
-  typedef float lanes __attribute__((vector_size(16), may_alias));
-  auto* const out = static_cast<lanes*>(to);
-  const auto* const in = static_cast<const lanes*>(lines);
-  for (std::size_t i = 0; i < bytes / sizeof(lanes); ++i) {
+namespace {
+
+struct streaming_loop {
+  typedef float lanes __attribute__((vector_size(32), may_alias));
+  lanes* to;
+  const lanes* from;
+  std::size_t count;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    const streaming_loop here = *this;  // which no store changes
+    for (std::size_t i = 0; i < here.count; ++i) {
 #if defined(__x86_64__) && defined(__clang__)
-    __builtin_nontemporal_store(in[i], out + i);
+      __builtin_nontemporal_store(here.from[i], here.to + i);
 #elif defined(__x86_64__)
-    __builtin_ia32_movntps(reinterpret_cast<float*>(out + i), in[i]);
+      typedef float half __attribute__((vector_size(16), may_alias));
+      const auto* const halves = reinterpret_cast<const half*>(here.from + i);
+      auto* const out = reinterpret_cast<float*>(here.to + i);
+      __builtin_ia32_movntps(out, halves[0]);
+      __builtin_ia32_movntps(out + 4, halves[1]);
 #else
-    out[i] = in[i];
+      here.to[i] = here.from[i];
 #endif
+    }
   }
+};
+
+}  // namespace
+
+void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept {
+  using lanes = streaming_loop::lanes;
+  run_loop(streaming_loop{static_cast<lanes*>(to), static_cast<const lanes*>(lines), bytes / sizeof(lanes)});
 }
 
 void unwatched::begin() noexcept { VALGRIND_DISABLE_ERROR_REPORTING; }

@@ -8,9 +8,11 @@
 //                       /         \               |
 //                     leaf a     leaf b         leaf c
 //
-// A row whose elements are not neighbours, or all the same, is brought into a chunk of the stack first, so that there
-// is one loop over plain pointers, which compilers vectorise, whatever the strides are. Reductions inside of a larger
-// expression are computed before, into memory of the resource that evaluation uses.
+// A row whose elements are not neighbours, or all the same, is brought into memory on the stack first, so that there is
+// one loop over plain pointers, which compilers vectorise, whatever the strides are. That loop is all that is compiled
+// for each expression; what leads to it is compiled once, into the library (see :loops). Reductions inside of a larger
+// expression are computed before, into memory of the resource that evaluation uses. An expression of more than 127
+// operands or 64 dimensions does not compile.
 //
 //   operation               cost                       what it does
 //   shape, numel, rank      O(1)                       of the result
@@ -154,7 +156,7 @@ struct none {
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
-  static constexpr bool every_leaf(auto) noexcept { return true; }
+  [[nodiscard]] static constexpr bool is_in_step(const auto&, const void**&) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
   static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
@@ -179,26 +181,17 @@ struct computed_row {
 };
 
 // The loop. Nothing else writes elements. An element may be where operands of the same index are. It goes by pieces of
-// 512 bytes. Where the next one will be is fetched ahead: processors do that by themselves for what is read, but hardly
-// for what is written. Past the caches, what fills lines is put together first.
+// 512 bytes, and where the next one will be is fetched ahead: processors do that by themselves for what is read, but
+// hardly for what is written. One loop for whole pieces and for the rest: of its own accord the compiler makes two.
 template <class Row, class T>
-[[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count, bool past_caches) {
-  constexpr std::size_t line = 64 / sizeof(T), piece = 8 * line;
-  alignas(64) T lines[piece];
+[[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count) {
+  constexpr std::size_t piece = 512 / sizeof(T);
   for (std::size_t i = 0, n; i < count; i += n) {
     n = count - i < piece ? count - i : piece;
-    T* to = out + i;
-    bool by_line = false;
-    if (past_caches) [[unlikely]] {
-      const std::size_t before = (0 - reinterpret_cast<std::uintptr_t>(to)) % 64 / sizeof(T);
-      n = before != 0 ? (before < n ? before : n) : n < line ? n : n / line * line;
-      by_line = before == 0 && n >= line;
-      if (by_line) to = launder_origin(lines);  // GCC does not see that they are written before they are read
-    } else if (n == piece) {
-      prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
-    }
-    for_each_independent(n, [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
-    if (by_line) store_past_caches(out + i, to, n * sizeof(T));
+    T* const to = out + i;
+    if (n == piece) prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
+    for_each_independent(worked_out(n),
+                         [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
   }
 }
 template <class Row, class T>
@@ -207,12 +200,8 @@ struct write_loop {
   T* out;
   std::size_t count;
   // From a copy, of which the compiler knows that nobody else can change it.
-  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count, false); }
+  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count); }
 };
-template <class Row, class T>
-void write(const Row& row, T* out, std::size_t count) {
-  run_loop(write_loop<Row, T>{row, out, count});
-}
 
 template <std::size_t Slot, class T>
 [[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
@@ -225,7 +214,7 @@ template <element T>
 struct scalar : expression_base {
   using value_type = T;
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
-  static constexpr bool may_fail = false, loops = false, in_chunks = false, is_ready = true;
+  static constexpr bool may_fail = false, loops = false, is_ready = true;
 
   T value;
 
@@ -234,7 +223,7 @@ struct scalar : expression_base {
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
   static void check() noexcept {}
   void list(operand*&) const noexcept {}
-  [[nodiscard]] static bool every_leaf(auto) noexcept { return true; }
+  [[nodiscard]] static bool is_in_step(const auto&, const void**&) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
   [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
@@ -245,8 +234,8 @@ struct scalar : expression_base {
 template <element T, std::size_t Rank>
 struct leaf : expression_base {
   using value_type = T;
-  static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
-  static constexpr bool may_fail = false, loops = false, in_chunks = false, is_ready = true;
+  static constexpr std::size_t rank = Rank, leaves = 1, slots = 0, largest = sizeof(T);
+  static constexpr bool may_fail = false, loops = false, is_ready = true;
 
   const T* data;
   std::array<std::size_t, Rank> extents;
@@ -266,27 +255,28 @@ struct leaf : expression_base {
     return data[offset];
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
-  // Whether f(leaf) is true for each leaf of a node.
-  [[nodiscard]] bool every_leaf(auto f) const noexcept { return f(*this); }
-  // Whether elements of the same index are at the same distance from the first one as with these strides.
-  template <std::size_t N>
-  [[nodiscard]] bool lies(const std::array<std::size_t, N>& shape,
-                          const std::array<std::ptrdiff_t, N>& steps) const noexcept {
-    if constexpr (N == Rank)
-      return are_equal(extents, shape) && are_equal(strides, steps);
-    else
+  // Whether the elements are at the same distance from the first one as the target's of the same index, and none of
+  // them shares memory with one of another index, where the target has no gaps. Says where they begin.
+  template <class U, std::size_t N>
+  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const strided<U, N>& target,
+                                                           const void**& next) const noexcept {
+    *next++ = data;
+    if constexpr (N != Rank) {
       return false;
+    } else {
+      const auto from = reinterpret_cast<std::uintptr_t>(data), to = reinterpret_cast<std::uintptr_t>(target.data);
+      const std::size_t count = product(extents);
+      // Without branches: compilers and processors have less to do.
+      const bool same_shape = are_equal(extents, target.shape), same_strides = are_equal(strides, target.strides);
+      const bool before = from + count * sizeof(T) <= to, after = to + count * sizeof(U) <= from;
+      return same_shape & same_strides & (before | after | ((from == to) & (sizeof(T) == sizeof(U))));
+    }
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
   [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
-    const std::ptrdiff_t step = request.steps[Leaf];
-    const T* const first = data + request.offsets[Leaf] + static_cast<std::ptrdiff_t>(request.first) * step;
-    if (step == 1) return {first};
-    T* const elements = chunk_memory<Slot, T>(request, SlotBytes);
-    gather(elements, first, step, request.count, sizeof(T));
-    return {elements};
+    return {static_cast<const T*>(request.elements[Leaf])};
   }
 };
 
@@ -294,7 +284,7 @@ struct leaf : expression_base {
 template <element T, std::size_t Rank>
 struct owned : expression_base {
   using value_type = T;
-  static constexpr std::size_t rank = Rank, leaves = 1, slots = 1, largest = sizeof(T);
+  static constexpr std::size_t rank = Rank, leaves = 1, slots = 0, largest = sizeof(T);
   static constexpr bool may_fail = false, loops = false, is_ready = false;
 
   block<T, Rank> memory;
@@ -311,7 +301,9 @@ struct owned : expression_base {
   void list(operand*& next) const noexcept {
     *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
   }
-  [[nodiscard]] bool every_leaf(auto f) const noexcept { return f(view()); }
+  [[nodiscard]] bool is_in_step(const auto& target, const void**& next) const noexcept {
+    return view().is_in_step(target, next);
+  }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
   [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
@@ -358,8 +350,8 @@ struct fails {
   static bool apply(auto... value) { return Op::fails(value...); }
 };
 
-template <class T, class Node, class F>
-void visit_chunks(const Node& node, F f);
+template <class Node>
+[[nodiscard]] bool has_element(const Node& node, bool wanted);
 
 template <class Op, class A, class B = none, class C = none>
 struct elementwise : expression_base {
@@ -399,9 +391,6 @@ struct elementwise : expression_base {
   static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
   static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
-  // Whether it writes no more than a chunk at a time into a target: where something is computed before.
-  static constexpr bool in_chunks =
-      has_own_loop ? !(is_leaf<A> && std::is_same_v<typename A::value_type, value_type>) : loops;
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
   static constexpr bool can_fail_itself = [] {
     if constexpr (operands == 2)
@@ -433,8 +422,10 @@ struct elementwise : expression_base {
     b.list(next);
     c.list(next);
   }
-  [[nodiscard, gnu::always_inline]] inline bool every_leaf(auto f) const noexcept {
-    return a.every_leaf(f) && b.every_leaf(f) && c.every_leaf(f);
+  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const auto& target, const void**& next) const noexcept {
+    const bool first = a.is_in_step(target, next), second = b.is_in_step(target, next);
+    const bool third = c.is_in_step(target, next);
+    return first & second & third;
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
     if (auto* const resource = a.resource()) return resource;
@@ -447,7 +438,13 @@ struct elementwise : expression_base {
     constexpr std::size_t own = has_own_loop ? 1 : 0;
     if constexpr (has_own_loop) {
       value_type* const out = chunk_memory<Slot, value_type>(request, SlotBytes);
-      write_row<Leaf, Slot, SlotBytes>(request, out, false);
+      const auto values = a.template row<Leaf, Slot + own, SlotBytes>(request);
+      if constexpr (std::is_same_v<decltype(values), const pointer_row<value_type>>) {
+        Op::loop(values.elements, out, request.count, false);
+      } else {
+        run_loop(write_loop<std::remove_const_t<decltype(values)>, value_type>{values, out, request.count});
+        Op::loop(out, out, request.count, false);
+      }
       return pointer_row<value_type>{out};
     } else {
       auto first = a.template row<Leaf, Slot + own, SlotBytes>(request);
@@ -456,20 +453,6 @@ struct elementwise : expression_base {
       return computed_row<Op, decltype(first), decltype(second), decltype(third)>{first, second, third};
     }
   }
-  // For an operation with a loop of its own: straight into the target.
-  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-    requires has_own_loop
-  void write_row(const row_request& request, value_type* out, bool past_caches) const {
-    const auto operand_row = a.template row<Leaf, Slot + 1, SlotBytes>(request);
-    if constexpr (std::is_same_v<decltype(operand_row), const pointer_row<value_type>>) {
-      Op::loop(operand_row.elements, out, request.count, past_caches);
-    } else {
-      value_type* const values = past_caches ? chunk_memory<Slot, value_type>(request, SlotBytes) : out;
-      write(operand_row, values, request.count);
-      Op::loop(values, out, request.count, past_caches);
-    }
-  }
-
   [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const {
     auto first = detail::ready(a, memory);
     auto second = detail::ready(b, memory);
@@ -486,11 +469,7 @@ struct elementwise : expression_base {
       auto first = detail::ready(a, nullptr);
       auto second = detail::ready(b, nullptr);
       const elementwise<fails<Op>, decltype(first), decltype(second)> failing(std::move(first), std::move(second), {});
-      visit_chunks<bool>(failing, [](const bool* fails, std::size_t count) {
-        for (std::size_t i = 0; i < count; ++i)
-          if (fails[i]) Op::fail();
-        return false;
-      });
+      if (has_element(failing, true)) Op::fail();
     }
   }
 
@@ -526,218 +505,151 @@ template <class Op, class A, class B, class C>
 template <class T, class Node>
 inline constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
 
-// A node's rows from a place in the loops on, each as neighbouring elements in `out`. Row after row is `strides`
-// further, in the target (the first of them) and in each leaf (the others, `pitch` apart).
-template <class Node, std::size_t SlotBytes, class T>
+// Rows of a node, each as neighbours.
+template <class Node, class T>
 struct rows_loop {
   const Node& node;
   const row_request& first;
   const row_steps& steps;
   T* out;
-  bool past_caches;
 
   [[gnu::always_inline]] inline void operator()() const {
-    std::ptrdiff_t offsets[Node::leaves + 1];
-    for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] = first.offsets[k];
-    row_request request = first;
-    request.offsets = offsets;
+    const void* at[Node::leaves + 1];
+    for (std::size_t k = 0; k < Node::leaves; ++k) at[k] = first.elements[k];
+    const row_request here{at, first.count, first.scratch};
     T* to = out;
     for (std::size_t left = steps.rows;;) {
-      write_each(node.template row<0, 0, SlotBytes>(request), to, request.count, past_caches);
+      write_each(node.template row<0, 0, slot_bytes<T, Node>>(here), to, here.count);
       if (--left == 0) return;
-      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += steps.strides[(k + 1) * steps.pitch];
-      to += steps.strides[0];
+      for (std::size_t k = 0; k < Node::leaves; ++k) at[k] = static_cast<const std::byte*>(at[k]) + steps.leaves[k];
+      to = reinterpret_cast<T*>(reinterpret_cast<std::byte*>(to) + steps.target);
     }
   }
 };
-template <class Node, std::size_t SlotBytes, class T>
-void write_rows(const Node& node, const row_request& request, const row_steps& steps, T* out, bool past_caches) {
-  if constexpr (requires { node.template write_row<0, 0, SlotBytes>(request, out, past_caches); }) {
-    std::ptrdiff_t offsets[Node::leaves];
-    for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] = request.offsets[k];
-    row_request next = request;
-    next.offsets = offsets;
-    // Of short rows that follow each other, several operands are computed before the operation's loop is called.
-    const std::size_t together =
-        steps.rows > 1 && steps.strides[0] == static_cast<std::ptrdiff_t>(request.count) ? chunk / request.count : 1;
-    for (std::size_t left = steps.rows, rows;;) {
-      rows = left < together ? left : together;
-      if (rows > 1) {
-        write_rows<decltype(node.a), SlotBytes>(node.a, next, {rows, steps.strides, steps.pitch}, out, false);
-        Node::operation::loop(out, out, rows * request.count, false);
-      } else {
-        rows = 1;
-        node.template write_row<0, 0, SlotBytes>(next, out, past_caches);
-      }
-      if ((left -= rows) == 0) return;
-      const auto down = static_cast<std::ptrdiff_t>(rows);
-      for (std::size_t k = 0; k < Node::leaves; ++k) offsets[k] += down * steps.strides[(k + 1) * steps.pitch];
-      out += down * steps.strides[0];
-    }
-  } else {
-    run_loop(rows_loop<Node, SlotBytes, T>{node, request, steps, out, past_caches});
+template <class Node, class T>
+void write_rows(const void* node, const row_request& request, const row_steps& steps, void* to) {
+  alignas(Node::slots > 0 ? 64 : 1) std::byte scratch[Node::slots * slot_bytes<T, Node> + 1];
+  const row_request here{request.elements, request.count, scratch};
+  run_loop(rows_loop<Node, T>{*static_cast<const Node*>(node), here, steps, static_cast<T*>(to)});
+}
+
+// Whether the loop of a node's operation finishes what its operand comes to as Ts.
+template <class Node, class T>
+inline constexpr bool has_finish = false;
+template <class Op, class A, class T>
+  requires has_loop<Op, T>
+inline constexpr bool has_finish<elementwise<Op, A>, T> = std::is_same_v<typename elementwise<Op, A>::value_type, T>;
+
+// What the library has to know of a node whose elements are wanted as Ts.
+template <class T, class Node>
+inline constexpr row_functions functions_of = [] {
+  row_functions functions{nullptr, nullptr, sizeof(T), false};
+  constexpr bool is_there = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
+  if constexpr (has_finish<Node, T>) {
+    functions = functions_of<T, decltype(Node::a)>;
+    functions.finish = [](const void* from, void* to, std::size_t count, bool past_caches) {
+      Node::operation::loop(static_cast<const T*>(from), static_cast<T*>(to), count, past_caches);
+    };
+  } else if constexpr (!is_there) {
+    functions.write = &write_rows<Node, T>;
+    functions.in_chunks = Node::loops;
   }
-}
+  return functions;
+}();
 
-// ... where they are, if they are Ts and neighbours, or in `chunk_of_elements`.
-template <class T, std::size_t SlotBytes, class Node>
-[[nodiscard]] const T* row_elements(const Node& node, const row_request& request, T* chunk_of_elements) {
-  const auto row = node.template row<0, 0, SlotBytes>(request);
-  if constexpr (requires {
-                  { row.elements } -> std::convertible_to<const T*>;
-                })
-    return row.elements;
-  else
-    write(row, chunk_of_elements, request.count);
-  return chunk_of_elements;
-}
-
-// Whether no byte is in two elements of different index, of as many of both without gaps.
-template <class T, class U>
-[[nodiscard]] bool is_independent(const T* target, const U* operand, std::size_t count) noexcept {
-  const auto its = reinterpret_cast<std::uintptr_t>(target), ours = reinterpret_cast<std::uintptr_t>(operand);
-  return ours + count * sizeof(U) <= its || its + count * sizeof(T) <= ours || (ours == its && sizeof(T) == sizeof(U));
-}
-
-// Writes a node's elements where the target and all operands have one shape and lie row by row without gaps, as most
-// do: elements of the same index are at the same distance from the first, and one loop without anything to arrange does
-// it all. False, with nothing done, where it is not that, or the target is large.
-template <class T, std::size_t Rank, class Node>
-[[nodiscard]] bool written_in_step(const strided<T, Rank>& target, const Node& node) {
-  if constexpr (Node::leaves == 0 || Rank == 0) {
-    return false;
-  } else {
-    const std::size_t count = numel(target.shape);
-    if (count * sizeof(T) >= least_streamed || !is_row_major(target.shape, target.strides)) return false;
-    const bool in_step = node.every_leaf([&](const auto& leaf) {
-      return leaf.lies(target.shape, target.strides) && is_independent(target.data, leaf.data, count);
-    });
-    if (!in_step) return false;
-    std::ptrdiff_t offsets[Node::leaves] = {}, steps[Node::leaves];
-    for (std::ptrdiff_t& step : steps) step = 1;
-    constexpr row_steps once{1, nullptr, 0};
-    if constexpr (Node::in_chunks) {
-      alignas(64) std::byte scratch[Node::slots * slot_bytes<T, Node>];
-      for (std::size_t i = 0; i < count; i += chunk) {
-        const row_request request{offsets, steps, i, count - i < chunk ? count - i : chunk, scratch};
-        write_rows<Node, slot_bytes<T, Node>>(node, request, once, target.data + i, false);
-      }
-    } else {
-      const row_request request{offsets, steps, 0, count, nullptr};
-      write_rows<Node, slot_bytes<T, Node>>(node, request, once, target.data, false);
-    }
-    return true;
-  }
-}
-
-// A pass over the target's elements: what it needs to know of their types.
+// What a pass over a node's elements needs, on the stack of who asks for it. The shapes are the target's and the
+// node's.
 template <class T, class Node, std::size_t Rank>
-struct elementwise_pass {
-  static constexpr std::size_t operands = 1 + Node::leaves;
-  static constexpr std::size_t bytes = slot_bytes<T, Node>;
-
-  nest<operands, Rank> loops;
-  row_pass rows;
-
-  elementwise_pass(const Node& node, const strided<T, Rank>& target, bool overlapping) {
-    operand list[operands];
-    list[0] = target.as_operand();
-    operand* next = list + 1;
+class pass {
+ public:
+  pass(const Node& node, const operand& target) noexcept {
+    operands_[0] = target;
+    operand* next = operands_ + 1;
     node.list(next);
-    arrange(loops.ref(), list);
-    rows = {loops.view(), loops.rank, &node, &write, &run, target.data, sizeof(T), Node::in_chunks, overlapping};
+    if constexpr (has_finish<Node, T>)
+      node_ = &node.a;
+    else
+      node_ = &node;
   }
-  elementwise_pass(const elementwise_pass&) = delete;
+  pass(const pass&) = delete;
+
+  [[nodiscard]] row_source source() noexcept { return {node_, functions_of<T, Node>, operands_, operands}; }
+  [[nodiscard]] nest loops() noexcept { return memory_.empty(); }
 
  private:
-  static void write(const void* node, const row_request& request, const row_steps& steps, void* out, bool past_caches) {
-    write_rows<Node, bytes>(*static_cast<const Node*>(node), request, steps, static_cast<T*>(out), past_caches);
-  }
-  static void run(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first,
-                  std::size_t last) {
-    alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
-    std::ptrdiff_t offsets[operands], steps[operands];
-    std::size_t index[decltype(loops)::pitch] = {};
-    write_part(pass, {offsets, steps, index, scratch, scratch + Node::slots * bytes}, first_row, last_row, first, last);
-  }
+  static constexpr std::size_t operands = 1 + Node::leaves;
+  static_assert(operands <= most_operands && Rank <= most_dimensions, "too many operands or dimensions");
+
+  const void* node_;
+  operand operands_[operands];
+  nest_memory<operands, Rank> memory_;
 };
 
-// f(elements, count) for all elements of a node that is ready, as Ts, in the order in which memory is walked best,
-// until f returns true. Elements that are Ts and neighbours are seen where they are.
-template <class T, class Node, class F>
-void visit_chunks(const Node& node, F f) {
-  constexpr std::size_t rank = Node::rank, operands = 1 + Node::leaves;
-  constexpr std::size_t bytes = slot_bytes<T, Node>;
-  const std::array<std::size_t, rank> shape = node.shape();
-  const std::size_t elements = numel(shape);
-  if (elements == 0) return;
-  constexpr bool in_place = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
-  if constexpr (in_place)
-    if (is_row_major(node.extents, node.strides)) return static_cast<void>(f(node.data, elements));
-  const std::array<std::ptrdiff_t, rank> in_order = row_major(shape);
-  operand list[operands];
-  operand* next = list + 1;
-  node.list(next);
-  list[0] = {nullptr, sizeof(T), rank, shape.data(), in_order.data()};  // whose order of dimensions is taken
-  if constexpr (operands > 1 && rank > 0)
-    if (list[1].rank == rank && std::memcmp(shape.data(), list[1].shape, rank * sizeof(std::size_t)) == 0)
-      list[0].strides = list[1].strides;
-  nest<operands, rank> loops;
-  if (node.every_leaf([&](const auto& leaf) { return leaf.lies(shape, in_order); }))
-    loops.flatten(elements);
-  else
-    arrange(loops.ref(), list);
-  alignas(64) std::byte scratch[(Node::slots + 1) * bytes];
-  T* const chunk_of_elements = reinterpret_cast<T*>(scratch + Node::slots * bytes);
-  const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
-  std::ptrdiff_t steps[operands];
-  for (std::size_t k = 0; k < operands; ++k) steps[k] = loops.stride(k, inner);
-  const std::size_t pace = in_place && steps[operands - 1] == 1 ? columns : chunk;
-  place_in<operands, rank> place(loops);
-  for (std::size_t row = 0; row < rows; ++row, place.next(0, inner))
-    for (std::size_t i = 0; i < columns; i += pace) {
-      const std::size_t count = columns - i < pace ? columns - i : pace;
-      const row_request request{place.offset + 1, steps + 1, i, count, scratch};
-      if (f(row_elements<T, bytes>(node, request, chunk_of_elements), count)) return;
-    }
+// ... over all of them, which go nowhere.
+template <class T, class Node>
+class reading_pass {
+ public:
+  explicit reading_pass(const Node& node) noexcept
+      : shape_(node.shape()),
+        strides_(row_major(shape_)),
+        pass_(node, {nullptr, sizeof(T), Node::rank, shape_.data(), strides_.data()}) {}
+
+  [[nodiscard]] row_source source() noexcept { return pass_.source(); }
+  [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
+
+ private:
+  std::array<std::size_t, Node::rank> shape_;
+  std::array<std::ptrdiff_t, Node::rank> strides_;
+  pass<T, Node, Node::rank> pass_;
+};
+
+// Whether some element of a node that is ready is that one.
+template <class Node>
+[[nodiscard]] bool has_element(const Node& node, bool wanted) {
+  reading_pass<bool, Node> here(node);
+  return find_element(here.source(), here.loops(), wanted);
 }
 
 // Nodes that write their elements into a target by themselves, and are computed before what they are part of.
 template <class Node>
 concept self_evaluating = requires { typename Node::self_evaluating; };
 
-// Computes a node into a target of the same shape (or to which it broadcasts). The node is ready, or evaluates itself.
-// `overlapping` is true when the target's elements are also operands' elements of the same index.
+// Writes a node that is ready into a target of the same shape, or to which it broadcasts; false, with nothing done,
+// where that would change elements that are still to be read, which is not looked at when the target is known to be
+// `apart` from all operands.
 template <class T, std::size_t Rank, class Node, class Threads>
-void evaluate_into(const strided<T, Rank>& target, const Node& node, bool overlapping, Threads threads,
-                   std::pmr::memory_resource* resource) {
-  if (numel(target.shape) == 0) return;
-  if constexpr (self_evaluating<Node>) {
-    node.evaluate_into(target, threads, resource);
-  } else {
-    if constexpr (!Threads::parallel)
-      if (!overlapping && written_in_step(target, node)) return;
-    const elementwise_pass<T, Node, Rank> pass(node, target, overlapping);
-    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, T>)
-      if (!overlapping && !Threads::parallel &&
-          copy_transposed(pass.loops.rank, pass.loops.shape, pass.loops.strides, pass.loops.strides + pass.loops.pitch,
-                          node.data, target.data, sizeof(T)))
-        return;
-    if constexpr (Threads::parallel)
-      write_all_in_parallel(pass.rows);
-    else
-      write_all(pass.rows);
+[[nodiscard]] bool write_ready(const strided<T, Rank>& target, const Node& node, Threads, bool apart = false) {
+  // All of one shape and without gaps, as most are: one row, and nothing to arrange.
+  const void* at[1 + Node::leaves];
+  const void** next = at + 1;
+  const std::size_t count = product(target.shape);
+  const bool in_step = !Threads::parallel && count * sizeof(T) < least_streamed && node.is_in_step(target, next) &&
+                       is_row_major(target.shape, target.strides);
+  constexpr const row_functions& functions = functions_of<T, Node>;
+  if constexpr (functions.write == &write_rows<Node, T> && !functions.in_chunks)
+    if (in_step) {
+      if (count > 0) write_rows<Node, T>(&node, {at + 1, count, nullptr}, {1, 0, nullptr}, target.data);
+      return true;
+    }
+  pass<T, Node, Rank> here(node, target.as_operand());
+  if (in_step) {
+    write_row(here.source(), at, count);
+    return true;
   }
+  return write_elements(here.source(), here.loops(), Threads::parallel, apart);
 }
 
-// ... of any node.
+// Writes any node into a target of the same shape, or to which it broadcasts, and which is nobody's operand.
 template <class T, std::size_t Rank, class Node, class Threads>
-void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node, Threads threads,
-                               std::pmr::memory_resource* resource) {
-  if constexpr (self_evaluating<Node>)
-    evaluate_into(target, node, false, threads, resource);
-  else
-    evaluate_into(target, detail::ready(node, resource), false, threads, resource);
+void evaluate_into(const strided<T, Rank>& target, const Node& node, Threads threads,
+                   std::pmr::memory_resource* resource) {
+  if constexpr (self_evaluating<Node>) {
+    if (numel(target.shape) != 0) node.evaluate_into(target, threads, resource);
+  } else if constexpr (!Node::is_ready) {
+    evaluate_into(target, node.ready(resource), threads, resource);
+  } else {
+    static_cast<void>(write_ready(target, node, threads, true));
+  }
 }
 
 // A node's elements in memory of the resource. What else it needs is allocated later and given back before, as a bump
@@ -745,8 +657,8 @@ void prepare_and_evaluate_into(const strided<T, Rank>& target, const Node& node,
 template <class T, class Node, class Threads>
 [[nodiscard]] block<T, Node::rank> evaluated(const Node& node, Threads threads, std::pmr::memory_resource* resource) {
   block<T, Node::rank> result(node.shape(), resource);
-  prepare_and_evaluate_into(strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node,
-                            threads, resource);
+  evaluate_into(strided<T, Node::rank>{result.data(), result.shape(), row_major(result.shape())}, node, threads,
+                resource);
   return result;
 }
 

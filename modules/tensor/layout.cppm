@@ -155,6 +155,14 @@ template <class U, std::size_t N>
   return equal;
 }
 
+// numel() of what is known to fit into memory.
+template <std::size_t N>
+[[nodiscard]] constexpr std::size_t product(const std::array<std::size_t, N>& shape) noexcept {
+  std::size_t count = 1;
+  for (std::size_t d = 0; d < N; ++d) count *= shape[d];
+  return count;
+}
+
 // Whether elements of that shape and those strides lie row by row without gaps. Dimensions of size 1 have no say.
 template <std::size_t N>
 [[nodiscard]] constexpr bool is_row_major(const std::array<std::size_t, N>& shape,

@@ -7,6 +7,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 module buffers.tensor;
 
@@ -117,9 +118,9 @@ bool is_same_place(const operand& target, const operand& source) noexcept {
 constexpr std::ptrdiff_t far_apart = std::ptrdiff_t{1} << 40;
 
 struct dims {
-  nest_ref loops;
+  nest& loops;
 
-  std::ptrdiff_t& stride(std::size_t k, std::size_t d) const noexcept { return loops.strides[k * loops.pitch + d]; }
+  std::ptrdiff_t& stride(std::size_t k, std::size_t d) const noexcept { return loops.stride(k, d); }
   void swap(std::size_t a, std::size_t b) const noexcept {
     std::swap(loops.shape[a], loops.shape[b]);
     for (std::size_t k = 0; k < loops.operands; ++k) std::swap(stride(k, a), stride(k, b));
@@ -258,7 +259,7 @@ overlap overlap_of(const operand& target, const operand* sources, std::size_t co
   return worst;
 }
 
-void arrange(nest_ref loops, const operand* operands) noexcept {
+void arrange(nest& loops, const operand* operands) noexcept {
   const dims all{loops};
   const operand& target = operands[0];
   loops.rank = 0;
@@ -278,38 +279,6 @@ void arrange(nest_ref loops, const operand* operands) noexcept {
     return;
   }
   all.merge(0, loops.rank);
-}
-
-reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::size_t rank, unsigned reduced,
-                                 const operand* operands, bool in_order) noexcept {
-  const dims all{loops};
-  loops.rank = 0;
-  const auto goes = [&](std::size_t d) { return (reduced >> d & 1) != 0; };
-  for (std::size_t d = 0; d < rank; ++d)
-    if (shape[d] != 1 && !goes(d)) all.append(shape, rank, d, operands);
-  std::size_t kept = loops.rank;
-  for (std::size_t d = 0; d < rank; ++d)
-    if (shape[d] != 1 && goes(d)) all.append(shape, rank, d, operands);
-  if (loops.rank == kept) {  // one step of what goes
-    loops.shape[loops.rank] = 1;
-    for (std::size_t k = 0; k < loops.operands; ++k) all.stride(k, loops.rank) = far_apart;
-    ++loops.rank;
-  }
-  bool inner_kept = false;
-  if (!in_order) {
-    for (std::size_t d = kept + 1; d < loops.rank; ++d)  // where memory is denser is further in
-      for (std::size_t e = d; e > kept && all.cost(e) > all.cost(e - 1); --e) all.swap(e, e - 1);
-    std::size_t densest = kept;
-    for (std::size_t d = 0; d < kept; ++d)
-      if (densest == kept || all.cost(d) <= all.cost(densest)) densest = d;
-    inner_kept = densest != kept && all.cost(densest) < all.cost(loops.rank - 1);
-    if (inner_kept) {
-      all.move_to(densest, loops.rank - 1);
-      --kept;
-    }
-  }
-  all.merge(kept, loops.rank - (inner_kept ? 1 : 0));
-  return {all.merge(0, kept), inner_kept};
 }
 
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept {
@@ -342,11 +311,325 @@ void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t coun
   }
 }
 
-bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* to_strides,
-                     const std::ptrdiff_t* from_strides, const void* from, void* to,
-                     std::size_t element_bytes) noexcept {
-  const std::size_t inner = rank - 1;
-  if (rank < 2 || element_bytes > 8 || to_strides[inner] != 1 || from_strides[inner] == 1) return false;
+void in_parallel(std::size_t count, std::size_t grain, void* context,
+                 void (*body)(void* context, std::size_t first, std::size_t last)) {
+  tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
+                    [=](const tbb::blocked_range<std::size_t>& part) { body(context, part.begin(), part.end()); });
+}
+
+// --- Rows
+
+namespace {
+
+// Whether a node computes no more than a chunk at a time.
+bool in_chunks(const row_functions& functions) noexcept {
+  return functions.in_chunks || (functions.write != nullptr && functions.finish != nullptr);
+}
+
+}  // namespace
+
+row_reader::row_reader(const row_source& source, const nest& loops) noexcept : source_(source), loops_(loops) {
+  const std::size_t operands = source.count;
+  std::byte* next = room_;
+  const auto take = [&]<class T>(T*& array, std::size_t count) {
+    array = reinterpret_cast<T*>(next);
+    next += count * sizeof(T);
+  };
+  take(offset_, operands);
+  take(step_, operands);
+  take(at_, operands);
+  take(down_, operands);
+  take(index_, loops.pitch);
+  rewind();
+  constexpr std::size_t line = 64;
+  const std::size_t used = (static_cast<std::size_t>(next - room_) + line - 1) / line * line;
+  slots_ = room_ + used;
+  std::size_t largest = source.functions.element_bytes;
+  dense_ = true;
+  for (std::size_t k = 0; k < operands; ++k) {
+    step_[k] = loops.stride(k, loops.rank - 1);
+    if (k == 0) continue;
+    dense_ &= step_[k] == 1;
+    largest = std::max(largest, source.operands[k].element_bytes);
+  }
+  // What is gathered fills its last line.
+  const std::size_t most = in_chunks(source.functions) ? chunk : several_chunks;
+  slot_bytes_ = std::min(most * largest + line, (room_bytes - used) / operands / line * line);
+  pace_ = (slot_bytes_ - line) / largest;
+}
+
+void row_reader::rewind() noexcept {
+  std::fill_n(offset_, source_.count, std::ptrdiff_t{0});
+  std::fill_n(index_, loops_.pitch, std::size_t{0});
+}
+
+void row_reader::seek(std::size_t from, std::size_t to, std::size_t step) noexcept {
+  for (std::size_t d = to; d-- > from; step /= loops_.shape[d]) {
+    index_[d] = step % loops_.shape[d];
+    for (std::size_t k = 0; k < source_.count; ++k)
+      offset_[k] += static_cast<std::ptrdiff_t>(index_[d]) * loops_.stride(k, d);
+  }
+}
+
+void row_reader::next(std::size_t from, std::size_t to) noexcept {
+  for (std::size_t d = to; d-- > from;) {
+    const bool more = ++index_[d] < loops_.shape[d];
+    const std::ptrdiff_t steps = more ? 1 : 1 - static_cast<std::ptrdiff_t>(loops_.shape[d]);
+    for (std::size_t k = 0; k < source_.count; ++k) offset_[k] += steps * loops_.stride(k, d);
+    if (more) return;
+    index_[d] = 0;
+  }
+}
+
+void row_reader::skip(std::size_t from, std::size_t to, std::size_t steps) noexcept {
+  index_[to - 1] += steps - 1;
+  for (std::size_t k = 0; k < source_.count; ++k)
+    offset_[k] += static_cast<std::ptrdiff_t>(steps - 1) * loops_.stride(k, to - 1);
+  next(from, to);
+}
+
+const std::byte* row_reader::place_of(std::size_t operand, std::size_t column) const noexcept {
+  return static_cast<const std::byte*>(source_.operands[operand].data) +
+         (offset_[operand] + static_cast<std::ptrdiff_t>(column) * step_[operand]) *
+             static_cast<std::ptrdiff_t>(source_.operands[operand].element_bytes);
+}
+
+namespace {
+
+// Where the next piece will be written is fetched ahead, as in the loops that compute.
+struct copy_loop {
+  const std::byte* from;
+  std::byte* to;
+  std::size_t bytes;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    constexpr std::size_t piece = 512;
+    const copy_loop here = *this;  // which no store changes
+    std::size_t i = 0;
+    for (; here.bytes - i >= piece; i += piece) {
+      prefetch_for_write<piece>(reinterpret_cast<std::uintptr_t>(here.to + i + piece));
+      for (std::size_t k = i; k < i + piece; k += 64) std::memcpy(here.to + k, here.from + k, 64);
+    }
+    std::memmove(here.to + i, here.from + i, here.bytes - i);
+  }
+};
+
+// Whether rows are so short that they had better be copied to their target first, where a kernel finishes several at
+// once.
+bool is_short(const row_functions& functions, std::size_t columns) noexcept {
+  return functions.write == nullptr && functions.finish != nullptr && columns < 32;
+}
+
+// Computes rows whose parts of the leaves are known. Rows without gaps between them are one.
+void compute(const row_source& source, const void* const* at, const std::ptrdiff_t* down, std::size_t columns,
+             std::size_t rows, std::byte* to, std::ptrdiff_t row_bytes) {
+  const row_functions& functions = source.functions;
+  const std::size_t bytes = functions.element_bytes;
+  if (rows > 1 && row_bytes == static_cast<std::ptrdiff_t>(columns * bytes)) {
+    bool without_gaps = true;
+    for (std::size_t k = 1; k < source.count; ++k)
+      without_gaps &= down[k] == static_cast<std::ptrdiff_t>(columns * source.operands[k].element_bytes);
+    if (without_gaps) {
+      columns *= rows;
+      rows = 1;
+    }
+  }
+  if (functions.write != nullptr) {
+    functions.write(source.node, {at + 1, columns, nullptr}, {rows, row_bytes, down + 1}, to);
+    if (functions.finish == nullptr) return;
+    if (row_bytes == static_cast<std::ptrdiff_t>(columns * bytes)) {
+      columns *= rows;
+      rows = 1;
+    }
+    for (; rows > 0; --rows, to += row_bytes) functions.finish(to, to, columns, false);
+  } else {
+    const bool copied_first =
+        rows > 1 && is_short(functions, columns) && row_bytes == static_cast<std::ptrdiff_t>(columns * bytes);
+    std::byte* out = to;
+    std::size_t left = rows;
+    for (const auto* from = static_cast<const std::byte*>(at[1]);; out += row_bytes, from += down[1]) {
+      if (functions.finish != nullptr && !copied_first)
+        functions.finish(from, out, columns, false);
+      else
+        run_loop(copy_loop{from, out, columns * bytes});
+      if (--left == 0) break;
+    }
+    if (copied_first) functions.finish(to, to, columns * rows, false);
+  }
+}
+
+void advance(const row_source& source, const void** at, std::size_t columns) noexcept {
+  for (std::size_t k = 1; k < source.count; ++k)
+    at[k] = static_cast<const std::byte*>(at[k]) + columns * source.operands[k].element_bytes;
+}
+
+// A part of one row past the caches; what does not fill lines, through them.
+void compute_past_caches(const row_source& source, const void** at, std::size_t columns, std::byte* to,
+                         std::byte* lines) {
+  const row_functions& functions = source.functions;
+  if (functions.finish != nullptr) {
+    if (functions.write != nullptr) functions.write(source.node, {at + 1, columns, nullptr}, {1, 0, nullptr}, lines);
+    return functions.finish(functions.write != nullptr ? lines : at[1], to, columns, true);
+  }
+  // Short pieces, and not those whose next one is fetched ahead: while one is stored, the processor reads the next.
+  constexpr std::size_t line_bytes = 64, piece_bytes = 384;
+  const std::size_t bytes = functions.element_bytes, line = line_bytes / bytes, piece = piece_bytes / bytes;
+  const auto write = [&](std::size_t n, bool by_line) {
+    compute(source, at, nullptr, n, 1, by_line ? lines : to, 0);
+    if (by_line) store_past_caches(to, lines, n * bytes);
+    advance(source, at, n);
+    to += n * bytes;
+    columns -= n;
+  };
+  const std::size_t before = std::min(columns, (0 - reinterpret_cast<std::uintptr_t>(to)) % line_bytes / bytes);
+  if (before > 0) write(before, false);
+  while (columns >= piece) write(piece, true);
+  if (columns >= line) write(columns - columns % line, true);
+  if (columns > 0) write(columns, false);
+}
+
+}  // namespace
+
+// Where the leaves' parts of so many rows are: in memory, or gathered one row after the other.
+void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows,
+                       std::size_t dimension) noexcept {
+  for (std::size_t k = 1; k < source_.count; ++k) {
+    const std::size_t bytes = source_.operands[k].element_bytes;
+    const std::ptrdiff_t down = loops_.stride(k, dimension) * static_cast<std::ptrdiff_t>(bytes);
+    const std::byte* from = place_of(k, first) + static_cast<std::ptrdiff_t>(row) * down;
+    at_[k] = from;
+    down_[k] = down;
+    if (step_[k] == 1) continue;
+    std::byte* to = slot(k);
+    at_[k] = to;
+    down_[k] = static_cast<std::ptrdiff_t>(columns * bytes);
+    for (std::size_t left = rows; left > 0; --left, from += down, to += down_[k])
+      gather(to, from, step_[k], columns, bytes);
+  }
+}
+
+void row_reader::write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
+                       std::ptrdiff_t row_bytes, bool past_caches) {
+  const row_functions& functions = source_.functions;
+  const bool lines = past_caches && functions.finish == nullptr;
+  const bool whole = dense_ && !is_short(functions, columns) && (lines || !in_chunks(functions));
+  const std::size_t pace = whole ? columns : std::min(columns, pace_);
+  const std::size_t together = whole ? rows : past_caches ? 1 : pace_ / pace;
+  for (std::size_t row = 0, n; row < rows; row += n) {
+    n = std::min(rows - row, together);
+    std::byte* out = static_cast<std::byte*>(to) + static_cast<std::ptrdiff_t>(row) * row_bytes;
+    for (std::size_t i = 0; i < columns; i += pace, out += pace * functions.element_bytes) {
+      const std::size_t count = std::min(columns - i, pace);
+      point(first + i, count, row, n, dimension);
+      if (past_caches)
+        compute_past_caches(source_, at_, count, out, slot(0));
+      else
+        compute(source_, at_, down_, count, n, out, row_bytes);
+    }
+  }
+}
+
+const void* row_reader::elements(std::size_t first, std::size_t columns, void* memory) {
+  if (!source_.is_leaf()) {
+    write(first, columns, 1, 0, memory, 0, false);
+    return memory;
+  }
+  if (step_[1] == 1) return place_of(1, first);
+  gather(memory, place_of(1, first), step_[1], columns, source_.functions.element_bytes);
+  return memory;
+}
+
+// --- Passes
+
+namespace {
+
+// Whether an operand lies row by row without gaps.
+bool is_row_major(const operand& array) noexcept {
+  std::size_t next = 1;
+  for (std::size_t d = array.rank; d-- > 0; next *= array.shape[d])
+    if (array.shape[d] != 1 && array.strides[d] != static_cast<std::ptrdiff_t>(next)) return false;
+  return true;
+}
+
+// Whether two operands' elements of the same index are at the same distance from the first one.
+bool are_in_step(const operand& a, const operand& b) noexcept {
+  if (a.rank != b.rank) return false;
+  for (std::size_t d = 0; d < a.rank; ++d)
+    if (a.shape[d] != b.shape[d] || (a.strides[d] != b.strides[d] && a.shape[d] != 1)) return false;
+  return true;
+}
+
+std::size_t numel(const operand& array) noexcept {
+  std::size_t count = 1;
+  for (std::size_t d = 0; d < array.rank; ++d) count *= array.shape[d];
+  return count;
+}
+
+// The columns [first, last) of the rows [first_row, last_row).
+void write_part(const row_source& source, const nest& loops, bool in_place, std::size_t first_row, std::size_t last_row,
+                std::size_t first, std::size_t last) {
+  constexpr std::ptrdiff_t far = 16;
+  constexpr std::size_t few_columns = 64;
+  row_reader here(source, loops);
+  const std::size_t inner = loops.rank - 1, bytes = source.functions.element_bytes;
+  bool crosswise = false;
+  for (std::size_t k = 0; k < loops.operands; ++k) crosswise |= std::abs(loops.stride(k, inner)) > far;
+  const std::ptrdiff_t step = loops.stride(0, inner);
+  const bool plain = step == 1;
+  const bool past_caches =
+      plain && !in_place && !crosswise && last - first >= chunk && loops.steps(0, loops.rank) * bytes >= least_streamed;
+  const bool many = plain && inner > 0 && !past_caches;  // rows in one call
+  const std::size_t dimension = inner > 0 ? inner - 1 : 0;
+  const std::ptrdiff_t row_bytes = loops.stride(0, dimension) * static_cast<std::ptrdiff_t>(bytes);
+  // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
+  // the lines are still there for the next row.
+  const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
+  for (std::size_t begin = first; begin < last; begin += tile) {
+    const std::size_t end = std::min(begin + tile, last);
+    here.rewind();
+    here.seek(0, inner, first_row);
+    for (std::size_t row = first_row, count; row < last_row;
+         row += count, many ? here.skip(0, inner, count) : here.next(0, inner)) {
+      count = many ? std::min(last_row - row, here.left(dimension)) : 1;
+      auto* const to =
+          static_cast<std::byte*>(const_cast<void*>(source.operands[0].data)) +
+          (here.target_offset() + static_cast<std::ptrdiff_t>(begin) * step) * static_cast<std::ptrdiff_t>(bytes);
+      if (plain) {
+        here.write(begin, end - begin, count, dimension, to, row_bytes, past_caches);
+        continue;
+      }
+      for (std::size_t i = begin, n; i < end; i += n) {
+        n = std::min({end - i, here.pace(), chunk});
+        scatter(to + static_cast<std::ptrdiff_t>((i - begin) * bytes) * step, step, here.elements(i, n, here.results()),
+                n, bytes);
+      }
+    }
+  }
+  if (past_caches) kernels::stream_end();
+}
+
+void write_in_parallel(const row_source& source, const nest& loops, bool in_place) {
+  constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
+  const std::size_t height = loops.steps(0, loops.rank - 1), width = loops.shape[loops.rank - 1];
+  if (height * width < 2 * grain) return write_part(source, loops, in_place, 0, height, 0, width);
+  if (height >= 64 || height >= width) {
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, height, grain / width + 1), [&](const auto& part) {
+      write_part(source, loops, in_place, part.begin(), part.end(), 0, width);
+    });
+  } else {
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, width, grain / height + 1), [&](const auto& part) {
+      write_part(source, loops, in_place, 0, height, part.begin(), part.end());
+    });
+  }
+}
+
+// A copy in which neighbours in one dimension become neighbours in another; false, with nothing done, when it is not
+// that.
+[[nodiscard]] bool copy_transposed(const nest& loops, const void* from, void* to, std::size_t element_bytes) noexcept {
+  const std::size_t* const shape = loops.shape;
+  const std::ptrdiff_t *const to_strides = loops.strides, *const from_strides = loops.strides + loops.pitch;
+  const std::size_t inner = loops.rank - 1;
+  if (loops.rank < 2 || element_bytes > 8 || to_strides[inner] != 1 || from_strides[inner] == 1) return false;
   std::size_t dense = inner;
   for (std::size_t d = 0; d < inner; ++d)
     if (from_strides[d] == 1 && shape[d] >= 4) dense = d;
@@ -371,115 +654,157 @@ bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrd
   return true;
 }
 
-void seek(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
-          std::size_t step) noexcept {
-  for (std::size_t d = to; d-- > from; step /= loops.shape[d]) {
-    index[d] = step % loops.shape[d];
-    for (std::size_t k = 0; k < loops.operands; ++k)
-      offset[k] += static_cast<std::ptrdiff_t>(index[d]) * loops.strides[k * loops.pitch + d];
-  }
-}
-
-void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from,
-          std::size_t to) noexcept {
-  for (std::size_t d = to; d-- > from;) {
-    const std::ptrdiff_t* stride = loops.strides + d;
-    if (++index[d] < loops.shape[d]) {
-      for (std::size_t k = 0; k < loops.operands; ++k, stride += loops.pitch) offset[k] += *stride;
-      return;
-    }
-    for (std::size_t k = 0; k < loops.operands; ++k, stride += loops.pitch)
-      offset[k] -= static_cast<std::ptrdiff_t>(loops.shape[d] - 1) * *stride;
-    index[d] = 0;
-  }
-}
-
-void skip(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
-          std::size_t steps) noexcept {
-  index[to - 1] += steps - 1;
-  for (std::size_t k = 0; k < loops.operands; ++k)
-    offset[k] += static_cast<std::ptrdiff_t>(steps - 1) * loops.strides[k * loops.pitch + to - 1];
-  next(loops, offset, index, from, to);
-}
-
-// --- Rows
+}  // namespace
 
 namespace {
 
-std::size_t rows(const row_pass& pass) noexcept {
-  std::size_t count = 1;
-  for (std::size_t d = 0; d + 1 < pass.rank; ++d) count *= pass.loops.shape[d];
-  return count;
+// The loops of rows without gaps of which the last dimensions go, or the first, as it mostly is; false for others.
+bool arrange_plain_rows(nest& loops, const row_source& source, const reduced_shape& reduced, bool in_order,
+                        reduction_plan& plan) noexcept {
+  const unsigned mask = reduced.mask;
+  const bool last_go = ((mask | (mask - 1)) + 1) >> reduced.rank == 1, first_go = (mask & (mask + 1)) == 0;
+  if (reduced.rank == 0 || (!last_go && (in_order || !first_go))) return false;
+  const operand& target = source.operands[0];
+  if (!is_row_major({nullptr, 0, target.rank, target.shape, target.strides})) return false;
+  for (std::size_t k = 1; k < source.count; ++k) {
+    const operand& leaf = source.operands[k];
+    if (leaf.rank != reduced.rank || !std::equal(leaf.shape, leaf.shape + leaf.rank, reduced.shape) ||
+        !is_row_major(leaf))
+      return false;
+  }
+  const std::size_t results = numel(target), count = reduced.count;
+  loops.rank = 2;
+  loops.shape[0] = last_go ? results : count;
+  loops.shape[1] = last_go ? count : results;
+  for (std::size_t k = 0; k < source.count; ++k) {
+    loops.stride(k, 0) = static_cast<std::ptrdiff_t>(loops.shape[1]);
+    loops.stride(k, 1) = 1;
+  }
+  loops.stride(0, 0) = last_go ? 1 : 0;
+  loops.stride(0, 1) = last_go ? 0 : 1;
+  plan = {last_go ? 1U : 0U, !last_go};
+  return true;
 }
-std::size_t columns(const row_pass& pass) noexcept { return pass.loops.shape[pass.rank - 1]; }
 
 }  // namespace
 
-void write_all(const row_pass& pass) { pass.run(pass, 0, rows(pass), 0, columns(pass)); }
-
-void write_all_in_parallel(const row_pass& pass) {
-  constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
-  const std::size_t height = rows(pass), width = columns(pass);
-  if (height * width < 2 * grain) return write_all(pass);
-  if (height >= 64 || height >= width) {
-    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, height, grain / width + 1),
-                      [&](const auto& part) { pass.run(pass, part.begin(), part.end(), 0, width); });
-  } else {
-    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, width, grain / height + 1),
-                      [&](const auto& part) { pass.run(pass, 0, height, part.begin(), part.end()); });
+reduction_plan arrange_reduction(nest& loops, const row_source& source, const reduced_shape& reduced,
+                                 bool in_order) noexcept {
+  reduction_plan plan;
+  if (arrange_plain_rows(loops, source, reduced, in_order, plan)) return plan;
+  const dims all{loops};
+  loops.rank = 0;
+  const std::size_t* const shape = reduced.shape;
+  const operand* const operands = source.operands;
+  const auto goes = [&](std::size_t d) { return (reduced.mask >> d & 1) != 0; };
+  for (std::size_t d = 0; d < reduced.rank; ++d)
+    if (shape[d] != 1 && !goes(d)) all.append(shape, reduced.rank, d, operands);
+  std::size_t kept = loops.rank;
+  for (std::size_t d = 0; d < reduced.rank; ++d)
+    if (shape[d] != 1 && goes(d)) all.append(shape, reduced.rank, d, operands);
+  if (loops.rank == kept) {  // one step of what goes
+    loops.shape[loops.rank] = 1;
+    for (std::size_t k = 0; k < loops.operands; ++k) all.stride(k, loops.rank) = far_apart;
+    ++loops.rank;
   }
-}
-
-void write_part(const row_pass& pass, const row_pass::room& room, std::size_t first_row, std::size_t last_row,
-                std::size_t first, std::size_t last) {
-  constexpr std::ptrdiff_t far = 16;
-  constexpr std::size_t few_columns = 64;
-  const std::size_t inner = pass.rank - 1, bytes = pass.element_bytes;
-  bool dense = !pass.in_chunks, crosswise = false;
-  for (std::size_t k = 0; k < pass.loops.operands; ++k) {
-    const std::ptrdiff_t step = pass.loops.strides[k * pass.loops.pitch + inner];
-    room.steps[k] = step;
-    dense &= step == 1;
-    crosswise |= step > far || step < -far;
-  }
-  const std::ptrdiff_t step = room.steps[0];
-  const bool plain = step == 1;
-  const bool past_caches = plain && !pass.in_place && !crosswise && last - first >= chunk &&
-                           rows(pass) * columns(pass) * bytes >= least_streamed;
-  const std::size_t pace = dense && plain ? last - first : chunk;
-  // An operand that is walked across its rows touches a cache line for each element: few columns at a time, so that
-  // the lines are still there for the next row.
-  const std::size_t tile = crosswise && last_row - first_row > 1 ? few_columns : last - first;
-  for (std::size_t begin = first; begin < last; begin += tile) {
-    const std::size_t end = last - begin < tile ? last : begin + tile;
-    const bool many = plain && inner > 0 && end - begin <= pace;  // rows in one call
-    std::fill_n(room.offsets, pass.loops.operands, std::ptrdiff_t{0});
-    seek(pass.loops, room.offsets, room.index, 0, inner, first_row);
-    row_steps steps{1, pass.loops.strides + (inner > 0 ? inner - 1 : 0), pass.loops.pitch};
-    for (std::size_t row = first_row; row < last_row; row += steps.rows) {
-      if (many) steps.rows = std::min(last_row - row, pass.loops.shape[inner - 1] - room.index[inner - 1]);
-      for (std::size_t i = begin; i < end; i += pace) {
-        const std::size_t count = end - i < pace ? end - i : pace;
-        const row_request request{room.offsets + 1, room.steps + 1, i, count, room.scratch};
-        std::byte* const to =
-            static_cast<std::byte*>(pass.out) +
-            (room.offsets[0] + static_cast<std::ptrdiff_t>(i) * step) * static_cast<std::ptrdiff_t>(bytes);
-        pass.write_rows(pass.node, request, steps, plain ? to : room.results, past_caches);
-        if (!plain) scatter(to, step, room.results, count, bytes);
-      }
-      if (many)
-        skip(pass.loops, room.offsets, room.index, 0, inner, steps.rows);
-      else
-        next(pass.loops, room.offsets, room.index, 0, inner);
+  bool inner_kept = false;
+  if (!in_order) {
+    for (std::size_t d = kept + 1; d < loops.rank; ++d)  // where memory is denser is further in
+      for (std::size_t e = d; e > kept && all.cost(e) > all.cost(e - 1); --e) all.swap(e, e - 1);
+    std::size_t densest = kept;
+    for (std::size_t d = 0; d < kept; ++d)
+      if (densest == kept || all.cost(d) <= all.cost(densest)) densest = d;
+    inner_kept = densest != kept && all.cost(densest) < all.cost(loops.rank - 1);
+    if (inner_kept) {
+      all.move_to(densest, loops.rank - 1);
+      --kept;
     }
   }
-  if (past_caches) kernels::stream_end();
+  all.merge(kept, loops.rank - (inner_kept ? 1 : 0));
+  return {all.merge(0, kept), inner_kept};
 }
 
-void in_parallel(std::size_t count, std::size_t grain, void* context,
-                 void (*body)(void* context, std::size_t first, std::size_t last)) {
-  tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
-                    [=](const tbb::blocked_range<std::size_t>& part) { body(context, part.begin(), part.end()); });
+void write_row(const row_source& source, const void** at, std::size_t count) {
+  auto* to = static_cast<std::byte*>(const_cast<void*>(source.operands[0].data));
+  const std::size_t pace = in_chunks(source.functions) ? chunk : count;
+  for (std::size_t left = count, n; left > 0; left -= n, to += n * source.functions.element_bytes) {
+    n = std::min(left, pace);
+    compute(source, at, nullptr, n, 1, to, 0);
+    if (n < left) advance(source, at, n);
+  }
+}
+
+namespace {
+
+// Elements that lie one after the other in all leaves.
+void visit_in_order(const row_source& source, std::size_t count, void* context,
+                    bool (*f)(void* context, const void* elements, std::size_t count)) {
+  if (source.is_leaf()) return static_cast<void>(f(context, source.operands[1].data, count));
+  const void* at[most_operands];
+  for (std::size_t k = 1; k < source.count; ++k) at[k] = source.operands[k].data;
+  constexpr std::size_t widest = 16;
+  alignas(64) std::byte results[several_chunks * widest];
+  const std::size_t pace = in_chunks(source.functions) ? chunk : several_chunks;
+  for (std::size_t left = count, n; left > 0; left -= n, advance(source, at, n)) {
+    n = std::min(left, pace);
+    compute(source, at, nullptr, n, 1, results, 0);
+    if (f(context, results, n)) return;
+  }
+}
+
+}  // namespace
+
+bool write_elements(const row_source& source, nest loops, bool parallel, bool apart) {
+  const operand &target = source.operands[0], *const leaves = source.operands + 1;
+  if (numel(target) == 0) return true;
+  const overlap common = apart ? overlap::none : overlap_of(target, leaves, source.count - 1);
+  if (common != overlap::none && source.is_leaf() && are_in_step(target, leaves[0]) && is_row_major(target)) {
+    std::memmove(const_cast<void*>(target.data), leaves[0].data, numel(target) * target.element_bytes);
+    return true;
+  }
+  if (common == overlap::shifted) return false;
+  arrange(loops, source.operands);
+  const bool in_place = common == overlap::same;
+  if (parallel)
+    write_in_parallel(source, loops, in_place);
+  else if (!source.is_leaf() || in_place ||
+           !copy_transposed(loops, leaves[0].data, const_cast<void*>(target.data), target.element_bytes))
+    write_part(source, loops, in_place, 0, loops.steps(0, loops.rank - 1), 0, loops.shape[loops.rank - 1]);
+  return true;
+}
+
+void visit_elements(const row_source& source, nest loops, void* context,
+                    bool (*f)(void* context, const void* elements, std::size_t count)) {
+  operand& shape = source.operands[0];
+  const std::size_t count = numel(shape);
+  if (count == 0) return;
+  bool in_order = true;
+  for (std::size_t k = 1; k < source.count; ++k) in_order &= are_in_step(shape, source.operands[k]);
+  if (in_order) return visit_in_order(source, count, context, f);
+  const operand& first = source.operands[1];
+  if (first.rank == shape.rank && std::equal(shape.shape, shape.shape + shape.rank, first.shape))
+    shape.strides = first.strides;  // whose order of dimensions is taken
+  arrange(loops, source.operands);
+  row_reader here(source, loops);
+  const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
+  const std::size_t pace = source.is_leaf() && here.is_dense() ? columns : here.pace();
+  for (std::size_t row = 0; row < rows; ++row, here.next(0, inner))
+    for (std::size_t i = 0, n; i < columns; i += n) {
+      n = std::min(columns - i, pace);
+      if (f(context, here.elements(i, n, here.results()), n)) return;
+    }
+}
+
+bool find_element(const row_source& source, nest loops, bool wanted) {
+  struct search {
+    int byte;
+    bool found;
+  } here{wanted ? 1 : 0, false};
+  visit_elements(source, loops, &here, [](void* context, const void* elements, std::size_t count) {
+    auto& search_here = *static_cast<search*>(context);
+    return search_here.found = std::memchr(elements, search_here.byte, count) != nullptr;
+  });
+  return here.found;
 }
 
 }  // namespace buffers::detail

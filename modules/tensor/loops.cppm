@@ -1,6 +1,6 @@
 // The loops that evaluation runs over several operands at once: dimensions in the order in which memory is walked best,
 // merged where no operand has a gap between them, so that contiguous operands make one long loop of any rank. What does
-// not depend on types is compiled once, into the library.
+// not depend on types is compiled once, into the library: all but the innermost loop, which row_functions point to.
 module;
 #include <cstddef>
 export module buffers.tensor:loops;
@@ -10,6 +10,8 @@ namespace buffers::detail {
 
 // Elements that are computed at a time where one pass cannot do it all: they stay in the first-level cache.
 inline constexpr std::size_t chunk = 512;
+// ... that are gathered or computed for a single loop: they still do, and a call costs little of them.
+inline constexpr std::size_t several_chunks = 4 * chunk;
 
 // Where the elements of a target or of an operand are.
 struct operand {
@@ -36,37 +38,42 @@ enum class overlap {
 [[nodiscard]] overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept;
 
 // Dimensions with their extents, and for each operand its strides; `pitch` entries are there for an operand.
-struct nest_ref {
-  std::size_t& rank;
+struct nest {
+  std::size_t rank;
   std::size_t* shape;
   std::ptrdiff_t* strides;
   std::size_t operands;
   std::size_t pitch;
+
+  [[nodiscard]] inline std::ptrdiff_t& stride(std::size_t k, std::size_t d) const noexcept {
+    return strides[k * pitch + d];
+  }
+  // The number of steps over the dimensions [from, to).
+  [[nodiscard]] inline std::size_t steps(std::size_t from, std::size_t to) const noexcept {
+    std::size_t count = 1;
+    for (std::size_t d = from; d < to; ++d) count *= shape[d];
+    return count;
+  }
+};
+
+// Memory for a nest of so many dimensions, and one more.
+template <std::size_t Operands, std::size_t Rank>
+class nest_memory {
+ public:
+  [[nodiscard]] inline nest empty() noexcept { return {0, shape_, strides_, Operands, Rank + 1}; }
+
+ private:
+  std::size_t shape_[Rank + 1];
+  std::ptrdiff_t strides_[Operands * (Rank + 1)];
 };
 
 // The dimensions of `operands[0]` for a pass over all its elements in whatever order. At least one is left.
-void arrange(nest_ref loops, const operand* operands) noexcept;
-
-// The dimensions of a reduction over an array of that shape: first those that are kept, of which there are `kept`, then
-// those that go, and, when that is where memory is contiguous, a kept one at the end. operands[0] is the target and has
-// strides of 0 in the dimensions that go. With `in_order`, those that go are at the end and in their order.
-struct reduction_plan {
-  std::size_t kept;
-  bool inner_kept;
-};
-[[nodiscard]] reduction_plan arrange_reduction(nest_ref loops, const std::size_t* shape, std::size_t rank,
-                                               unsigned reduced, const operand* operands, bool in_order) noexcept;
+void arrange(nest& loops, const operand* operands) noexcept;
 
 // `count` elements, `stride` apart, to where they are neighbours, with room up to the end of the last one's 64 bytes;
 // and back.
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
-
-// A copy in which neighbours in one dimension become neighbours in another; false, with nothing done, when it is not
-// that.
-[[nodiscard]] bool copy_transposed(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* to_strides,
-                                   const std::ptrdiff_t* from_strides, const void* from, void* to,
-                                   std::size_t element_bytes) noexcept;
 
 // How a pass is run: on this thread, or on several. Types, so that programs that ask for one thread have no code for
 // more.
@@ -81,122 +88,139 @@ struct on_all_threads {
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last));
 
-// Dimensions that are arranged.
-struct dimensions {
-  const std::size_t* shape;
-  const std::ptrdiff_t* strides;
-  std::size_t operands;
-  std::size_t pitch;
-};
+// --- Rows
 
-// A place in the dimensions [from, to): an index, and for each operand the distance from where it began. `seek` goes to
-// a step of them from step 0; `next` goes one step on, after the last one to step 0 again; `skip` as many, of which the
-// last of the dimensions has to have as many left.
-void seek(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
-          std::size_t step) noexcept;
-void next(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from,
-          std::size_t to) noexcept;
-void skip(const dimensions& loops, std::ptrdiff_t* offset, std::size_t* index, std::size_t from, std::size_t to,
-          std::size_t steps) noexcept;
-
-// A part of the innermost dimension: where each leaf of a node is, how far apart its elements are, and memory for
-// chunks.
+// A part of a row of a node: where it is in each leaf, as neighbours, and memory for chunks.
 struct row_request {
-  const std::ptrdiff_t* offsets;
-  const std::ptrdiff_t* steps;
-  std::size_t first;
+  const void* const* elements;
   std::size_t count;
   std::byte* scratch;
 };
 
-// Rows that follow each other: how many, and how much further one is than the one before, in the target (the first of
-// the strides) and in each leaf of a node (the others, `pitch` apart).
+// Rows that follow each other: how many, and how many bytes further one is than the one before, in what is written and
+// in each leaf.
 struct row_steps {
   std::size_t rows;
-  const std::ptrdiff_t* strides;
-  std::size_t pitch;
+  std::ptrdiff_t target;
+  const std::ptrdiff_t* leaves;
 };
+
+// What is compiled for each node, and the type that its elements are wanted as.
+struct row_functions {
+  // Writes rows, each as neighbours. Null where the elements of the one leaf are what is wanted.
+  void (*write)(const void* node, const row_request& request, const row_steps& steps, void* to);
+  // What is done with elements after that; null where nothing is.
+  void (*finish)(const void* from, void* to, std::size_t count, bool past_caches);
+  std::size_t element_bytes;  // of what is written
+  bool in_chunks;             // `write` is asked for no more than a chunk at a time
+};
+
+// A node that is ready, and its operands: first the target, then the leaves.
+struct row_source {
+  const void* node;
+  const row_functions& functions;
+  operand* operands;
+  std::size_t count;
+
+  [[nodiscard]] inline bool is_leaf() const noexcept {
+    return functions.write == nullptr && functions.finish == nullptr;
+  }
+};
+
+// Operands of an expression, the target among them, and its dimensions.
+inline constexpr std::size_t most_operands = 128, most_dimensions = 64;
+
+// A place in arranged dimensions, and the rows of a node from there on: what is not neighbours in memory is gathered
+// first. On the stack of whoever runs a part of a pass.
+class row_reader {
+  static constexpr std::size_t room_bytes = std::size_t{32} << 10;
+
+ public:
+  row_reader(const row_source& source, const nest& loops) noexcept;
+  row_reader(const row_reader&) = delete;
+
+  // An index in the dimensions [from, to), and for each operand the distance from where it began. `seek` goes to a step
+  // of them from step 0; `next` goes one step on, after the last one to step 0 again; `skip` as many, of which the last
+  // of the dimensions has to have as many left.
+  void seek(std::size_t from, std::size_t to, std::size_t step) noexcept;
+  void next(std::size_t from, std::size_t to) noexcept;
+  void skip(std::size_t from, std::size_t to, std::size_t steps) noexcept;
+  void rewind() noexcept;
+  [[nodiscard]] inline std::ptrdiff_t target_offset() const noexcept { return offset_[0]; }
+  // The steps that are left in a dimension, with the one at hand.
+  [[nodiscard]] inline std::size_t left(std::size_t dimension) const noexcept {
+    return loops_.shape[dimension] - index_[dimension];
+  }
+
+  // Whether each leaf's elements are neighbours in the innermost dimension.
+  [[nodiscard]] inline bool is_dense() const noexcept { return dense_; }
+  // Writes the columns from `first` on of rows that follow each other in a dimension, `row_bytes` apart.
+  void write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
+             std::ptrdiff_t row_bytes, bool past_caches);
+  // Columns of the row at hand where they are, or in memory for as many. No more than a chunk, unless they are seen
+  // where they are.
+  [[nodiscard]] const void* elements(std::size_t first, std::size_t columns, void* memory);
+  // Memory for a chunk of what is written.
+  [[nodiscard]] inline void* results() const noexcept { return slot(0); }
+  // The elements of a chunk here: less where there are very many operands.
+  [[nodiscard]] inline std::size_t pace() const noexcept { return pace_; }
+
+ private:
+  [[nodiscard]] inline std::byte* slot(std::size_t operand) const noexcept { return slots_ + operand * slot_bytes_; }
+  [[nodiscard]] const std::byte* place_of(std::size_t operand, std::size_t column) const noexcept;
+  void point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows, std::size_t dimension) noexcept;
+
+  const row_source& source_;
+  const nest& loops_;
+  std::ptrdiff_t* offset_;
+  std::ptrdiff_t* step_;  // of the innermost dimension
+  const void** at_;       // of the part of a row at hand
+  std::ptrdiff_t* down_;  // in bytes, from a row to the next
+  std::size_t* index_;
+  std::byte* slots_;
+  std::size_t slot_bytes_;
+  std::size_t pace_;
+  bool dense_;
+  alignas(64) std::byte room_[room_bytes];
+
+  static_assert(most_operands * (4 * sizeof(void*) + 3 * 64) + (most_dimensions + 1) * sizeof(std::size_t) <=
+                room_bytes);
+};
+
+// The dimensions of a reduction over an array of that shape, which is the node's: first those that are kept, of which
+// there are `kept`, then those that go, and, when that is where memory is contiguous, a kept one at the end. The target
+// has strides of 0 in the dimensions that go, and size 1. With `in_order`, those that go are at the end and in their
+// order.
+struct reduced_shape {
+  const std::size_t* shape;
+  std::size_t rank;
+  unsigned mask;      // a bit for each dimension that goes
+  std::size_t count;  // of elements that make one
+};
+struct reduction_plan {
+  std::size_t kept;
+  bool inner_kept;
+};
+[[nodiscard]] reduction_plan arrange_reduction(nest& loops, const row_source& source, const reduced_shape& reduced,
+                                               bool in_order) noexcept;
 
 // Targets of so many bytes are written past the caches, which they would only sweep: memory that is about to be written
 // as a whole need not be read before.
 inline constexpr std::size_t least_streamed = std::size_t{32} << 20;
 
-// Writes a node's elements into a target, row by row: the loops around the one over neighbouring elements, the same for
-// all types. Operand 0 is the target.
-struct row_pass {
-  // On the stack of whoever runs a part.
-  struct room {
-    std::ptrdiff_t* offsets;
-    std::ptrdiff_t* steps;
-    std::size_t* index;
-    std::byte* scratch;  // of the node
-    std::byte* results;  // a chunk of the target's elements
-  };
+// Writes so many elements of a node one after the other, beginning where the target and, after the first of `at`, the
+// leaves do: none shares memory with one of another index.
+void write_row(const row_source& source, const void** at, std::size_t count);
 
-  dimensions loops;
-  std::size_t rank;
-  const void* node;
-  void (*write_rows)(const void* node, const row_request& request, const row_steps& steps, void* out, bool past_caches);
-  // Calls write_part() with room for it.
-  void (*run)(const row_pass& pass, std::size_t first_row, std::size_t last_row, std::size_t first, std::size_t last);
-  void* out;
-  std::size_t element_bytes;
-  bool in_chunks;  // the node computes no more than a chunk at a time
-  bool in_place;   // the target's elements are also operands' elements of the same index
-};
-void write_all(const row_pass& pass);
-void write_all_in_parallel(const row_pass& pass);
-// The columns [first, last) of the rows [first_row, last_row).
-void write_part(const row_pass& pass, const row_pass::room& room, std::size_t first_row, std::size_t last_row,
-                std::size_t first, std::size_t last);
+// Writes a node's elements into the target; false, with nothing done, where that would change elements that are still
+// to be read, which is not looked at when the target is known to be `apart` from all operands.
+[[nodiscard]] bool write_elements(const row_source& source, nest loops, bool parallel, bool apart);
 
-template <std::size_t Operands, std::size_t Rank>
-struct nest {
-  static constexpr std::size_t pitch = Rank == 0 ? 1 : Rank;
-  std::size_t rank = 0;
-  std::size_t shape[pitch];
-  std::ptrdiff_t strides[Operands * pitch];
-
-  nest_ref ref() noexcept { return {rank, shape, strides, Operands, pitch}; }
-  dimensions view() const noexcept { return {shape, strides, Operands, pitch}; }
-  std::ptrdiff_t stride(std::size_t operand, std::size_t d) const noexcept { return strides[operand * pitch + d]; }
-  // One dimension: so many neighbours of each operand.
-  void flatten(std::size_t count) noexcept {
-    rank = 1;
-    shape[0] = count;
-    for (std::size_t k = 0; k < Operands; ++k) strides[k * pitch] = 1;
-  }
-  // The number of steps over the dimensions [from, to).
-  std::size_t steps(std::size_t from, std::size_t to) const noexcept {
-    std::size_t count = 1;
-    for (std::size_t d = from; d < to; ++d) count *= shape[d];  // NOLINT(clang-analyzer-core.uninitialized.Assign)
-    return count;
-  }
-};
-
-// A place in some of a nest's dimensions.
-template <std::size_t Operands, std::size_t Rank>
-class place_in {
- public:
-  explicit place_in(const nest<Operands, Rank>& loops) noexcept : loops_(loops.view()) {}
-
-  std::ptrdiff_t offset[Operands] = {};
-
-  void seek(std::size_t from, std::size_t to, std::size_t step) noexcept {
-    detail::seek(loops_, offset, index_, from, to, step);
-  }
-  void next(std::size_t from, std::size_t to) noexcept { detail::next(loops_, offset, index_, from, to); }
-  void skip(std::size_t from, std::size_t to, std::size_t steps) noexcept {
-    detail::skip(loops_, offset, index_, from, to, steps);
-  }
-  // The steps that are left in a dimension, with the one at hand.
-  [[nodiscard]] std::size_t left(std::size_t dimension) const noexcept {
-    return loops_.shape[dimension] - index_[dimension];
-  }
-
- private:
-  dimensions loops_;
-  std::size_t index_[nest<Operands, Rank>::pitch] = {};
-};
+// f(context, elements, count) for all elements of a node, in the order in which memory is walked best, until f returns
+// true. The target is only a shape. Elements that are wanted as they are in memory are seen there.
+void visit_elements(const row_source& source, nest loops, void* context,
+                    bool (*f)(void* context, const void* elements, std::size_t count));
+// Whether an element of a node, whose elements are bools, is that one.
+[[nodiscard]] bool find_element(const row_source& source, nest loops, bool wanted);
 
 }  // namespace buffers::detail

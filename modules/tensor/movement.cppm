@@ -159,7 +159,7 @@ struct concatenation : expression_base {
     strided<T, rank> part_of_target = target;
     each([&](const auto& part) {
       part_of_target.shape[Axis] = part.shape()[Axis];
-      prepare_and_evaluate_into(part_of_target, part, threads, memory);
+      detail::evaluate_into(part_of_target, part, threads, memory);
       part_of_target.data += static_cast<std::ptrdiff_t>(part.shape()[Axis]) * target.strides[Axis];
     });
   }
@@ -201,7 +201,7 @@ struct lower_triangle : expression_base {
   }
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
-    prepare_and_evaluate_into(target, operand_, threads, memory);
+    detail::evaluate_into(target, operand_, threads, memory);
     std::array<std::size_t, rank> rows = shape();
     const std::size_t columns = std::exchange(rows[rank - 1], 1);
     for (std::size_t row = 0, count = buffers::numel(rows); row < count; ++row) {

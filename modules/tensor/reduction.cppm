@@ -263,44 +263,6 @@ class pairwise {
   R levels_[std::numeric_limits<std::size_t>::digits];
 };
 
-// --- All elements
-
-template <class Op, class Node>
-[[nodiscard]] auto reduce_all(const Node& node, const char* name) {
-  using T = typename Node::value_type;
-  using R = typename Op::template accumulator<T>;
-  const std::size_t count = numel(std::array<std::size_t, Node::rank>(node.shape()));
-  if (Op::needs_elements && count == 0) [[unlikely]]
-    throw_no_elements(name);
-  const auto result = [&](R whole) { return static_cast<typename Op::template result<T>>(Op::finish(whole, count)); };
-  if constexpr (is_leaf<Node> && std::is_same_v<R, T> && requires(const R* x) { Op::total(x, count); })
-    if (is_row_major(node.extents, node.strides)) return result(Op::total(node.data, count));
-  pairwise<Op, R> parts;
-  visit_chunks<R>(node, [&](const R* elements, std::size_t n) {
-    parts.add(elements, n);
-    return false;
-  });
-  return result(parts.total());
-}
-
-template <class Op, class X>
-[[nodiscard]] auto reduce_expression(X&& x, const char* name) {
-  const auto node = detail::as_node(std::forward<X>(x));
-  return reduce_all<Op>(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))), name);
-}
-
-// Whether some element is `Wanted`.
-template <bool Wanted, class X>
-[[nodiscard]] bool find_truth(X&& x) {
-  const auto node = detail::as_node(std::forward<X>(x));
-  bool found = false;
-  visit_chunks<bool>(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))),
-                     [&](const bool* elements, std::size_t count) {
-                       return found = std::memchr(elements, Wanted ? 1 : 0, count) != nullptr;
-                     });
-  return found;
-}
-
 // The first of the largest elements, or the first that is not a number.
 template <class T>
 class first_maximum {
@@ -321,8 +283,6 @@ class first_maximum {
   T value_{};
   std::size_t place_ = 0, seen_ = 0;
 };
-
-// --- Some dimensions
 
 template <class A, unsigned Mask, bool Keep>
 inline constexpr std::size_t reduced_rank = Keep ? A::rank : A::rank - static_cast<std::size_t>(std::popcount(Mask));
@@ -400,63 +360,55 @@ struct reduction_base : expression_base {
   std::array<std::size_t, rank> shape_;
 };
 
-// The loops of a reduction over the rows of a node that is ready.
-template <class Node, class R, class T>
+// The loops of a reduction over the rows of a node, as Rs, into Ts.
+template <class R, class T>
 struct reduction_pass {
-  static constexpr std::size_t operands = 1 + Node::leaves;
-  static constexpr std::size_t bytes = slot_bytes<R, Node>;
   // What is computed of several rows at a time: elements that stay in the first cache.
   static constexpr std::size_t block = 4 * chunk;
-  static constexpr bool reads_memory = is_leaf<Node> && std::is_same_v<typename Node::value_type, R>;
+  // Columns that are combined at a time: enough neighbours for the memory, few enough for the stack.
+  static constexpr std::size_t group = 8192 / sizeof(R);
 
-  const Node& node;
-  T* out;
-  nest<operands, Node::rank + 1> loops;  // one more, for an operand without a dimension that goes
+  const row_source& source;
+  nest loops;
   reduction_plan plan;
+  T* out;
 
-  // The target's shape is the node's with 1 where dimensions go.
-  reduction_pass(const Node& n, const strided<T, Node::rank>& target, unsigned mask, bool in_order)
-      : node(n), out(target.data) {
-    if constexpr (Node::rank != 0)  // there are no rows without a dimension
-      if (arrange_plain_rows(target, mask, in_order)) return;
-    operand list[operands];
-    list[0] = target.as_operand();
-    operand* next = list + 1;
-    node.list(next);
-    const std::array<std::size_t, Node::rank> shape = node.shape();
-    plan = arrange_reduction(loops.ref(), shape.data(), Node::rank, mask, list, in_order);
-  }
+  reduction_pass(const row_source& node, const nest& memory, const reduced_shape& reduced, bool in_order)
+      : source(node),
+        loops(memory),
+        plan(arrange_reduction(loops, node, reduced, in_order)),
+        out(static_cast<T*>(const_cast<void*>(node.operands[0].data))) {}
 
-  using place = place_in<operands, Node::rank + 1>;
   // On the stack of whoever runs a part.
   struct room {
-    alignas(64) std::byte scratch[Node::slots * bytes + block * sizeof(R)];  // of the node, and results
-    std::ptrdiff_t steps[operands];                                          // of the innermost dimension
-    place at;
+    row_reader at;
+    alignas(64) R results[block];
 
-    explicit room(const reduction_pass& pass) noexcept : at(pass.loops) {
-      for (std::size_t k = 0; k < operands; ++k) steps[k] = pass.loops.stride(k, pass.inner());
-    }
+    // cppcheck-suppress uninitMemberVar ; what is computed goes there first
+    explicit room(const reduction_pass& pass) noexcept : at(pass.source, pass.loops) {}
   };
 
-  [[nodiscard]] std::size_t inner() const noexcept { return loops.rank - 1; }
+  [[nodiscard]] inline std::size_t inner() const noexcept { return loops.rank - 1; }
   // Dimensions that go, but for the innermost of all.
-  [[nodiscard]] std::size_t rows() const noexcept { return loops.steps(plan.kept, inner()); }
-  [[nodiscard]] std::size_t columns() const noexcept { return loops.shape[inner()]; }
+  [[nodiscard]] inline std::size_t rows() const noexcept { return loops.steps(plan.kept, inner()); }
+  [[nodiscard]] inline std::size_t columns() const noexcept { return loops.shape[inner()]; }
+  // Of the target, in the innermost dimension.
+  [[nodiscard]] inline std::ptrdiff_t step() const noexcept { return loops.stride(0, inner()); }
   // Whether rows of elements can be seen where they are.
-  [[nodiscard]] bool is_in_memory() const noexcept { return reads_memory && loops.stride(operands - 1, inner()) == 1; }
+  [[nodiscard]] inline bool is_in_memory() const noexcept { return source.is_leaf() && loops.stride(1, inner()) == 1; }
   // Whether what makes one element is one row, of which several are best taken at a time.
   [[nodiscard]] bool has_short_rows() const noexcept {
-    return plan.kept > 0 && plan.kept == inner() && (is_in_memory() || columns() <= chunk / 2);
+    return plan.kept > 0 && plan.kept == inner() &&
+           (is_in_memory() || columns() <= (source.is_leaf() ? chunk : block) / 2);
   }
 
   // For positions [first, last) of the dimensions that stay: feeds a fresh Part with all elements that go into each.
   template <class Part, class Finish>
   void along_rows(std::size_t first, std::size_t last, Finish finish) const {
     room here(*this);
-    place& at = here.at;
+    row_reader& at = here.at;
     at.seek(0, plan.kept, first);
-    const std::size_t pace = is_in_memory() ? columns() : chunk;
+    const std::size_t pace = is_in_memory() ? columns() : at.pace();
     for (std::size_t position = first; position < last; ++position, at.next(0, plan.kept)) {
       Part part;
       for (std::size_t left = rows();; at.next(plan.kept, inner())) {
@@ -467,7 +419,7 @@ struct reduction_pass {
         if (--left == 0) break;
       }
       at.next(plan.kept, inner());  // back to the first
-      out[at.offset[0]] = converted<T>(finish(part));
+      out[at.target_offset()] = converted<T>(finish(part));
     }
   }
 
@@ -475,25 +427,22 @@ struct reduction_pass {
   template <class Op>
   void along_short_rows(std::size_t first, std::size_t last) const {
     room here(*this);
-    place& at = here.at;
+    row_reader& at = here.at;
     at.seek(0, plan.kept, first);
     R results[chunk];
     constexpr std::size_t together = 16;  // rows that kernels like to have
     std::size_t most = is_in_memory() ? chunk : block / columns();
     if (most > together) most -= most % together;
     if (most > chunk) most = chunk;
-    const std::ptrdiff_t step = loops.stride(0, plan.kept - 1);
+    const std::ptrdiff_t down = loops.stride(0, plan.kept - 1);
     for (std::size_t left = last - first, count; left > 0; left -= count) {
       count = least(left, most, at.left(plan.kept - 1));
       reduce_rows<Op>(elements(here, plan.kept - 1, count, 0, columns()), results);
-      T* to = out + at.offset[0];
-      for (std::size_t i = 0; i < count; ++i, to += step) *to = converted<T>(Op::finish(results[i], columns()));
+      T* to = out + at.target_offset();
+      for (std::size_t i = 0; i < count; ++i, to += down) *to = converted<T>(Op::finish(results[i], columns()));
       at.skip(0, plan.kept, count);
     }
   }
-
-  // Columns that are combined at a time: enough neighbours for the memory, few enough for the stack.
-  static constexpr std::size_t group = 8192 / sizeof(R);
 
   // For positions [first, last) of the dimensions that stay, and groups of the innermost one: whole rows are combined.
   template <class Op>
@@ -506,9 +455,9 @@ struct reduction_pass {
       const std::size_t count = columns() - i < group ? columns() - i : group;
       R totals[group];
       combine_next<Op>(here, i, count, rows(), totals);
-      T* const to = out + here.at.offset[0] + static_cast<std::ptrdiff_t>(i) * here.steps[0];
+      T* const to = out + here.at.target_offset() + static_cast<std::ptrdiff_t>(i) * step();
       for (std::size_t j = 0; j < count; ++j)
-        to[static_cast<std::ptrdiff_t>(j) * here.steps[0]] = converted<T>(Op::finish(totals[j], reduced_count));
+        to[static_cast<std::ptrdiff_t>(j) * step()] = converted<T>(Op::finish(totals[j], reduced_count));
       if (position % groups == groups - 1) here.at.next(0, plan.kept);
     }
   }
@@ -518,10 +467,10 @@ struct reduction_pass {
   template <class Op>
   [[nodiscard]] bool in_target() const {
     if constexpr (Op::needs_elements && std::is_same_v<R, T>) {
-      if (!plan.inner_kept || loops.stride(0, inner()) != 1 || columns() * sizeof(T) > 64 * 1024) return false;
+      if (!plan.inner_kept || step() != 1 || columns() * sizeof(T) > 64 * 1024) return false;
       room here(*this);
       for (std::size_t left = loops.steps(0, plan.kept); left > 0; --left, here.at.next(0, plan.kept))
-        combine_in_order<Op>(here, 0, columns(), rows(), out + here.at.offset[0]);
+        combine_in_order<Op>(here, 0, columns(), rows(), out + here.at.target_offset());
       return true;
     } else {
       return false;
@@ -531,13 +480,13 @@ struct reduction_pass {
   // The same by a kernel, where both sides are plain rows of the same type; false, with nothing done, where not.
   template <class Op>
   [[nodiscard]] bool by_kernel(std::size_t reduced_count) const {
-    if constexpr (reads_memory && std::is_same_v<R, T> && requires { Op::columns(out, 1, 1, 1, out); }) {
-      if (!plan.inner_kept || inner() - plan.kept != 1 || !is_in_memory() || loops.stride(0, inner()) != 1)
-        return false;
-      place at(loops);
+    if constexpr (std::is_same_v<R, T> && requires { Op::columns(out, 1, 1, 1, out); }) {
+      if (!plan.inner_kept || inner() - plan.kept != 1 || !is_in_memory() || step() != 1) return false;
+      row_reader at(source, loops);
       for (std::size_t left = loops.steps(0, plan.kept); left > 0; --left, at.next(0, plan.kept)) {
-        T* const to = out + at.offset[0];
-        Op::columns(node.data + at.offset[1], rows(), columns(), loops.stride(1, plan.kept), to);
+        T* const to = out + at.target_offset();
+        Op::columns(static_cast<const R*>(at.elements(0, columns(), nullptr)), rows(), columns(),
+                    loops.stride(1, plan.kept), to);
         for (std::size_t j = 0; j < columns(); ++j) to[j] = Op::finish(to[j], reduced_count);
       }
       return true;
@@ -552,56 +501,18 @@ struct reduction_pass {
     return both < c ? both : c;
   }
 
-  // The loops of rows without gaps of which the last dimensions go, or the first, as it mostly is; false for others.
-  [[nodiscard]] bool arrange_plain_rows(const strided<T, Node::rank>& target, unsigned mask, bool in_order) noexcept {
-    const bool last_go = ((mask | (mask - 1)) + 1) >> Node::rank == 1, first_go = (mask & (mask + 1)) == 0;
-    if (!last_go && (in_order || !first_go)) return false;
-    const std::array<std::size_t, Node::rank> shape = node.shape();
-    const std::array<std::ptrdiff_t, Node::rank> strides = row_major(shape);
-    if (!is_row_major(target.shape, target.strides)) return false;
-    if (!node.every_leaf([&](const auto& leaf) { return leaf.lies(shape, strides); })) return false;
-    const std::size_t results = numel(target.shape), count = numel(shape) / results;
-    loops.rank = 2;
-    loops.shape[0] = last_go ? results : count;
-    loops.shape[1] = last_go ? count : results;
-    for (std::size_t k = 0; k < operands; ++k) {
-      loops.strides[k * loops.pitch] = static_cast<std::ptrdiff_t>(loops.shape[1]);
-      loops.strides[k * loops.pitch + 1] = 1;
-    }
-    loops.strides[0] = last_go ? 1 : 0;
-    loops.strides[1] = last_go ? 0 : 1;
-    plan = {last_go ? 1U : 0U, !last_go};
-    return true;
-  }
-
-  // Elements of a row, up to a chunk, or as many as there are where they can be seen in memory.
+  // Elements of a row, up to a block, or as many as there are where they can be seen in memory.
   [[nodiscard]] const R* elements(room& here, std::size_t first, std::size_t count) const {
-    const row_request request{here.at.offset + 1, here.steps + 1, first, count, here.scratch};
-    return row_elements<R, bytes>(node, request, results(here));
+    return static_cast<const R*>(here.at.elements(first, count, here.results));
   }
   // The same of several rows, which follow each other in that dimension.
   [[nodiscard]] matrix<R> elements(room& here, std::size_t dimension, std::size_t rows, std::size_t first,
                                    std::size_t columns) const {
     if (rows == 1) return {elements(here, first, columns), 1, columns, 0};
-    if (is_in_memory()) return {elements(here, first, columns), rows, columns, loops.stride(operands - 1, dimension)};
-    row_request request{here.at.offset + 1, here.steps + 1, first, columns, here.scratch};
-    std::ptrdiff_t strides[operands];
-    strides[0] = static_cast<std::ptrdiff_t>(columns);
-    bool is_one_row = true;
-    for (std::size_t k = 1; k < operands; ++k) {
-      strides[k] = loops.stride(k, dimension);
-      is_one_row &= here.steps[k] == 1 && strides[k] == strides[0];
-    }
-    row_steps steps{rows, strides, 1};
-    if (is_one_row && (!Node::in_chunks || rows * columns <= chunk)) {
-      request.count *= rows;
-      steps.rows = 1;
-    }
-    write_rows<Node, bytes>(node, request, steps, results(here), false);
-    return {results(here), rows, columns, strides[0]};
-  }
-  [[nodiscard]] static R* results(room& here) noexcept {
-    return reinterpret_cast<R*>(here.scratch + Node::slots * bytes);
+    if (is_in_memory()) return {elements(here, first, columns), rows, columns, loops.stride(1, dimension)};
+    const auto next = static_cast<std::ptrdiff_t>(columns);
+    here.at.write(first, columns, rows, dimension, here.results, next * static_cast<std::ptrdiff_t>(sizeof(R)), false);
+    return {here.results, rows, columns, next};
   }
 
   // The next `rows` rows: where the order of combining matters, in pairs of halves.
@@ -638,14 +549,134 @@ struct reduction_pass {
 };
 
 // f(first, last) over [0, count), on several threads when there is enough to do.
-template <class Threads, class F>
-void run_parts(Threads, std::size_t count, std::size_t elements_of_one, F f) {
+template <class F>
+void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F f) {
   constexpr std::size_t grain = 16 * 1024;
-  if (!Threads::parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
-  if constexpr (Threads::parallel)
-    in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
-                [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
+  if (!parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
+  in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
+              [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
 }
+
+// What does not depend on what the elements come from: for the usual types it is compiled once, into the library.
+template <class Op, class R, class T = R>
+struct reducer {
+  // All elements of a node to one.
+  [[nodiscard]] static R all(const row_source& source, const nest& loops);
+  // Neighbours in memory.
+  [[nodiscard]] static R row(const R* elements, std::size_t count);
+  // Some dimensions into the target.
+  static void some(const row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel);
+};
+
+template <class Op, class R, class T>
+R reducer<Op, R, T>::all(const row_source& source, const nest& loops) {
+  pairwise<Op, R> parts;
+  visit_elements(source, loops, &parts, [](void* context, const void* elements, std::size_t count) {
+    static_cast<pairwise<Op, R>*>(context)->add(static_cast<const R*>(elements), count);
+    return false;
+  });
+  return parts.total();
+}
+
+template <class Op, class R, class T>
+R reducer<Op, R, T>::row(const R* elements, std::size_t count) {
+  pairwise<Op, R> parts;
+  parts.add(elements, count);
+  return parts.total();
+}
+
+template <class Op, class R, class T>
+void reducer<Op, R, T>::some(const row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel) {
+  const reduction_pass<R, T> pass(source, loops, reduced, false);
+  const std::size_t count = reduced.count, positions = pass.loops.steps(0, pass.plan.kept);
+  if (!parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
+  if (pass.has_short_rows()) {
+    run_parts(parallel, positions, count,
+              [&](std::size_t first, std::size_t last) { pass.template along_short_rows<Op>(first, last); });
+  } else if (!pass.plan.inner_kept) {
+    run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
+      pass.template along_rows<pairwise<Op, R>>(
+          first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
+    });
+  } else {
+    const std::size_t groups = (pass.columns() + pass.group - 1) / pass.group;
+    run_parts(parallel, positions * groups, count * pass.group,
+              [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
+  }
+}
+
+extern template struct reducer<sum_of, float>;
+extern template struct reducer<sum_of, double>;
+extern template struct reducer<mean_of, float>;
+extern template struct reducer<mean_of, double>;
+extern template struct reducer<choice_of<larger>, float>;
+extern template struct reducer<choice_of<larger>, double>;
+extern template struct reducer<choice_of<smaller>, float>;
+extern template struct reducer<choice_of<smaller>, double>;
+
+// A pass over the node of a reduction into the target, which has the dimensions that go with size 1.
+template <class R, class T, class Node>
+class reducing_pass {
+ public:
+  reducing_pass(const Node& node, const strided<T, Node::rank>& target, unsigned mask, std::size_t count) noexcept
+      : shape_(node.shape()),
+        target_(target),
+        pass_(node, target_.as_operand()),
+        reduced{shape_.data(), Node::rank, mask, count} {}
+
+ private:
+  std::array<std::size_t, Node::rank> shape_;
+  strided<T, Node::rank> target_;
+  pass<R, Node, Node::rank> pass_;
+
+ public:
+  const reduced_shape reduced;
+
+  [[nodiscard]] row_source source() noexcept { return pass_.source(); }
+  [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
+};
+
+// --- All elements
+
+// Not inlined: what it needs of the stack, elements that are neighbours in memory do not.
+template <class Op, class R, class Node>
+[[nodiscard, gnu::noinline]] R reduce_scattered(const Node& node) {
+  reading_pass<R, Node> here(node);
+  return reducer<Op, R>::all(here.source(), here.loops());
+}
+
+template <class Op, class Node>
+[[nodiscard]] auto reduce_all(const Node& node, const char* name) {
+  using T = typename Node::value_type;
+  using R = typename Op::template accumulator<T>;
+  const std::size_t count = numel(std::array<std::size_t, Node::rank>(node.shape()));
+  if (Op::needs_elements && count == 0) [[unlikely]]
+    throw_no_elements(name);
+  const auto result = [&](R whole) { return static_cast<typename Op::template result<T>>(Op::finish(whole, count)); };
+  if constexpr (is_leaf<Node> && std::is_same_v<R, T>)
+    if (is_row_major(node.extents, node.strides)) {
+      if constexpr (requires { Op::total(node.data, count); })
+        return result(Op::total(node.data, count));
+      else
+        return result(reducer<Op, R>::row(node.data, count));
+    }
+  return result(reduce_scattered<Op, R>(node));
+}
+
+template <class Op, class X>
+[[nodiscard]] auto reduce_expression(X&& x, const char* name) {
+  const auto node = detail::as_node(std::forward<X>(x));
+  return reduce_all<Op>(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))), name);
+}
+
+// Whether some element is `Wanted`.
+template <bool Wanted, class X>
+[[nodiscard]] bool find_truth(X&& x) {
+  const auto node = detail::as_node(std::forward<X>(x));
+  return has_element(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))), Wanted);
+}
+
+// --- Some dimensions
 
 template <class Op, class A, unsigned Mask, bool Keep>
 struct reduction : reduction_base<A, typename Op::template result<typename A::value_type>, Mask, Keep> {
@@ -670,28 +701,13 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     const std::size_t count = base::reduced_count();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
-    if (count == 0) {
-      const scalar<T> nothing(converted<T>(Op::finish(Op::template identity<R>, 0)));
-      return detail::evaluate_into(target, nothing, false, threads, resource);
-    }
+    if (count == 0)
+      return detail::evaluate_into(target, scalar<T>(converted<T>(Op::finish(Op::template identity<R>, 0))), threads,
+                                   resource);
     if constexpr (!Threads::parallel)
       if (in_one_call(target, node)) return;
-    const reduction_pass<std::remove_cvref_t<decltype(node)>, R, T> pass(node, wide, Mask, false);
-    const std::size_t positions = pass.loops.steps(0, pass.plan.kept);
-    if (!Threads::parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
-    if (pass.has_short_rows()) {
-      run_parts(threads, positions, count,
-                [&](std::size_t first, std::size_t last) { pass.template along_short_rows<Op>(first, last); });
-    } else if (!pass.plan.inner_kept) {
-      run_parts(threads, positions, count, [&](std::size_t first, std::size_t last) {
-        pass.template along_rows<pairwise<Op, R>>(
-            first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
-      });
-    } else {
-      const std::size_t groups = (pass.columns() + pass.group - 1) / pass.group;
-      run_parts(threads, positions * groups, count * pass.group,
-                [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
-    }
+    reducing_pass<R, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, count);
+    reducer<Op, R, T>::some(here.source(), here.loops(), here.reduced, Threads::parallel);
   }
 
  private:
@@ -700,11 +716,13 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   template <class T, class Node>
   [[nodiscard]] static bool in_one_call(const strided<T, rank>& target, const Node& node) {
     constexpr bool last_go = ((Mask | (Mask - 1)) + 1) >> A::rank == 1, first_go = (Mask & (Mask + 1)) == 0;
+    constexpr bool by_rows = last_go && requires { Op::rows(target.data, 1, 1, 1, target.data); };
+    constexpr bool by_columns = first_go && requires { Op::columns(target.data, 1, 1, 1, target.data); };
     if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
-                  (last_go || first_go) && requires { Op::columns(target.data, 1, 1, 1, target.data); }) {
+                  (by_rows || by_columns)) {
       if (!is_row_major(node.extents, node.strides) || !is_row_major(target.shape, target.strides)) return false;
       const std::size_t results = numel(target.shape), count = numel(node.extents) / results;
-      if (last_go)
+      if constexpr (by_rows)
         Op::rows(node.data, results, count, static_cast<std::ptrdiff_t>(count), target.data);
       else
         Op::columns(node.data, count, results, static_cast<std::ptrdiff_t>(results), target.data);
@@ -731,14 +749,16 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
   }
 
   template <class T, class Threads>
-  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
+  void evaluate_into(const strided<T, rank>& target, Threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
     if constexpr (A::may_fail) node.check();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
-    const reduction_pass<std::remove_cvref_t<decltype(node)>, E, T> pass(node, wide, Mask, true);
-    run_parts(threads, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
+    reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());
+    const row_source source = here.source();
+    const reduction_pass<E, T> pass(source, here.loops(), here.reduced, true);
+    run_parts(Threads::parallel, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
               [&](std::size_t first, std::size_t last) {
                 pass.template along_rows<first_maximum<E>>(
                     first, last, [](const first_maximum<E>& maximum) { return maximum.place(); });

@@ -342,29 +342,21 @@ class tensor {
   template <class Node, class Threads>
   inline void write(const Node& node, Threads threads) {
     const shape_type shape = node.shape();
-    const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
     if (buffers::numel(shape) == numel()) {
+      const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
       if constexpr (detail::self_evaluating<Node>) {
         if (!Node::may_fail && detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {
-          detail::evaluate_into(here, node, false, threads, block_.resource());
+          detail::evaluate_into(here, node, threads, block_.resource());
           return block_.reshape(shape);
         }
       } else {
         const auto& now = detail::ready(node, block_.resource());
         if constexpr (Node::may_fail) now.check();
-        if constexpr (!Threads::parallel)
-          if (detail::written_in_step(here, now)) return block_.reshape(shape);
-        const detail::overlap common = detail::overlap_with(here.as_operand(), now);
-        if (common != detail::overlap::shifted) {
-          detail::evaluate_into(here, now, common == detail::overlap::same, threads, block_.resource());
-          return block_.reshape(shape);
-        }
-        auto fresh = detail::evaluated<T>(now, threads, block_.resource());
-        return block_.swap_elements(fresh);
+        if (detail::write_ready(here, now, threads)) return block_.reshape(shape);
+        if constexpr (!Node::is_ready) return take(detail::evaluated<T>(now, threads, block_.resource()));
       }
     }
-    auto fresh = detail::evaluated<T>(node, threads, block_.resource());
-    block_.swap_elements(fresh);
+    take(detail::evaluated<T>(node, threads, block_.resource()));
   }
 
  private:
@@ -373,6 +365,7 @@ class tensor {
     detail::measure<0, T, Rank>(values, shape);
     return shape;
   }
+  void take(detail::block<T, Rank>&& fresh) noexcept { block_.swap_elements(fresh); }
   void copy_elements(const tensor& other) noexcept {
     if (other.numel() != 0) std::memcpy(data(), other.data(), other.numel() * sizeof(T));
   }

@@ -460,29 +460,15 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
         return node.evaluate_into(target, threads, resource);
     const owned<typename Node::value_type, Node::rank> result(
         evaluated<typename Node::value_type>(node, threads, resource));
-    evaluate_into(target, result.view(), false, threads, resource);
+    evaluate_into(target, result.view(), threads, resource);
   } else {
     std::pmr::memory_resource* resource = Node::is_ready ? nullptr : resource_for(memory, node);
     const auto& now = detail::ready(node, resource);
     if constexpr (Node::may_fail) now.check();
-    if constexpr (!Threads::parallel)
-      if (written_in_step(target, now)) return;
-    const overlap common = overlap_with(target.as_operand(), now);
-    if constexpr (is_leaf<std::remove_cvref_t<decltype(now)>> && Node::rank == Rank &&
-                  std::is_same_v<typename Node::value_type, T>)
-      if (common != overlap::none && same_shape && is_row_major(shape, target.strides) &&
-          is_row_major(shape, now.strides)) {
-        std::memmove(target.data, now.data, numel(shape) * sizeof(T));
-        return;
-      }
-    if (common == overlap::shifted) {
-      if constexpr (Node::is_ready) resource = resource_for(memory, node);
-      const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
-      const leaf<T, Node::rank> elements(result.data(), shape, row_major(shape), resource);
-      evaluate_into(target, elements, false, threads, resource);
-    } else {
-      evaluate_into(target, now, common == overlap::same, threads, resource);
-    }
+    if (write_ready(target, now, threads)) return;
+    if constexpr (Node::is_ready) resource = resource_for(memory, node);
+    const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
+    evaluate_into(target, leaf<T, Node::rank>(result.data(), shape, row_major(shape), resource), threads, resource);
   }
 }
 

@@ -174,6 +174,59 @@ BOOST_AUTO_TEST_CASE(elements_of_every_size_are_repeated_and_gathered) {
   repeat_and_gather_elements<long double>();
 }
 
+// Rows with gaps between them, however short, alone or with what is gathered, into a target without gaps.
+BOOST_AUTO_TEST_CASE(rows_of_a_wider_array) {
+  for (std::size_t columns = 1; columns < 70; ++columns) {
+    const std::size_t rows = 300;
+    tensor<float, 2> wide({rows, columns + 3});
+    for (float& each : wide) each = static_cast<float>((&each - wide.data()) % 89) / 32.0f;
+    const auto part = wide[all, range{2, columns + 2}];
+    const tensor<float, 2> powers(exp(part)), more(exp(part + 1.0f)), plain = part, turned(part[range{all, all, -1}]);
+    const tensor<float, 2> products(part * log(part + 2.0f) + part[all, range{all, all, -1}]);
+    std::size_t wrong = 0;
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < columns; ++c) {
+        const float x = wide[r, c + 2];
+        wrong += plain[r, c] != x;
+        wrong += turned[r, c] != (wide[rows - 1 - r, c + 2]);
+        wrong += powers[r, c] != (exp(part)[r, c]);
+        wrong += more[r, c] != (exp(part + 1.0f)[r, c]);
+        wrong += products[r, c] != (x * log(part + 2.0f)[r, c] + wide[r, columns + 1 - c]);
+      }
+    BOOST_TEST(wrong == 0u, columns << " columns: " << wrong << " elements are wrong");
+  }
+}
+
+// x + x + ... + x, so many times.
+template <std::size_t Times, class X>
+auto times(const X& x) {
+  if constexpr (Times == 1)
+    return x.node();
+  else
+    return times<Times / 2>(x) + times<Times - Times / 2>(x);
+}
+// The memory for what is gathered is shared by all operands.
+template <class T>
+void add_many_operands() {
+  const std::size_t rows = 3, columns = 700;
+  tensor<T, 2> wide({rows, 2 * columns});
+  for (T& each : wide) each = static_cast<T>((&each - wide.data()) % 61);
+  const auto part = wide[all, range{all, all, 2}];
+  const tensor<T, 2> result = times<100>(part);
+  const tensor<T, 1> sums = sum(times<100>(part), axes<1>), all_rows = sum(times<100>(part), axes<0>);
+  std::size_t wrong = 0;
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c) wrong += result[r, c] != 100 * wide[r, 2 * c];
+  BOOST_TEST(wrong == 0u, "of elements of " << sizeof(T) << " bytes, " << wrong << " are wrong");
+  BOOST_TEST(same(sums, sum(result, axes<1>)));
+  BOOST_TEST(same(all_rows, sum(result, axes<0>)));
+  BOOST_TEST(sum(times<100>(part)) == sum(result));
+}
+BOOST_AUTO_TEST_CASE(many_operands) {
+  add_many_operands<float>();
+  add_many_operands<double>();
+}
+
 BOOST_AUTO_TEST_CASE(integers_at_their_limits) {
   const tensor i{int_min, int_max, -1};
   BOOST_TEST(same(i + tensor{-1, 1, 1}, tensor{int_max, int_min, 0}));
