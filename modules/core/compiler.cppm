@@ -120,12 +120,6 @@ template <class T>
   return number;
 }
 
-/// Fetches the lines of so many bytes, which may be nobody's.
-template <std::size_t Bytes>
-[[gnu::always_inline]] inline void prefetch_for_write(std::uintptr_t first) noexcept {
-  for (std::size_t at = 0; at < Bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(first + at), 1);
-}
-
 /// Stores so many bytes, in lines of 64 at multiples of 64, past the caches where the processor can. Other threads see
 /// them in order after an instruction that only kernels have: kernels::stream_end().
 void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept;

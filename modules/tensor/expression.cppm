@@ -180,19 +180,10 @@ struct computed_row {
   }
 };
 
-// The loop. Nothing else writes elements. An element may be where operands of the same index are. It goes by pieces of
-// 512 bytes, and where the next one will be is fetched ahead: processors do that by themselves for what is read, but
-// hardly for what is written. One loop for whole pieces and for the rest: of its own accord the compiler makes two.
+// The loop. Nothing else writes elements. An element may be where operands of the same index are.
 template <class Row, class T>
 [[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count) {
-  constexpr std::size_t piece = 512 / sizeof(T);
-  for (std::size_t i = 0, n; i < count; i += n) {
-    n = count - i < piece ? count - i : piece;
-    T* const to = out + i;
-    if (n == piece) prefetch_for_write<512>(reinterpret_cast<std::uintptr_t>(to + piece));
-    for_each_independent(worked_out(n),
-                         [&](std::size_t k) __attribute__((always_inline)) { to[k] = converted<T>(row.at(i + k)); });
-  }
+  for_each_independent(count, [&](std::size_t i) __attribute__((always_inline)) { out[i] = converted<T>(row.at(i)); });
 }
 template <class Row, class T>
 struct write_loop {

@@ -396,24 +396,6 @@ const std::byte* row_reader::place_of(std::size_t operand, std::size_t column) c
 
 namespace {
 
-// Where the next piece will be written is fetched ahead, as in the loops that compute.
-struct copy_loop {
-  const std::byte* from;
-  std::byte* to;
-  std::size_t bytes;
-
-  [[gnu::always_inline]] inline void operator()() const {
-    constexpr std::size_t piece = 512;
-    const copy_loop here = *this;  // which no store changes
-    std::size_t i = 0;
-    for (; here.bytes - i >= piece; i += piece) {
-      prefetch_for_write<piece>(reinterpret_cast<std::uintptr_t>(here.to + i + piece));
-      for (std::size_t k = i; k < i + piece; k += 64) std::memcpy(here.to + k, here.from + k, 64);
-    }
-    std::memmove(here.to + i, here.from + i, here.bytes - i);
-  }
-};
-
 // Whether rows are so short that they had better be copied to their target first, where a kernel finishes several at
 // once.
 bool is_short(const row_functions& functions, std::size_t columns) noexcept {
@@ -451,7 +433,7 @@ void compute(const row_source& source, const void* const* at, const std::ptrdiff
       if (functions.finish != nullptr && !copied_first)
         functions.finish(from, out, columns, false);
       else
-        run_loop(copy_loop{from, out, columns * bytes});
+        std::memmove(out, from, columns * bytes);
       if (--left == 0) break;
     }
     if (copied_first) functions.finish(to, to, columns * rows, false);
@@ -471,7 +453,7 @@ void compute_past_caches(const row_source& source, const void** at, std::size_t 
     if (functions.write != nullptr) functions.write(source.node, {at + 1, columns, nullptr}, {1, 0, nullptr}, lines);
     return functions.finish(functions.write != nullptr ? lines : at[1], to, columns, true);
   }
-  // Short pieces, and not those whose next one is fetched ahead: while one is stored, the processor reads the next.
+  // Short pieces: while one is stored, the processor reads the next.
   constexpr std::size_t line_bytes = 64, piece_bytes = 384;
   const std::size_t bytes = functions.element_bytes, line = line_bytes / bytes, piece = piece_bytes / bytes;
   const auto write = [&](std::size_t n, bool by_line) {
