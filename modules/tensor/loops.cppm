@@ -157,12 +157,10 @@ class row_reader {
   // Writes the columns from `first` on of rows that follow each other in a dimension, `row_bytes` apart.
   void write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
              std::ptrdiff_t row_bytes, bool past_caches);
-  // Columns of the row at hand where they are, or in memory for as many. No more than a chunk, unless they are seen
-  // where they are.
+  // Columns of the row at hand where they are, or in memory for as many and the rest of a line of 64 bytes.
   [[nodiscard]] const void* elements(std::size_t first, std::size_t columns, void* memory);
-  // Memory for a chunk of what is written.
+  // Memory for pace() elements of what is written: fewer where there are very many operands.
   [[nodiscard]] inline void* results() const noexcept { return slot(0); }
-  // The elements of a chunk here: less where there are very many operands.
   [[nodiscard]] inline std::size_t pace() const noexcept { return pace_; }
 
  private:
