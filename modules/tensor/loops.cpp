@@ -402,7 +402,8 @@ bool is_short(const row_functions& functions, std::size_t columns) noexcept {
   return functions.write == nullptr && functions.finish != nullptr && columns < 32;
 }
 
-// Computes rows whose parts of the leaves are known. Rows without gaps between them are one.
+// Computes rows whose parts of the leaves are known. Rows without gaps between them are one. Of one row, `down` may be
+// null.
 void compute(const row_source& source, const void* const* at, const std::ptrdiff_t* down, std::size_t columns,
              std::size_t rows, std::byte* to, std::ptrdiff_t row_bytes) {
   const row_functions& functions = source.functions;
@@ -417,7 +418,8 @@ void compute(const row_source& source, const void* const* at, const std::ptrdiff
     }
   }
   if (functions.write != nullptr) {
-    functions.write(source.node, {at + 1, columns, nullptr}, {rows, row_bytes, down + 1}, to);
+    const row_steps steps{rows, row_bytes, down != nullptr ? down + 1 : nullptr};
+    functions.write(source.node, {at + 1, columns, nullptr}, steps, to);
     if (functions.finish == nullptr) return;
     if (row_bytes == static_cast<std::ptrdiff_t>(columns * bytes)) {
       columns *= rows;
