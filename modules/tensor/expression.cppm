@@ -26,7 +26,6 @@ module;
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory_resource>
 #include <type_traits>
 #include <utility>

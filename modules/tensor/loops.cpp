@@ -638,10 +638,6 @@ void write_in_parallel(const row_source& source, const nest& loops, bool in_plac
   return true;
 }
 
-}  // namespace
-
-namespace {
-
 // The loops of rows without gaps of which the last dimensions go, or the first, as it mostly is; false for others.
 bool arrange_plain_rows(nest& loops, const row_source& source, const reduced_shape& reduced, bool in_order,
                         reduction_plan& plan) noexcept {

@@ -75,8 +75,7 @@ void arrange(nest& loops, const operand* operands) noexcept;
 void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
 
-// How a pass is run: on this thread, or on several. Types, so that programs that ask for one thread have no code for
-// more.
+// How a pass is run: on this thread, or on several. Types, so that what only one thread does is compiled for it alone.
 struct on_this_thread {
   static constexpr bool parallel = false;
 };
