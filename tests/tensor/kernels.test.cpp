@@ -375,6 +375,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_are_more_exact_than_in_pairs, T, numbers) {
   }
 }
 
+// Of a matrix past the second cache, whose rows are added four by four.
+BOOST_AUTO_TEST_CASE_TEMPLATE(sums_of_columns_are_more_exact_than_in_pairs, T, numbers) {
+  constexpr std::size_t columns = 1024;
+  for (const std::size_t rows : {1027u, 4096u}) {
+    const std::vector<T> x = random_numbers<T>(rows * columns, 9);
+    std::vector<T> sums(columns), column(rows);
+    kernels::sum_columns(x.data(), rows, columns, columns, sums.data());
+    long double error = 0, error_in_pairs = 0;
+    for (std::size_t c = 0; c < columns; ++c) {
+      for (std::size_t r = 0; r < rows; ++r) column[r] = x[r * columns + c];
+      const long double exact = exact_sum<T>(column);
+      error += std::abs(sums[c] - exact);
+      error_in_pairs += std::abs(sum_in_pairs<T>(column) - exact);
+    }
+    BOOST_TEST_CONTEXT(rows << " rows") { BOOST_TEST(error <= error_in_pairs); }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_long_sum_of_floats_is_rounded_once_or_nearly) {
   const std::size_t n = (1 << 24) + 12345;
   const std::vector<float> x(n, 0.1f);

@@ -7,7 +7,7 @@ namespace buffers::detail {
 namespace {
 
 struct avx2 {
-  static constexpr std::size_t bytes = 32;
+  static constexpr std::size_t bytes = 32, lines_ahead = 48;
   using floats = vec<float, bytes>;
   using doubles = vec<double, bytes>;
   static inline floats fma(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -26,5 +26,6 @@ struct avx2 {
 }  // namespace
 
 constinit const kernel_table kernels_avx2 = table_of<avx2>("x86-64-v3");
+constinit const sum_table sums_without_fetching_avx2 = sums_without_fetching<avx2>;
 
 }  // namespace buffers::detail

@@ -7,7 +7,7 @@ namespace buffers::detail {
 namespace {
 
 struct avx512 {
-  static constexpr std::size_t bytes = 64;
+  static constexpr std::size_t bytes = 64, lines_ahead = 48;
   using floats = vec<float, bytes>;
   using doubles = vec<double, bytes>;
   static inline floats fma(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -25,5 +25,6 @@ struct avx512 {
 }  // namespace
 
 constinit const kernel_table kernels_avx512 = table_of<avx512>("x86-64-v4");
+constinit const sum_table sums_without_fetching_avx512 = sums_without_fetching<avx512>;
 
 }  // namespace buffers::detail

@@ -6,6 +6,8 @@
 //   any(mask)              whether any lane of a comparison's result is set
 //   stream(to, line)       stores 64 bytes to a multiple of 64, past the caches
 //   stream_end()           orders such stores before those that follow
+//   lines_ahead            how far ahead, in lines of 64 bytes, sums ask for what lies in the third cache, so that it
+//                          arrives in time; 0 where the processor brings it near by itself, and asking costs
 //
 // A file that is included by those of several processors: see table.h for why all is in an unnamed namespace.
 #pragma once
@@ -353,19 +355,18 @@ class line_total<double> {
 template <class T>
 inline constexpr std::size_t block_size = 16 * 8 * line_size<T>;
 
-// What lies in the third cache arrives in time when it is asked for so many lines ahead: by itself the processor brings
-// it no nearer than to the second. What lies nearer takes longer when it is asked for.
-inline constexpr std::size_t lines_ahead = 48;
-inline constexpr std::size_t fetched_ahead = 512 << 10;  // bytes from which on that pays
+// Bytes from which on it pays to ask for lines ahead. What lies nearer takes longer when it is asked for.
+inline constexpr std::size_t fetched_ahead = 512 << 10;
 
-// For one of so many places that are read in turn. There need be nothing: the processor finds out.
-template <std::size_t Places, class T>
+// There need be nothing so far ahead: the processor finds out.
+template <std::size_t Lines, class T>
 [[gnu::always_inline]] inline void fetch_ahead(const T* line) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(line) + lines_ahead / Places * 64));
+  if constexpr (Lines > 0)
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(line) + Lines * 64));
 }
 
 // The sum of all lines of up to a block; what is left behind them goes to `rest`.
-template <bool Ahead = false, class T>
+template <std::size_t Ahead = 0, class T>
 [[gnu::always_inline]] inline line<T> sum_of_lines(const T* x, std::size_t n, double& rest) {
   using V = line<T>;
   constexpr std::size_t width = line_size<T>;
@@ -373,7 +374,7 @@ template <bool Ahead = false, class T>
   std::size_t i = 0;
   for (; i + 8 * width <= n; i += 8 * width)
     for (std::size_t k = 0; k < 8; ++k) {
-      if constexpr (Ahead) fetch_ahead<1>(x + i + k * width);
+      fetch_ahead<Ahead>(x + i + k * width);
       a[k] += load<V>(x + i + k * width);
     }
   for (std::size_t k = 0; k < 7; ++k)
@@ -385,7 +386,7 @@ template <bool Ahead = false, class T>
   return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
 
-template <bool Ahead = false, class T>
+template <std::size_t Ahead = 0, class T>
 [[gnu::always_inline]] inline T sum_all(const T* x, std::size_t n) {
   double rest = 0;
   if (n <= block_size<T>) return static_cast<T>(sum_of_line(sum_of_lines<Ahead>(x, n, rest)) + rest);
@@ -423,7 +424,7 @@ template <class T>
 template <class Machine, class T>
 T sum(const T* x, std::size_t n) {
   if (n < fetched_ahead / sizeof(T)) return sum_all(x, n);
-  if (n < streamed_sum / sizeof(T)) return sum_all<true>(x, n);
+  if (n < streamed_sum / sizeof(T)) return sum_all<Machine::lines_ahead>(x, n);
   const std::size_t quarter = n / streams;
   line_total<T> totals[streams];
   double rests[streams] = {};
@@ -506,11 +507,11 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
   if ((rows - r) * columns < fetched_ahead / sizeof(T))
     for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
   else
-    for (; r < rows; ++r, x += row_stride) out[r] = sum_all<true>(x, columns);
+    for (; r < rows; ++r, x += row_stride) out[r] = sum_all<Machine::lines_ahead>(x, columns);
 }
 
-// Columns are added up in groups of so many rows.
-inline constexpr std::size_t group_rows = 64;
+// Columns are added up in groups of so many rows, or of so many in each of four places, before totals take them.
+inline constexpr std::size_t group_rows = 64, place_rows = 32;
 
 // The lines at x of `Rows` rows, added in pairs.
 template <std::size_t Rows, class T>
@@ -548,20 +549,17 @@ template <std::size_t Lines, class T>
   for (std::size_t k = 0; k < Lines; ++k) store(out + k * line_size<T>, totals[k].value());
 }
 
-// Up to a group of rows of `lines` lines, row by row in each quarter of them: see add_streams().
-template <class T>
-[[gnu::always_inline]] inline void sum_group(const T* x, std::size_t rows, std::size_t lines, std::ptrdiff_t stride,
-                                             line<T>* sums) {
+// Rows that follow each other, `lines` lines of them, each added to those of three more places: see add_streams().
+template <class Machine, class T>
+[[gnu::always_inline]] inline void sum_places(const T* x, std::size_t rows, std::size_t lines, std::ptrdiff_t stride,
+                                              std::ptrdiff_t apart, line<T>* sums) {
   for (std::size_t k = 0; k < lines; ++k) sums[k] = line<T>{};
-  const std::ptrdiff_t quarter = static_cast<std::ptrdiff_t>(rows / 4) * stride;
-  for (std::size_t r = rows / 4; r > 0; --r, x += stride)
+  for (; rows > 0; --rows, x += stride)
     for (std::size_t k = 0; k < lines; ++k) {
-      for (std::ptrdiff_t i = 0; i < 4; ++i) fetch_ahead<4>(x + k * line_size<T> + i * quarter);
-      sums[k] += sum_of_rows<4>(x + k * line_size<T>, quarter);
+      const T* const from = x + k * line_size<T>;
+      for (std::ptrdiff_t i = 0; i < 4; ++i) fetch_ahead<Machine::lines_ahead / 4>(from + i * apart);
+      sums[k] += sum_of_rows<4>(from, apart);
     }
-  x += 3 * quarter;
-  for (std::size_t r = rows % 4; r > 0; --r, x += stride)
-    for (std::size_t k = 0; k < lines; ++k) sums[k] += load<line<T>>(x + k * line_size<T>);
 }
 
 // Fewer columns than a line has, one by one.
@@ -598,13 +596,21 @@ void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff
     const std::size_t count = lines < chunk ? lines : chunk;
     line<T> sums[chunk];
     line_total<T> totals[chunk];
+    const std::ptrdiff_t quarter = static_cast<std::ptrdiff_t>(rows / streams) * row_stride;
     const T* from = x;
-    for (std::size_t left = rows; left > 0;) {
-      const std::size_t group = left < group_rows ? left : group_rows;
-      sum_group(from, group, count, row_stride, sums);
+    for (std::size_t left = rows / streams; left > 0;) {
+      const std::size_t group = left < place_rows ? left : place_rows;
+      sum_places<Machine>(from, group, count, row_stride, quarter, sums);
       for (std::size_t k = 0; k < count; ++k) totals[k].add(sums[k]);
       left -= group;
       from += static_cast<std::ptrdiff_t>(group) * row_stride;
+    }
+    from += static_cast<std::ptrdiff_t>(streams - 1) * quarter;
+    for (std::size_t k = 0; rows % streams != 0 && k < count; ++k) {
+      line<T> last{};
+      for (std::size_t r = 0; r < rows % streams; ++r)
+        last += load<line<T>>(from + static_cast<std::ptrdiff_t>(r) * row_stride + k * width);
+      totals[k].add(last);
     }
     for (std::size_t k = 0; k < count; ++k) store(out + k * width, totals[k].value());
     lines -= count;
@@ -790,14 +796,21 @@ void copy_transposed(const void* from_memory, std::size_t rows, std::size_t colu
 
 // --- the table -------------------------------------------------------------------------------------------------------
 
+// Of a processor that brings into its first cache by itself what is read in turn.
+template <class Machine>
+struct without_fetching : Machine {
+  static constexpr std::size_t lines_ahead = 0;
+};
+
 template <class Machine, class T>
-inline constexpr kernels_of<T> kernels_for = {exp<Machine, T>,
-                                              log<Machine, T>,
-                                              sum<Machine, T>,
-                                              sum_rows<Machine, T>,
-                                              sum_columns<Machine, T>,
-                                              choose_rows<true, Machine, T>,
-                                              choose_rows<false, Machine, T>};
+inline constexpr sums_of<T> sums_for = {sum<Machine, T>, sum_rows<Machine, T>, sum_columns<Machine, T>};
+template <class Machine, class T>
+inline constexpr kernels_of<T> kernels_for = {sums_for<Machine, T>, exp<Machine, T>, log<Machine, T>,
+                                              choose_rows<true, Machine, T>, choose_rows<false, Machine, T>};
+
+template <class Machine>
+inline constexpr sum_table sums_without_fetching = {sums_for<without_fetching<Machine>, float>,
+                                                    sums_for<without_fetching<Machine>, double>};
 
 template <class Machine>
 constexpr kernel_table table_of(const char* name) {

@@ -6,7 +6,7 @@ namespace buffers::detail {
 namespace {
 
 struct generic {
-  static constexpr std::size_t bytes = 16;
+  static constexpr std::size_t bytes = 16, lines_ahead = 48;
   using floats = vec<float, bytes>;
   using doubles = vec<double, bytes>;
   // Fused where the processor has it: it is one expression.

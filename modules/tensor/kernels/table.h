@@ -7,12 +7,15 @@
 namespace buffers::detail {
 
 template <class T>
-struct kernels_of {
-  void (*exp)(const T* x, T* y, std::size_t n, bool past_caches);
-  void (*log)(const T* x, T* y, std::size_t n, bool past_caches);
+struct sums_of {
   T (*sum)(const T* x, std::size_t n);
   void (*sum_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
   void (*sum_columns)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
+};
+template <class T>
+struct kernels_of : sums_of<T> {
+  void (*exp)(const T* x, T* y, std::size_t n, bool past_caches);
+  void (*log)(const T* x, T* y, std::size_t n, bool past_caches);
   void (*max_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
   void (*min_rows)(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out);
 };
@@ -28,9 +31,16 @@ struct kernel_table {
   void (*stream_end)();
 };
 
-extern const kernel_table kernels_baseline;  // whatever the library is compiled for
-extern const kernel_table kernels_avx2;      // x86-64-v3: 256 bits, fused multiply-add
-extern const kernel_table kernels_avx512;    // x86-64-v4: 512 bits
+struct sum_table {
+  sums_of<float> floats;
+  sums_of<double> doubles;
+};
+
+extern const kernel_table kernels_baseline;         // whatever the library is compiled for
+extern const kernel_table kernels_avx2;             // x86-64-v3: 256 bits, fused multiply-add
+extern const kernel_table kernels_avx512;           // x86-64-v4: 512 bits
+extern const sum_table sums_without_fetching_avx2;  // for processors that bring near by themselves what sums read
+extern const sum_table sums_without_fetching_avx512;
 
 /// All that this processor can run, the fastest first, and their number.
 struct kernel_choice {
