@@ -120,6 +120,14 @@ template <class T>
   return number;
 }
 
+/// The same pointer, read by itself: compilers would read two that are neighbours at once, and then the processor waits
+/// for the stores of both, if they are that fresh.
+template <class T>
+[[nodiscard, gnu::always_inline]] inline T* read_alone(T* pointer) noexcept {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
 /// Stores so many bytes, in lines of 64 at multiples of 64, past the caches where the processor can. Other threads see
 /// them in order after an instruction that only kernels have: kernels::stream_end().
 void store_past_caches(void* to, const void* lines, std::size_t bytes) noexcept;

@@ -134,18 +134,23 @@ struct strided {
   [[nodiscard]] operand as_operand() const noexcept { return {data, sizeof(T), Rank, shape.data(), strides.data()}; }
 };
 
-// --- Rows: what a part of a row is for the loop that computes it.
+// --- Rows: what a part of a row is for the loop that computes it. `advance` goes to the next row, in each leaf so many
+// bytes further.
 
 template <class T>
 struct pointer_row {
   const T* elements;
   T at(std::size_t i) const { return elements[i]; }
+  [[gnu::always_inline]] inline void advance(const std::ptrdiff_t*& step) {
+    elements = reinterpret_cast<const T*>(reinterpret_cast<const std::byte*>(elements) + *step++);
+  }
 };
 
 template <class T>
 struct value_row {
   T value;
   T at(std::size_t) const { return value; }
+  [[gnu::always_inline]] static inline void advance(const std::ptrdiff_t*&) {}
 };
 
 // The operand that an operation of fewer operands does not have.
@@ -155,13 +160,14 @@ struct none {
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
-  [[nodiscard]] static constexpr bool is_in_step(const auto&, const void**&) noexcept { return true; }
+  [[nodiscard]] static constexpr bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
   static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
   static none row(const row_request&) noexcept {
     return {};
   }
+  [[gnu::always_inline]] static inline void advance(const std::ptrdiff_t*&) {}
 };
 
 template <class Op, class A, class B, class C>
@@ -176,6 +182,11 @@ struct computed_row {
       return Op::apply(a.at(i), b.at(i));
     else
       return Op::apply(a.at(i), b.at(i), c.at(i));
+  }
+  [[gnu::always_inline]] inline void advance(const std::ptrdiff_t*& step) {
+    a.advance(step);
+    b.advance(step);
+    c.advance(step);
   }
 };
 
@@ -213,7 +224,7 @@ struct scalar : expression_base {
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
   static void check() noexcept {}
   void list(operand*&) const noexcept {}
-  [[nodiscard]] static bool is_in_step(const auto&, const void**&) noexcept { return true; }
+  [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
   [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
@@ -246,27 +257,29 @@ struct leaf : expression_base {
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
   // Whether the elements are at the same distance from the first one as the target's of the same index, and none of
-  // them shares memory with one of another index, where the target has no gaps. Says where they begin.
+  // them shares memory with one of another index, where the target has no gaps and so many elements. Says where they
+  // begin.
   template <class U, std::size_t N>
-  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const strided<U, N>& target,
+  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const strided<U, N>& target, std::size_t count,
                                                            const void**& next) const noexcept {
     *next++ = data;
     if constexpr (N != Rank) {
       return false;
     } else {
-      const auto from = reinterpret_cast<std::uintptr_t>(data), to = reinterpret_cast<std::uintptr_t>(target.data);
-      const std::size_t count = product(extents);
-      // Without branches: compilers and processors have less to do.
-      const bool same_shape = are_equal(extents, target.shape), same_strides = are_equal(strides, target.strides);
-      const bool before = from + count * sizeof(T) <= to, after = to + count * sizeof(U) <= from;
-      return same_shape & same_strides & (before | after | ((from == to) & (sizeof(T) == sizeof(U))));
+      // Of one that begins so many bytes before the other, modulo all there are, that one ends before it as well when
+      // so many bytes are at least its own.
+      const auto ahead = reinterpret_cast<std::uintptr_t>(target.data) - reinterpret_cast<std::uintptr_t>(data);
+      const std::uintptr_t own = count * sizeof(T), others = count * sizeof(U);
+      const bool apart = ahead - own <= std::uintptr_t{0} - own - others;
+      const bool same_place = ahead == 0 && sizeof(T) == sizeof(U);
+      return are_equal(extents, target.shape) && are_equal(strides, target.strides) && (apart || same_place);
     }
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
   [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
-    return {static_cast<const T*>(request.elements[Leaf])};
+    return {static_cast<const T*>(read_alone(request.elements[Leaf]))};
   }
 };
 
@@ -291,8 +304,8 @@ struct owned : expression_base {
   void list(operand*& next) const noexcept {
     *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
   }
-  [[nodiscard]] bool is_in_step(const auto& target, const void**& next) const noexcept {
-    return view().is_in_step(target, next);
+  [[nodiscard]] bool is_in_step(const auto& target, std::size_t count, const void**& next) const noexcept {
+    return view().is_in_step(target, count, next);
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
@@ -412,9 +425,10 @@ struct elementwise : expression_base {
     b.list(next);
     c.list(next);
   }
-  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const auto& target, const void**& next) const noexcept {
-    const bool first = a.is_in_step(target, next), second = b.is_in_step(target, next);
-    const bool third = c.is_in_step(target, next);
+  [[nodiscard, gnu::always_inline]] inline bool is_in_step(const auto& target, std::size_t count,
+                                                           const void**& next) const noexcept {
+    const bool first = a.is_in_step(target, count, next), second = b.is_in_step(target, count, next);
+    const bool third = c.is_in_step(target, count, next);
     return first & second & third;
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
@@ -495,9 +509,30 @@ template <class Op, class A, class B, class C>
 template <class T, class Node>
 inline constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
 
-// Rows of a node, each as neighbours.
-template <class Node, class T>
+// Rows, each as neighbours.
+template <class Row, class T>
 struct rows_loop {
+  Row row;
+  T* out;
+  std::size_t count;
+  const row_steps& steps;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    // From copies, of which the compiler knows that nobody else can change them.
+    Row from = row;
+    T* to = out;
+    for (std::size_t left = steps.rows;;) {
+      write_each(Row(from), to, count);
+      if (--left == 0) return;
+      const std::ptrdiff_t* step = steps.leaves;
+      from.advance(step);
+      to = reinterpret_cast<T*>(reinterpret_cast<std::byte*>(to) + steps.target);
+    }
+  }
+};
+// ... of a node in which operations have loops of their own.
+template <class Node, class T>
+struct chunks_loop {
   const Node& node;
   const row_request& first;
   const row_steps& steps;
@@ -516,11 +551,23 @@ struct rows_loop {
     }
   }
 };
+
+// The row of a node without such operations, where its leaves are.
+template <class Node>
+[[nodiscard, gnu::always_inline]] inline auto row_at(const Node& node, const void* const* leaves) {
+  return node.template row<0, 0, 0>({leaves, 0, nullptr});
+}
 template <class Node, class T>
-void write_rows(const void* node, const row_request& request, const row_steps& steps, void* to) {
-  alignas(Node::slots > 0 ? 64 : 1) std::byte scratch[Node::slots * slot_bytes<T, Node> + 1];
-  const row_request here{request.elements, request.count, scratch};
-  run_loop(rows_loop<Node, T>{*static_cast<const Node*>(node), here, steps, static_cast<T*>(to)});
+void write_rows(const void* memory, const row_request& request, const row_steps& steps, void* to) {
+  const Node& node = *static_cast<const Node*>(memory);
+  if constexpr (Node::loops) {
+    alignas(64) std::byte scratch[Node::slots * slot_bytes<T, Node>];
+    const row_request here{request.elements, request.count, scratch};
+    run_loop(chunks_loop<Node, T>{node, here, steps, static_cast<T*>(to)});
+  } else {
+    auto row = row_at(node, request.elements);
+    run_loop(rows_loop<decltype(row), T>{row, static_cast<T*>(to), request.count, steps});
+  }
 }
 
 // Whether the loop of a node's operation finishes what its operand comes to as Ts.
@@ -604,29 +651,59 @@ template <class Node>
 template <class Node>
 concept self_evaluating = requires { typename Node::self_evaluating; };
 
-// Writes a node that is ready into a target of the same shape, or to which it broadcasts; false, with nothing done,
-// where that would change elements that are still to be read, which is not looked at when the target is known to be
-// `apart` from all operands.
+// Whether a node that is ready has the target's shape and neither it nor the target has gaps, as most have; then all is
+// one row, and nothing to arrange. Says where its leaves begin.
+template <class T, std::size_t Rank, class Node>
+[[nodiscard, gnu::always_inline]] inline bool is_one_row(const strided<T, Rank>& target, const Node& node,
+                                                         std::size_t count, const void** leaves) noexcept {
+  return count * sizeof(T) < least_streamed && node.is_in_step(target, count, leaves) &&
+         is_row_major(target.shape, target.strides);
+}
+
+// Nodes that need no more than a loop where they are one row.
+template <class Node, std::size_t Rank>
+concept only_a_loop = !self_evaluating<Node> && Node::is_ready && !Node::may_fail && !Node::loops &&
+                      (Node::rank == Rank || (Node::rank == 0 && Node::leaves == 0));
+
+// Writes such a node that is one row; false, with nothing done, where it is not. All that small arrays need, in the
+// function that asks for it: a node of which no pointer goes elsewhere takes no memory.
+template <class T, std::size_t Rank, class Node>
+[[nodiscard, gnu::always_inline]] inline bool write_one_row(const strided<T, Rank>& target, const Node& node) {
+  if constexpr (only_a_loop<Node, Rank>) {
+    const void* leaves[Node::leaves + 1];
+    const std::size_t count = product(target.shape);
+    if (!is_one_row(target, node, count, leaves)) return false;
+    auto row = row_at(node, leaves);
+    static constexpr row_steps one{1, 0, nullptr};
+    run_loop(rows_loop<decltype(row), T>{row, target.data, count, one});
+    return true;
+  } else {
+    return false;
+  }
+}
+
+// x for a function that is called when that was false, and which may take its address: of a copy, where it can be one.
+template <class Node, std::size_t Rank, class X>
+[[nodiscard, gnu::always_inline]] inline decltype(auto) handed_over(const X& x) noexcept {
+  if constexpr (only_a_loop<Node, Rank> && std::is_trivially_copyable_v<X>)
+    return X(x);
+  else
+    return (x);
+}
+
+// Writes a node that is ready into a target of the same shape, or to which it broadcasts, when write_one_row() has not
+// done it; false, with nothing done, where that would change elements that are still to be read, which is not looked at
+// when the target is known to be `apart` from all operands.
 template <class T, std::size_t Rank, class Node, class Threads>
 [[nodiscard]] bool write_ready(const strided<T, Rank>& target, const Node& node, Threads, bool apart = false) {
-  // All of one shape and without gaps, as most are: one row, and nothing to arrange.
   const void* at[1 + Node::leaves];
-  const void** next = at + 1;
   const std::size_t count = product(target.shape);
-  const bool in_step = !Threads::parallel && count * sizeof(T) < least_streamed && node.is_in_step(target, next) &&
-                       is_row_major(target.shape, target.strides);
-  constexpr const row_functions& functions = functions_of<T, Node>;
-  if constexpr (functions.write == &write_rows<Node, T> && !functions.in_chunks)
-    if (in_step) {
-      if (count > 0) write_rows<Node, T>(&node, {at + 1, count, nullptr}, {1, 0, nullptr}, target.data);
-      return true;
-    }
+  bool one_row = false;
+  if constexpr (!Threads::parallel && !only_a_loop<Node, Rank>) one_row = is_one_row(target, node, count, at + 1);
   pass<T, Node, Rank> here(node, target.as_operand());
-  if (in_step) {
-    write_row(here.source(), at, count);
-    return true;
-  }
-  return write_elements(here.source(), here.loops(), Threads::parallel, apart);
+  if (!one_row) return write_elements(here.source(), here.loops(), Threads::parallel, apart);
+  write_row(here.source(), at, count);
+  return true;
 }
 
 // Writes any node into a target of the same shape, or to which it broadcasts, and which is nobody's operand.
@@ -638,6 +715,8 @@ void evaluate_into(const strided<T, Rank>& target, const Node& node, Threads thr
   } else if constexpr (!Node::is_ready) {
     evaluate_into(target, node.ready(resource), threads, resource);
   } else {
+    if constexpr (!Threads::parallel)
+      if (write_one_row(target, node)) return;
     static_cast<void>(write_ready(target, node, threads, true));
   }
 }

@@ -168,37 +168,37 @@ class tensor {
   template <class E>
     requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank &&
              !std::same_as<std::remove_cvref_t<E>, tensor>)
-  inline tensor& operator=(E&& expression) {
+  [[gnu::always_inline]] inline tensor& operator=(E&& expression) {
     write(std::forward<E>(expression).node(), detail::on_this_thread{});
     return *this;
   }
   /// Writes one value to all elements.
   template <element U>
-  inline tensor& operator=(U value) {
+  [[gnu::always_inline]] inline tensor& operator=(U value) {
     view() = value;
     return *this;
   }
   template <class X>
     requires detail::update_of<X, tensor>
-  inline tensor& operator+=(X&& x) {
+  [[gnu::always_inline]] inline tensor& operator+=(X&& x) {
     view() += std::forward<X>(x);
     return *this;
   }
   template <class X>
     requires detail::update_of<X, tensor>
-  inline tensor& operator-=(X&& x) {
+  [[gnu::always_inline]] inline tensor& operator-=(X&& x) {
     view() -= std::forward<X>(x);
     return *this;
   }
   template <class X>
     requires detail::update_of<X, tensor>
-  inline tensor& operator*=(X&& x) {
+  [[gnu::always_inline]] inline tensor& operator*=(X&& x) {
     view() *= std::forward<X>(x);
     return *this;
   }
   template <class X>
     requires detail::update_of<X, tensor>
-  inline tensor& operator/=(X&& x) {
+  [[gnu::always_inline]] inline tensor& operator/=(X&& x) {
     view() /= std::forward<X>(x);
     return *this;
   }
@@ -340,7 +340,13 @@ class tensor {
   [[nodiscard]] inline detail::block<T, Rank> release_block() && noexcept { return std::move(block_); }
 
   template <class Node, class Threads>
-  inline void write(const Node& node, Threads threads) {
+  [[gnu::always_inline]] inline void write(const Node& node, Threads threads) {
+    if constexpr (!Threads::parallel)
+      if (detail::write_one_row(detail::strided<T, Rank>{data(), shape(), row_major(shape())}, node)) return;
+    write_any(detail::handed_over<Node, Rank>(node), threads);
+  }
+  template <class Node, class Threads>
+  void write_any(const Node& node, Threads threads) {
     const shape_type shape = node.shape();
     if (buffers::numel(shape) == numel()) {
       const detail::strided<T, Rank> here{data(), shape, row_major(shape)};

@@ -147,13 +147,13 @@ class tensor_view {
   /// nothing has been written.
   template <class E>
     requires detail::assignable<tensor_view, E>
-  inline const tensor_view& operator=(E&& expression) const {
+  [[gnu::always_inline]] inline const tensor_view& operator=(E&& expression) const {
     write(std::forward<E>(expression).node());
     return *this;
   }
   template <class E>
     requires detail::assignable<tensor_view, E>
-  inline tensor_view& operator=(E&& expression) {
+  [[gnu::always_inline]] inline tensor_view& operator=(E&& expression) {
     write(std::forward<E>(expression).node());
     return *this;
   }
@@ -172,31 +172,31 @@ class tensor_view {
   /// Writes one value to all elements.
   template <element U>
     requires(!std::is_const_v<T>)
-  inline const tensor_view& operator=(U value) const {
+  [[gnu::always_inline]] inline const tensor_view& operator=(U value) const {
     write(detail::scalar<U>(value));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
-  inline const tensor_view& operator+=(X&& x) const {
+  [[gnu::always_inline]] inline const tensor_view& operator+=(X&& x) const {
     write(*this + std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
-  inline const tensor_view& operator-=(X&& x) const {
+  [[gnu::always_inline]] inline const tensor_view& operator-=(X&& x) const {
     write(*this - std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
-  inline const tensor_view& operator*=(X&& x) const {
+  [[gnu::always_inline]] inline const tensor_view& operator*=(X&& x) const {
     write(*this * std::forward<X>(x));
     return *this;
   }
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
-  inline const tensor_view& operator/=(X&& x) const {
+  [[gnu::always_inline]] inline const tensor_view& operator/=(X&& x) const {
     write(*this / std::forward<X>(x));
     return *this;
   }
@@ -332,8 +332,11 @@ class tensor_view {
       : data_(data), shape_(shape), strides_(strides), offset_(offset), memory_(memory) {}
 
   template <class Node>
-  inline void write(const Node& node) const {
-    detail::assign(detail::strided<T, Rank>{data_, shape_, strides_}, node, detail::on_this_thread{}, memory_);
+  [[gnu::always_inline]] inline void write(const Node& node) const {
+    const detail::strided<T, Rank> here{data_, shape_, strides_};
+    if (!detail::write_one_row(here, node))
+      detail::assign(detail::handed_over<Node, Rank>(here), detail::handed_over<Node, Rank>(node),
+                     detail::on_this_thread{}, memory_);
   }
   // A stride that std::layout_stride takes for an array without elements.
   [[nodiscard]] std::ptrdiff_t row_major_of_some(std::size_t d) const noexcept {
