@@ -345,6 +345,8 @@ class tensor {
       if (detail::write_one_row(detail::strided<T, Rank>{data(), shape(), row_major(shape())}, node)) return;
     write_any(detail::handed_over<Node, Rank>(node), threads);
   }
+
+ private:
   template <class Node, class Threads>
   void write_any(const Node& node, Threads threads) {
     const shape_type shape = node.shape();
@@ -364,8 +366,6 @@ class tensor {
     }
     take(detail::evaluated<T>(node, threads, block_.resource()));
   }
-
- private:
   static shape_type shape_of(const detail::braces_t<T, Rank>& values) {
     shape_type shape{};
     detail::measure<0, T, Rank>(values, shape);

@@ -1,9 +1,11 @@
 // t[...]: elements, slices, and assignments to them.
 #include <algorithm>
 #include <array>
+#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <iterator>
 #include <limits>
@@ -14,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "support/same.hpp"
@@ -230,6 +233,29 @@ BOOST_AUTO_TEST_CASE(random_overlaps_against_copies) {
       expected[to_rows, to_columns] = source[from_rows, from_columns];
     }
     if (!same(t, expected)) BOOST_ERROR("round " << round);
+  }
+}
+
+// Arrays without gaps at every distance of each other in memory, of elements of the same size and of others.
+using sizes = boost::mpl::list<std::pair<int, int>, std::pair<int, signed char>, std::pair<signed char, int>>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(each_distance_in_memory, Types, sizes) {
+  using to_type = typename Types::first_type;
+  using from_type = typename Types::second_type;
+  constexpr std::size_t n = 9, bytes = 160, first = 64;
+  for (std::size_t at = 0; at + n * sizeof(from_type) <= bytes; at += sizeof(from_type)) {
+    alignas(64) std::array<signed char, bytes> memory;
+    for (std::size_t i = 0; i < bytes; ++i) memory[i] = static_cast<signed char>(i * 37 % 100);
+    std::array<from_type, n> source;
+    std::memcpy(source.data(), memory.data() + at, sizeof source);
+    std::array<to_type, n> expected;
+    for (std::size_t i = 0; i < n; ++i) expected[i] = static_cast<to_type>(source[i] + 1);
+    auto untouched = memory;
+    std::memcpy(untouched.data() + first, expected.data(), sizeof expected);
+
+    const tensor_view<to_type, 1> to(reinterpret_cast<to_type*>(memory.data() + first), {n});
+    const tensor_view<from_type, 1> from(reinterpret_cast<from_type*>(memory.data() + at), {n});
+    to = from + from_type{1};
+    BOOST_TEST_CONTEXT("from byte " << at) { BOOST_TEST(memory == untouched, boost::test_tools::per_element()); }
   }
 }
 
