@@ -528,7 +528,7 @@ std::size_t block_store::bytes_in_use() const noexcept {
 inline block_store::place block_store::place_in_run(const void* block, std::uint32_t reciprocal) const noexcept {
   chunk* const home = home_of(block);
   const std::size_t offset = address(block) - address(home), page = home->first_of[offset / page_bytes];
-  return {launder_origin(&home->runs()[page]), block_number(offset - page * page_bytes, reciprocal)};
+  return {&home->runs()[page], block_number(offset - page * page_bytes, reciprocal)};
 }
 
 inline void block_store::count_free(run& in, std::size_t blocks) noexcept {
@@ -978,7 +978,8 @@ chunk* block_store::look_up(const void* block) const noexcept {
                        1;
   if (last - chunks_ > 1 && place_of(last[-2]->memory() + last[-2]->pages * page_bytes - 1) == place)
     return find(block);  // three share it: upstream had no more than small ones
-  found_[place % found_room] = {place, last != chunks_ ? last[-1] : last[0], last[0]};
+  found_[place % found_room] = {place_of(last[0]) < place ? place : 0, place, last != chunks_ ? last[-1] : last[0],
+                                last[0]};
   return home_of(block);
 }
 

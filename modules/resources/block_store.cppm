@@ -280,8 +280,11 @@ class block_store {
   [[nodiscard]] chunk* find(const void* byte) const noexcept;
   // The same for a block that is in use.
   [[nodiscard]] inline chunk* home_of(const void* block) const noexcept {
-    const neighbours& last = found_[place_of(block) % found_room];
-    if (last.place != place_of(block)) [[unlikely]]
+    const std::uintptr_t place = place_of(block);
+    const neighbours& last = found_[place % found_room];
+    if (last.all_of_high == place) [[likely]]
+      return last.high;
+    if (last.place != place) [[unlikely]]
       return look_up(block);
     return address(block) < address(last.high) ? last.low : last.high;
   }
@@ -367,6 +370,7 @@ class block_store {
   static constexpr std::size_t found_room = 128;
   [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
   struct alignas(32) neighbours {
+    std::uintptr_t all_of_high;  // the place, where no block of `low` is there, else none
     std::uintptr_t place;
     chunk* low;
     chunk* high;
