@@ -326,6 +326,28 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(large_sums_take_each_element_once, T, numbers) {
   }
 }
 
+// Of many rows: four by four, or of so few columns that a line holds several rows.
+BOOST_AUTO_TEST_CASE_TEMPLATE(large_sums_of_columns_take_each_element_once, T, numbers) {
+  const std::size_t most = (3u << 20) / sizeof(T);
+  const std::vector<T> x = whole_numbers<T>(most);
+  for (const auto* table : tables()) {
+    BOOST_TEST_CONTEXT(table->name) {
+      for (const std::size_t columns : {1u, 2u, 3u, 5u, 7u, 8u, 9u, 13u, 15u, 16u, 19u, 100u, 1000u, 5003u})
+        for (const std::size_t gap : {0u, 2u})
+          for (const std::size_t less : {0u, 1u, 2u, 15u}) {
+            const std::size_t stride = columns + gap, rows = most / stride - less;
+            std::vector<double> exact(columns);
+            for (std::size_t r = 0; r < rows; ++r)
+              for (std::size_t c = 0; c < columns; ++c) exact[c] += x[r * stride + c];
+            std::vector<T> sums(columns + 1, T(-0.5)), wanted(exact.begin(), exact.end());
+            wanted.push_back(T(-0.5));
+            of<T>(*table).sum_columns(x.data(), rows, columns, static_cast<std::ptrdiff_t>(stride), sums.data());
+            BOOST_TEST((sums == wanted), rows << " rows of " << columns << ", " << gap << " between them");
+          }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(large_sums_are_the_same_bits_on_every_processor, T, numbers) {
   const std::size_t rows = 1030, columns = 2049;  // of doubles 16 MiB
   std::vector<T> x = random_numbers<T>(rows * columns, 5);

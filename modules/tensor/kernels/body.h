@@ -562,25 +562,60 @@ template <class Machine, class T>
     }
 }
 
-// Fewer columns than a line has, one by one.
+// Fewer columns than a line has, one by one: some rows of each, which stay in the first cache.
 template <class T>
-[[gnu::always_inline]] inline void sum_last_columns(const T* x, std::size_t rows, std::size_t columns,
-                                                    std::ptrdiff_t stride, T* out) {
-  constexpr std::size_t most = 16;  // rows that are added after each other
-  line_total<T> all;
-  for (; rows > 0;) {
-    const std::size_t group = rows < most ? rows : most;
-    line<T> sums{};
-    for (std::size_t r = 0; r < group; ++r, x += stride) {
-      line<T> row{};
-      for (std::size_t c = 0; c < columns; ++c) row[c] = x[c];
-      sums += row;
+[[gnu::always_inline]] inline void sum_narrow(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t stride,
+                                              T* out) {
+  double sums[line_size<T>] = {}, errors[line_size<T>] = {};
+  for (std::size_t group; rows > 0; rows -= group, x += static_cast<std::ptrdiff_t>(group) * stride) {
+    group = rows < group_rows ? rows : group_rows;
+    for (std::size_t c = 0; c < columns; ++c) {
+      double sum = sums[c], error = errors[c];
+      const T* at = x + c;
+      for (std::size_t r = 0; r < group; ++r, at += stride) {
+        if constexpr (sizeof(T) == sizeof(double))
+          sum = sum_and_error(sum, *at, error);
+        else
+          sum += *at;
+      }
+      sums[c] = sum;
+      errors[c] = error;
     }
-    all.add(sums);
-    rows -= group;
   }
-  const line<T> sums = all.value();
-  for (std::size_t c = 0; c < columns; ++c) out[c] = sums[c];
+  for (std::size_t c = 0; c < columns; ++c)  // the error of an infinite sum is not a number
+    out[c] = static_cast<T>(errors[c] - errors[c] == 0 ? sums[c] + errors[c] : sums[c]);
+}
+
+// The same without gaps between the rows: so many lines as there are columns hold so many rows as a line has lanes, and
+// in each of these lines a lane is of the same column every time.
+template <class T>
+[[gnu::always_inline]] inline void sum_narrow_without_gaps(const T* x, std::size_t rows, std::size_t columns, T* out) {
+  constexpr std::size_t width = line_size<T>, most = 16;  // times that are added after each other
+  if (rows < 4 * width) return sum_narrow(x, rows, columns, static_cast<std::ptrdiff_t>(columns), out);
+  line_total<T> totals[width];
+  for (std::size_t left = rows / width; left > 0;) {
+    const std::size_t times = left < most ? left : most;
+    line<T> sums[width];
+    for (std::size_t k = 0; k < columns; ++k) sums[k] = line<T>{};
+    for (std::size_t i = 0; i < times; ++i, x += columns * width)
+      for (std::size_t k = 0; k < columns; ++k) sums[k] += load<line<T>>(x + k * width);
+    for (std::size_t k = 0; k < columns; ++k) totals[k].add(sums[k]);
+    left -= times;
+  }
+  // What they come to are so many rows again. The last ones, which fill no lines, follow them.
+  T last[2 * width * width];
+  for (std::size_t k = 0; k < columns; ++k) store(last + k * width, totals[k].value());
+  __builtin_memcpy(last + columns * width, x, rows % width * columns * sizeof(T));
+  sum_narrow(last, width + rows % width, columns, static_cast<std::ptrdiff_t>(columns), out);
+}
+
+// The last columns of rows of more than a line, which do not fill one: of a line that ends with the row.
+template <class T>
+[[gnu::always_inline]] inline void sum_last_columns(const T* end, std::size_t rows, std::size_t columns,
+                                                    std::ptrdiff_t stride, T* out) {
+  T sums[line_size<T>];
+  sum_strip_of_all<1>(end - line_size<T>, rows, stride, sums);
+  __builtin_memcpy(out, sums + line_size<T> - columns, columns * sizeof(T));
 }
 
 template <class Machine, class T>
@@ -617,7 +652,14 @@ void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff
     x += count * width;
     out += count * width;
   }
-  if (columns % width != 0) sum_last_columns(x, rows, columns % width, row_stride, out);
+  const std::size_t rest = columns % width;
+  if (rest == 0) return;
+  if (columns > width)
+    sum_last_columns(x + rest, rows, rest, row_stride, out);
+  else if (row_stride == static_cast<std::ptrdiff_t>(columns))
+    sum_narrow_without_gaps(x, rows, columns, out);
+  else
+    sum_narrow(x, rows, columns, row_stride, out);
 }
 
 // --- maxima and minima ----------------------------------------------------------------------------------------------
