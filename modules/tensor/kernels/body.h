@@ -485,6 +485,11 @@ template <class Machine, class T>
 void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
   constexpr std::size_t width = line_size<T>;
   std::size_t r = 0;
+  for (; columns < width && r < rows; ++r, x += row_stride) {
+    double sum = 0;
+    for (std::size_t i = 0; i < columns; ++i) sum += x[i];
+    out[r] = static_cast<T>(sum);
+  }
   if (columns >= width && columns <= 16 * width) {
     bits_of<T, 64> rest{};
     if (const std::size_t over = columns % width; over != 0) [[unlikely]]
