@@ -124,6 +124,14 @@ struct expression_base {
 
 namespace buffers::detail {
 
+// Whether so many bytes of one array and of another one are not the same memory: of one that begins so many bytes
+// before the other, modulo all there are, that one ends before it as well when so many bytes are at least its own.
+[[nodiscard]] inline bool are_disjoint(const void* a, std::size_t a_bytes, const void* b,
+                                       std::size_t b_bytes) noexcept {
+  const auto ahead = reinterpret_cast<std::uintptr_t>(b) - reinterpret_cast<std::uintptr_t>(a);
+  return ahead - a_bytes <= std::uintptr_t{0} - a_bytes - b_bytes;
+}
+
 // Where results go.
 template <class T, std::size_t Rank>
 struct strided {
@@ -266,12 +274,8 @@ struct leaf : expression_base {
     if constexpr (N != Rank) {
       return false;
     } else {
-      // Of one that begins so many bytes before the other, modulo all there are, that one ends before it as well when
-      // so many bytes are at least its own.
-      const auto ahead = reinterpret_cast<std::uintptr_t>(target.data) - reinterpret_cast<std::uintptr_t>(data);
-      const std::uintptr_t own = count * sizeof(T), others = count * sizeof(U);
-      const bool apart = ahead - own <= std::uintptr_t{0} - own - others;
-      const bool same_place = ahead == 0 && sizeof(T) == sizeof(U);
+      const bool apart = are_disjoint(data, count * sizeof(T), target.data, count * sizeof(U));
+      const bool same_place = static_cast<const void*>(data) == target.data && sizeof(T) == sizeof(U);
       return are_equal(extents, target.shape) && are_equal(strides, target.strides) && (apart || same_place);
     }
   }
@@ -665,8 +669,9 @@ template <class Node, std::size_t Rank>
 concept only_a_loop = !self_evaluating<Node> && Node::is_ready && !Node::may_fail && !Node::loops &&
                       (Node::rank == Rank || (Node::rank == 0 && Node::leaves == 0));
 
-// Writes such a node that is one row; false, with nothing done, where it is not. All that small arrays need, in the
-// function that asks for it: a node of which no pointer goes elsewhere takes no memory.
+// Writes such a node that is one row, or one that does it in a way of its own; false, with nothing done, where it is
+// not. All that small arrays need, in the function that asks for it: a node of which no pointer goes elsewhere takes no
+// memory.
 template <class T, std::size_t Rank, class Node>
 [[nodiscard, gnu::always_inline]] inline bool write_one_row(const strided<T, Rank>& target, const Node& node) {
   if constexpr (only_a_loop<Node, Rank>) {
@@ -677,6 +682,8 @@ template <class T, std::size_t Rank, class Node>
     static constexpr row_steps one{1, 0, nullptr};
     run_loop(rows_loop<decltype(row), T>{row, target.data, count, one});
     return true;
+  } else if constexpr (requires { node.write_at_once(target); }) {
+    return node.write_at_once(target);
   } else {
     return false;
   }

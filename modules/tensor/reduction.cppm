@@ -693,6 +693,21 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
   }
 
+  // Elements in memory that one call of a kernel reduces to a target of the same shape, which is apart from them;
+  // false, with nothing done, where they are not that.
+  template <class T>
+  [[nodiscard]] bool write_at_once(const strided<T, rank>& target) const {
+    if constexpr (is_leaf<A>) {
+      const auto& node = detail::as_leaf(base::operand_);
+      const std::size_t count = product(node.extents);
+      return count != 0 && are_equal(base::shape_, target.shape) &&
+             are_disjoint(node.data, count * sizeof(*node.data), target.data, product(target.shape) * sizeof(T)) &&
+             in_one_call(target, node);
+    } else {
+      return false;
+    }
+  }
+
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
@@ -721,7 +736,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
                   (by_rows || by_columns)) {
       if (!is_row_major(node.extents, node.strides) || !is_row_major(target.shape, target.strides)) return false;
-      const std::size_t results = numel(target.shape), count = numel(node.extents) / results;
+      const std::size_t results = product(target.shape), count = product(node.extents) / results;
       if constexpr (by_rows)
         Op::rows(node.data, results, count, static_cast<std::ptrdiff_t>(count), target.data);
       else

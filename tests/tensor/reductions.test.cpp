@@ -267,6 +267,27 @@ BOOST_AUTO_TEST_CASE(of_nothing) {
   BOOST_TEST(std::isnan((target[1, 2])));
 }
 
+// The results before, in and behind the elements that they are made of.
+BOOST_AUTO_TEST_CASE(results_at_each_distance_in_memory) {
+  const auto check = [](auto write) {
+    for (std::ptrdiff_t at = 0; at + 4 <= 40; ++at) {
+      auto memory = arange<float>(40);
+      const tensor_view<float, 2> elements(memory.data() + 12, {4, 4});
+      const auto source = elements.copy();
+      auto results = zeros<float>({4});
+      write(results[all], source[all, all]);
+      auto expected = memory.copy();
+      expected[range{at, at + 4}] = results;
+      write(tensor_view<float, 1>(memory.data() + at, {4}), elements);
+      BOOST_TEST_CONTEXT("at " << at) { BOOST_TEST(same(memory, expected)); }
+    }
+  };
+  check([](const auto& to, const auto& from) { to = sum(from, axes<0>); });
+  check([](const auto& to, const auto& from) { to = sum(from, axes<1>); });
+  check([](const auto& to, const auto& from) { to = mean(from, axes<0>); });
+  check([](const auto& to, const auto& from) { to = max(from, axes<1>); });
+}
+
 BOOST_AUTO_TEST_CASE(of_nothing_into_nothing) {
   const auto flat = zeros<float>({0, 3}), thin = zeros<float>({3, 0});
   tensor<float, 1> t;
