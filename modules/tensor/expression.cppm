@@ -203,14 +203,28 @@ template <class Row, class T>
 [[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count) {
   for_each_independent(count, [&](std::size_t i) __attribute__((always_inline)) { out[i] = converted<T>(row.at(i)); });
 }
+// ... for rows, each as neighbours.
 template <class Row, class T>
-struct write_loop {
+struct rows_loop {
   Row row;
   T* out;
   std::size_t count;
-  // From a copy, of which the compiler knows that nobody else can change it.
-  [[gnu::always_inline]] inline void operator()() const { write_each(Row(row), out, count); }
+  const row_steps& steps;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    // From copies, of which the compiler knows that nobody else can change them.
+    Row from = row;
+    T* to = out;
+    for (std::size_t left = steps.rows;;) {
+      write_each(Row(from), to, count);
+      if (--left == 0) return;
+      const std::ptrdiff_t* step = steps.leaves;
+      from.advance(step);
+      to = reinterpret_cast<T*>(reinterpret_cast<std::byte*>(to) + steps.target);
+    }
+  }
 };
+inline constexpr row_steps one_row{1, 0, nullptr};
 
 template <std::size_t Slot, class T>
 [[nodiscard]] T* chunk_memory(const row_request& request, std::size_t slot_bytes) noexcept {
@@ -450,7 +464,7 @@ struct elementwise : expression_base {
       if constexpr (std::is_same_v<decltype(values), const pointer_row<value_type>>) {
         Op::loop(values.elements, out, request.count, false);
       } else {
-        run_loop(write_loop<std::remove_const_t<decltype(values)>, value_type>{values, out, request.count});
+        run_loop(rows_loop<std::remove_const_t<decltype(values)>, value_type>{values, out, request.count, one_row});
         Op::loop(out, out, request.count, false);
       }
       return pointer_row<value_type>{out};
@@ -513,28 +527,7 @@ template <class Op, class A, class B, class C>
 template <class T, class Node>
 inline constexpr std::size_t slot_bytes = chunk * (Node::largest > sizeof(T) ? Node::largest : sizeof(T));
 
-// Rows, each as neighbours.
-template <class Row, class T>
-struct rows_loop {
-  Row row;
-  T* out;
-  std::size_t count;
-  const row_steps& steps;
-
-  [[gnu::always_inline]] inline void operator()() const {
-    // From copies, of which the compiler knows that nobody else can change them.
-    Row from = row;
-    T* to = out;
-    for (std::size_t left = steps.rows;;) {
-      write_each(Row(from), to, count);
-      if (--left == 0) return;
-      const std::ptrdiff_t* step = steps.leaves;
-      from.advance(step);
-      to = reinterpret_cast<T*>(reinterpret_cast<std::byte*>(to) + steps.target);
-    }
-  }
-};
-// ... of a node in which operations have loops of their own.
+// Rows of a node in which operations have loops of their own.
 template <class Node, class T>
 struct chunks_loop {
   const Node& node;
@@ -679,8 +672,7 @@ template <class T, std::size_t Rank, class Node>
     const std::size_t count = product(target.shape);
     if (!is_one_row(target, node, count, leaves)) return false;
     auto row = row_at(node, leaves);
-    static constexpr row_steps one{1, 0, nullptr};
-    run_loop(rows_loop<decltype(row), T>{row, target.data, count, one});
+    run_loop(rows_loop<decltype(row), T>{row, target.data, count, one_row});
     return true;
   } else if constexpr (requires { node.write_at_once(target); }) {
     return node.write_at_once(target);
@@ -705,10 +697,10 @@ template <class T, std::size_t Rank, class Node, class Threads>
 [[nodiscard]] bool write_ready(const strided<T, Rank>& target, const Node& node, Threads, bool apart = false) {
   const void* at[1 + Node::leaves];
   const std::size_t count = product(target.shape);
-  bool one_row = false;
-  if constexpr (!Threads::parallel && !only_a_loop<Node, Rank>) one_row = is_one_row(target, node, count, at + 1);
+  bool in_one_row = false;
+  if constexpr (!Threads::parallel && !only_a_loop<Node, Rank>) in_one_row = is_one_row(target, node, count, at + 1);
   pass<T, Node, Rank> here(node, target.as_operand());
-  if (!one_row) return write_elements(here.source(), here.loops(), Threads::parallel, apart);
+  if (!in_one_row) return write_elements(here.source(), here.loops(), Threads::parallel, apart);
   write_row(here.source(), at, count);
   return true;
 }

@@ -3,14 +3,15 @@
 namespace buffers::detail {
 namespace {
 
-// Zen 4 takes 512 bits in two halves: it computes faster with them, but reads from one place faster by 256 bits. It
-// fetches into its first cache by itself: asking costs a quarter. All add in the same order.
 template <class T>
 void use_sums(kernels_of<T>& kernels, const sums_of<T>& rows, const sums_of<T>& columns) noexcept {
   kernels.sum = rows.sum;
   kernels.sum_rows = rows.sum_rows;
   kernels.sum_columns = columns.sum_columns;
 }
+
+// Zen 4 takes 512 bits in two halves: it computes faster with them, but reads from one place faster by 256 bits. It
+// fetches into its first cache by itself: asking costs a quarter. All add in the same order.
 kernel_table for_zen4() noexcept {
   kernel_table table = kernels_avx512;
   table.name = "Zen 4: x86-64-v4, sums of rows of v3";
