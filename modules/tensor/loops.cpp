@@ -83,10 +83,14 @@ bool share_memory(const operand& a, const operand& b) noexcept {
   return !fits || !in_bytes.add({1, a.element_bytes + b.element_bytes - 2}) || in_bytes.solvable(wanted);
 }
 
-// The first and the byte after the last of an array that has elements.
-std::pair<std::uintptr_t, std::uintptr_t> bytes_of(const operand& array) noexcept {
+// The first byte of an array and the one after its last; of one without elements, none.
+struct byte_range {
+  std::uintptr_t first, end;
+};
+byte_range bytes_of(const operand& array) noexcept {
   auto first = reinterpret_cast<std::uintptr_t>(array.data), last = first;
   for (std::size_t d = 0; d < array.rank; ++d) {
+    if (array.shape[d] == 0) return {0, 0};
     const auto way = (array.shape[d] - 1) * static_cast<std::size_t>(std::abs(array.strides[d])) * array.element_bytes;
     if (array.strides[d] < 0)
       first -= way;
@@ -94,10 +98,6 @@ std::pair<std::uintptr_t, std::uintptr_t> bytes_of(const operand& array) noexcep
       last += way;
   }
   return {first, last + array.element_bytes};
-}
-
-bool is_empty(const operand& array) noexcept {
-  return std::find(array.shape, array.shape + array.rank, 0u) != array.shape + array.rank;
 }
 
 // Whether each index has one place, the same in both; the source may be repeated to the target's shape.
@@ -244,18 +244,19 @@ bool are_apart(const operand& elements) noexcept {
   return true;
 }
 
-overlap overlap_of(const operand& target, const operand& source) noexcept {
-  if (is_empty(target) || is_empty(source)) return overlap::none;
-  const auto [t0, t1] = bytes_of(target);
-  const auto [s0, s1] = bytes_of(source);
-  if (t1 <= s0 || s1 <= t0) return overlap::none;
-  if (is_same_place(target, source)) return overlap::same;
-  return share_memory(target, source) ? overlap::shifted : overlap::none;
-}
+overlap overlap_of(const operand& target, const operand& source) noexcept { return overlap_of(target, &source, 1); }
 
 overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept {
+  const byte_range to = bytes_of(target);
   auto worst = overlap::none;
-  for (std::size_t k = 0; k < count; ++k) worst = std::max(worst, overlap_of(target, sources[k]));
+  for (std::size_t k = 0; k < count; ++k) {
+    const byte_range from = bytes_of(sources[k]);
+    if (to.end <= from.first || from.end <= to.first) continue;
+    if (is_same_place(target, sources[k]))
+      worst = std::max(worst, overlap::same);
+    else if (share_memory(target, sources[k]))
+      return overlap::shifted;
+  }
   return worst;
 }
 
@@ -592,6 +593,25 @@ void write_part(const row_source& source, const nest& loops, bool in_place, std:
   if (past_caches) kernels::stream_end();
 }
 
+// Rows that are neighbours wherever they are: nothing has to be brought anywhere. False, with nothing done, where they
+// are not, or are so many that they are written past the caches.
+bool write_dense_rows(const row_source& source, const nest& loops) {
+  const row_functions& functions = source.functions;
+  const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
+  if (inner > 1 || in_chunks(functions) || is_short(functions, columns) ||
+      rows * columns * functions.element_bytes >= least_streamed)
+    return false;
+  const void* at[most_operands];
+  std::ptrdiff_t down[most_operands];
+  for (std::size_t k = 0; k < source.count; ++k) {
+    if (loops.stride(k, inner) != 1) return false;
+    at[k] = source.operands[k].data;
+    down[k] = loops.stride(k, 0) * static_cast<std::ptrdiff_t>(source.operands[k].element_bytes);
+  }
+  compute(source, at, down, columns, rows, static_cast<std::byte*>(const_cast<void*>(at[0])), down[0]);
+  return true;
+}
+
 void write_in_parallel(const row_source& source, const nest& loops, bool in_place) {
   constexpr std::size_t grain = 16 * 1024;  // elements; less is not worth a task
   const std::size_t height = loops.steps(0, loops.rank - 1), width = loops.shape[loops.rank - 1];
@@ -745,11 +765,15 @@ bool write_elements(const row_source& source, nest loops, bool parallel, bool ap
   if (common == overlap::shifted) return false;
   arrange(loops, source.operands);
   const bool in_place = common == overlap::same;
-  if (parallel)
+  if (parallel) {
     write_in_parallel(source, loops, in_place);
-  else if (!source.is_leaf() || in_place ||
-           !copy_transposed(loops, leaves[0].data, const_cast<void*>(target.data), target.element_bytes))
-    write_part(source, loops, in_place, 0, loops.steps(0, loops.rank - 1), 0, loops.shape[loops.rank - 1]);
+    return true;
+  }
+  if (write_dense_rows(source, loops)) return true;
+  if (source.is_leaf() && !in_place &&
+      copy_transposed(loops, leaves[0].data, const_cast<void*>(target.data), target.element_bytes))
+    return true;
+  write_part(source, loops, in_place, 0, loops.steps(0, loops.rank - 1), 0, loops.shape[loops.rank - 1]);
   return true;
 }
 

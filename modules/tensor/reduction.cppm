@@ -636,6 +636,12 @@ class reducing_pass {
   [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
 };
 
+// Where a node's elements go that are reduced afterwards.
+template <class R, class Node>
+[[nodiscard]] strided<R, Node::rank> row_of(R* memory, const Node& node) noexcept {
+  return {memory, node.shape(), row_major(node.shape())};
+}
+
 // --- All elements
 
 // Not inlined: what it needs of the stack, elements that are neighbours in memory do not.
@@ -653,13 +659,18 @@ template <class Op, class Node>
   if (Op::needs_elements && count == 0) [[unlikely]]
     throw_no_elements(name);
   const auto result = [&](R whole) { return static_cast<typename Op::template result<T>>(Op::finish(whole, count)); };
-  if constexpr (is_leaf<Node> && std::is_same_v<R, T>)
-    if (is_row_major(node.extents, node.strides)) {
-      if constexpr (requires { Op::total(node.data, count); })
-        return result(Op::total(node.data, count));
-      else
-        return result(reducer<Op, R>::row(node.data, count));
-    }
+  const auto of_row = [&](const R* elements) {
+    if constexpr (requires { Op::total(elements, count); })
+      return result(Op::total(elements, count));
+    else
+      return result(reducer<Op, R>::row(elements, count));
+  };
+  if constexpr (is_leaf<Node> && std::is_same_v<R, T>) {
+    if (is_row_major(node.extents, node.strides)) return of_row(node.data);
+  } else if constexpr (only_a_loop<Node, Node::rank>) {
+    alignas(64) R few[chunk];
+    if (count <= chunk && write_one_row(row_of(few, node), node)) return of_row(few);
+  }
   return result(reduce_scattered<Op, R>(node));
 }
 
@@ -693,16 +704,22 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
   }
 
-  // Elements in memory that one call of a kernel reduces to a target of the same shape, which is apart from them;
-  // false, with nothing done, where they are not that.
+  // Reduces elements in memory to a target of the same shape, which is apart from them, by one call of a kernel, and
+  // few elements that a loop computes likewise; false, with nothing done, where they are not that.
   template <class T>
   [[nodiscard]] bool write_at_once(const strided<T, rank>& target) const {
+    const auto& shape = base::operand_.shape();
+    const std::size_t count = product(shape);
+    if (count == 0 || !are_equal(base::shape_, target.shape)) return false;
     if constexpr (is_leaf<A>) {
       const auto& node = detail::as_leaf(base::operand_);
-      const std::size_t count = product(node.extents);
-      return count != 0 && are_equal(base::shape_, target.shape) &&
-             are_disjoint(node.data, count * sizeof(*node.data), target.data, product(target.shape) * sizeof(T)) &&
+      return are_disjoint(node.data, count * sizeof(*node.data), target.data, product(target.shape) * sizeof(T)) &&
              in_one_call(target, node);
+    } else if constexpr (only_a_loop<A, A::rank> && has_call<T, R>) {
+      alignas(64) R few[chunk];
+      const strided<R, A::rank> computed = row_of(few, base::operand_);
+      return count <= chunk && is_row_major(target.shape, target.strides) && write_one_row(computed, base::operand_) &&
+             in_one_call(target, leaf<R, A::rank>(few, shape, computed.strides, nullptr));
     } else {
       return false;
     }
@@ -726,18 +743,23 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   }
 
  private:
+  // Whether a kernel does it where the last dimensions go, or the first ones, for Ts; and for elements E.
+  template <class T>
+  static constexpr bool has_rows =
+      ((Mask | (Mask - 1)) + 1) >> A::rank == 1 && requires(T* to) { Op::rows(to, 1, 1, 1, to); };
+  template <class T>
+  static constexpr bool has_columns = (Mask & (Mask + 1)) == 0 && requires(T* to) { Op::columns(to, 1, 1, 1, to); };
+  template <class T, class E>
+  static constexpr bool has_call = std::is_same_v<E, R> && std::is_same_v<R, T> && (has_rows<T> || has_columns<T>);
+
   // Rows without gaps of which the last dimensions go, or the first, as it mostly is: nothing has to be arranged.
   // False, with nothing done, where it is not that.
   template <class T, class Node>
   [[nodiscard]] static bool in_one_call(const strided<T, rank>& target, const Node& node) {
-    constexpr bool last_go = ((Mask | (Mask - 1)) + 1) >> A::rank == 1, first_go = (Mask & (Mask + 1)) == 0;
-    constexpr bool by_rows = last_go && requires { Op::rows(target.data, 1, 1, 1, target.data); };
-    constexpr bool by_columns = first_go && requires { Op::columns(target.data, 1, 1, 1, target.data); };
-    if constexpr (is_leaf<Node> && std::is_same_v<typename Node::value_type, R> && std::is_same_v<R, T> &&
-                  (by_rows || by_columns)) {
+    if constexpr (is_leaf<Node> && has_call<T, typename Node::value_type>) {
       if (!is_row_major(node.extents, node.strides) || !is_row_major(target.shape, target.strides)) return false;
       const std::size_t results = product(target.shape), count = product(node.extents) / results;
-      if constexpr (by_rows)
+      if constexpr (has_rows<T>)
         Op::rows(node.data, results, count, static_cast<std::ptrdiff_t>(count), target.data);
       else
         Op::columns(node.data, count, results, static_cast<std::ptrdiff_t>(results), target.data);
