@@ -26,7 +26,7 @@ class exhausted : public std::bad_alloc {
   [[nodiscard]] const char* what() const noexcept override;
   /// The bytes that were asked for.
   [[nodiscard]] inline std::size_t requested() const noexcept { return requested_; }
-  /// The bytes that were left, before any padding for an alignment.
+  /// The bytes that were left: of a bump_resource for a block of that alignment, else before any padding.
   [[nodiscard]] inline std::size_t available() const noexcept { return available_; }
   /// The bytes that the buffer or budget has in total.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }

@@ -144,7 +144,8 @@ struct scope_mark {
 };
 
 /// Which serial numbers, of those given out so far, may still be gone back to. Going back to one kills those that are
-/// younger; the last four such histories are remembered exactly.
+/// younger: a range of dead ones, and ranges without a live one in between become one. So many ranges are kept; when
+/// there are more, the oldest is dropped, and its dead pass require_alive(): see is_sure_of().
 export struct serial_history {
   std::uint64_t newest;
   std::uint64_t oldest = newest + 1;  // nothing from before the last reset
@@ -180,7 +181,7 @@ export struct serial_history {
     for (range& dead : dead_) dead = {};
     forgotten_ = 0;
   }
-  /// Whether require_alive() is sure of this one: it knows of no more than four ranges of dead ones.
+  /// Whether require_alive() is sure of this one.
   [[nodiscard]] constexpr bool is_sure_of(std::uint64_t serial) const noexcept { return serial > forgotten_; }
 
  private:
@@ -190,7 +191,8 @@ export struct serial_history {
   struct range {
     std::uint64_t after, through;
   };
-  range dead_[4] = {};
+  static constexpr std::size_t kept = hardened ? 64 : 4;
+  range dead_[kept] = {};
   std::uint64_t forgotten_ = 0;  // the last one of the ranges that had no room any more
 };
 

@@ -108,8 +108,9 @@ class bump_resource final : public std::pmr::memory_resource {
     return cp;
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.
-  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is younger than one
-  /// restored since, and one that is older than an open scope.
+  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is older than an open
+  /// scope, and one that is younger than one restored since. Of the last kind it knows four ranges with checkpoints in
+  /// between that may still be restored, in the hardened build 64; those of an older range are not recognised.
   void restore(const checkpoint_type& cp);
 
   /// Forgets all blocks and keeps the memory. Throws order_error while a scope is open.

@@ -20,9 +20,9 @@ namespace detail {
 store_options checked(const pool_options& options) {
   constexpr std::size_t tib = std::size_t{1} << 40;
   if (options.first_chunk < 64 * 1024 || options.first_chunk > tib)
-    throw_option("pool_options.first_chunk", "must be from 64 KiB to 1 TiB");
+    throw_option("pool_options::first_chunk", "must be from 64 KiB to 1 TiB");
   if (options.largest_chunk < options.first_chunk || options.largest_chunk > tib)
-    throw_option("pool_options.largest_chunk", "must be from first_chunk to 1 TiB");
+    throw_option("pool_options::largest_chunk", "must be from first_chunk to 1 TiB");
   return {options.first_chunk, options.largest_chunk, options.spare};
 }
 

@@ -44,9 +44,9 @@ struct pool_options {
   /// for blocks above 32 KiB goes to the operating system when it is more than this (by madvise: the addresses stay).
   /// Free blocks of up to 16 KiB count as used here, as they share runs, and larger ones as far as they are next to be
   /// handed out: their memory stays until trim().
-  /// While a pool grows into memory that it never touched, idle pages go to the operating system, as far as they are
-  /// more than a tenth of the most that was in use at once, and than 2 MiB: programs whose phases need different sizes
-  /// do not hold the memory of all of them. SIZE_MAX: nothing goes anywhere until trim().
+  /// While a pool grows into memory that it never touched, it returns as many idle pages to the operating system, as
+  /// long as it holds more than the most that was in use at once and a tenth of that, or 2 MiB: programs whose phases
+  /// need different sizes do not hold the memory of all of them. SIZE_MAX: nothing is returned until trim().
   std::size_t spare = std::size_t{256} << 20;
 };
 
@@ -118,7 +118,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   }
 
   /// A block of at least `bytes` bytes, whole: the least power of two from 64 on that is no less than `bytes` and
-  /// `alignment`. One that was put or deallocated before; an empty span when there is none, and for no bytes. Throws
+  /// `alignment`. One that was put or deallocated before; an empty span when there is none, and for no bytes: the free
+  /// blocks of a bucket in stats() may also be of the finer sizes that allocate() uses, and are not given here. Throws
   /// invalid_argument when alignment is no power of two.
   [[nodiscard]] std::span<std::byte> try_get(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
   /// The same, with fresh memory where there is none. Above 128 MiB, and aligned to more than 4096, exactly the bytes

@@ -50,6 +50,21 @@ concept reference_wrapping = requires(const T& value) {
   { value.get() } -> std::same_as<typename T::type&>;
 };
 
+// Stands for a bit in memory: the reference of std::vector<bool>, of any allocator.
+template <class T>
+concept bit_reference = std::is_class_v<T> && std::is_convertible_v<T, bool> && requires(T bit) {
+  bit.flip();
+  bit = true;
+};
+// What std::from_chars and std::to_chars return.
+template <class T>
+concept chars_result = requires { requires std::is_pointer_v<decltype(T::ptr)> && requires { T::ec; }; };
+
+template <class T>
+inline constexpr bool points = (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) ||
+                               std::is_reference_v<T> || std::ranges::view<T> || std::input_or_output_iterator<T> ||
+                               reference_wrapping<T> || bit_reference<T> || chars_result<T> || borrowing<T>;
+
 }  // namespace buffers::detail
 
 export namespace buffers {
@@ -85,12 +100,13 @@ class [[nodiscard]] scope {
 
 /// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view
 /// and mdspan among them), tensors, their views and expressions of them, containers with a polymorphic allocator or
-/// buffers::allocator, and what is made of those. Specialise it for types of your own.
+/// buffers::allocator, and what is made of those: class templates of such types count as well. Specialise it for types
+/// of your own.
 template <class T>
-inline constexpr bool escapes =
-    (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) || std::is_reference_v<T> ||
-    std::ranges::view<T> || std::input_or_output_iterator<T> || detail::reference_wrapping<T> || detail::borrowing<T>;
+inline constexpr bool escapes = detail::points<T>;
 
+template <template <class...> class Of, class... T>  // the results of algorithms, std::cmatch, ...
+inline constexpr bool escapes<Of<T...>> = detail::points<Of<T...>> || (escapes<T> || ...);
 template <class T>
 inline constexpr bool escapes<const T> = escapes<T>;
 template <class T, std::size_t N>

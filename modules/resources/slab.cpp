@@ -109,7 +109,7 @@ slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t ali
   if (slab* const kept = kept_slab(bytes, alignment)) return kept;
   if (payload > next_payload()) return nullptr;
   if (!options_.extendable && first_ != nullptr) throw_exhausted(bytes);
-  slab* const made = new_slab(next_payload());
+  slab* const made = new_slab_of_budget(payload);
   grown_to_ = made->payload();
   insert_above_current(made);
   return made;
@@ -123,6 +123,18 @@ slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
   capacity_ += payload;
   detail::poison_in_program(made->fence(), made->fence_bytes() + payload);
   return made;
+}
+
+// The next slab, or, where upstream has less left than that, one of all it has, if that is enough.
+slab_resource::slab* slab_resource::new_slab_of_budget(std::size_t payload) {
+  std::size_t left;
+  try {
+    return new_slab(next_payload());
+  } catch (const exhausted& full) {
+    left = full.available() & ~(slab_alignment - 1);
+    if (left < sizeof(slab) || left - sizeof(slab) < payload) throw;
+  }
+  return new_slab(left - sizeof(slab));
 }
 
 void slab_resource::throw_exhausted(std::size_t requested) const {
@@ -292,6 +304,7 @@ void slab_resource::restore(const checkpoint_type& cp) {
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
   go_back(cp.at, cp.top, cp.serial);
+  grows_after_ = now_.top;
 }
 
 void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept {
@@ -313,7 +326,7 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
   if (to != nullptr) {
     if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
     now_.return_to(top);
-    grows_after_ = top;
+    grows_after_ = crossed ? top : std::min(grows_after_, top);  // of another slab it is not known
     now_.forget_holes();
     now_.reclaim(order_.floor(current_, current_));
     step_back();
@@ -387,12 +400,15 @@ void slab_resource::give_upstream(oversize** at) noexcept {
   upstream_->deallocate(block->memory, block->bytes + sizeof(oversize), block->alignment);
 }
 
+// The newest first, as an upstream that takes only its newest block back likes it.
 void slab_resource::give_all_upstream() noexcept {
   while (kept_ != nullptr) give_upstream(&kept_);
-  for (slab* s = first_; s != nullptr;) {
-    slab* const above = s->above;
-    if (s->upstream_bytes != 0) give_upstream(s);
-    s = above;
+  slab* last = first_;
+  while (last != nullptr && last->above != nullptr) last = last->above;
+  while (last != nullptr) {
+    slab* const below = last->below;
+    if (last->upstream_bytes != 0) give_upstream(last);
+    last = below;
   }
   current_ = nullptr;
   now_ = {};
@@ -426,6 +442,11 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
     top = next;
   }
   if (wanted_ != 0) wanted_ = std::min(wanted_, std::max(keep_bytes, options_.first_slab));
+  if (capacity_ != before) {  // it grows on from the largest that is left
+    grown_to_ = 0;
+    for (const slab* s = first_; s != nullptr; s = s->above)
+      if (s->upstream_bytes != 0) grown_to_ = std::max(grown_to_, s->payload());
+  }
   return before - capacity_;
 }
 

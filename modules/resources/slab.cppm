@@ -44,7 +44,7 @@ struct slab_options {
   /// How many times larger each slab is than the one before. From 1 to 1024.
   double growth = 2;
   /// No slab grows larger than this, or than the first one. A block that is larger than the next slab would be gets
-  /// memory of its own.
+  /// memory of its own. Where upstream is exhausted before that, the next slab is what is left there.
   std::size_t largest_slab = 1024 * 1024;
   /// Whether it may get more memory than its first slab or initial buffer.
   bool extendable = true;
@@ -114,8 +114,9 @@ class slab_resource final : public std::pmr::memory_resource {
   class checkpoint_type;
   [[nodiscard]] checkpoint_type checkpoint() noexcept;
   /// Gives back all that was allocated after the checkpoint, which can be restored again. The slabs are kept.
-  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is younger than one
-  /// restored since, and one that is older than an open scope.
+  /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is older than an open
+  /// scope, and one that is younger than one restored since. Of the last kind it knows four ranges with checkpoints in
+  /// between that may still be restored, in the hardened build 64; those of an older range are not recognised.
   void restore(const checkpoint_type& cp);
 
   /// Forgets all blocks and keeps the memory. When they lay in several places, the next request gets one slab as large
@@ -201,6 +202,7 @@ class slab_resource final : public std::pmr::memory_resource {
   slab* kept_slab(std::size_t bytes, std::size_t alignment) noexcept;
   slab* next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload);
   slab* new_slab(std::size_t payload);
+  slab* new_slab_of_budget(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
   void unlink(slab* s) noexcept;
   void give_upstream(slab* s) noexcept;

@@ -169,7 +169,7 @@ constexpr void drop(R& resource, [[maybe_unused]] std::size_t align, const Views
         if (blocks[i].bytes.data() > blocks[highest].bytes.data()) highest = i;
       std::swap(blocks[highest], blocks[left - 1]);
       const block& last = blocks[left - 1];
-      if (!last.bytes.empty()) resource.deallocate(last.bytes.data(), last.bytes.size(), last.alignment);
+      if (last.bytes.data() != nullptr) resource.deallocate(last.bytes.data(), last.bytes.size(), last.alignment);
     }
   }
 }

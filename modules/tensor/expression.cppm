@@ -124,8 +124,8 @@ struct expression_base {
 
 namespace buffers::detail {
 
-// Whether so many bytes of one array and of another one are not the same memory: of one that begins so many bytes
-// before the other, modulo all there are, that one ends before it as well when so many bytes are at least its own.
+// Whether [a, a + a_bytes) and [b, b + b_bytes) share no byte: with ahead = b - a modulo 2^64, when
+// a_bytes <= ahead <= 2^64 - b_bytes, which is one comparison once a_bytes is subtracted.
 [[nodiscard]] inline bool are_disjoint(const void* a, std::size_t a_bytes, const void* b,
                                        std::size_t b_bytes) noexcept {
   const auto ahead = reinterpret_cast<std::uintptr_t>(b) - reinterpret_cast<std::uintptr_t>(a);
@@ -278,9 +278,8 @@ struct leaf : expression_base {
     return data[offset];
   }
   void list(operand*& next) const noexcept { *next++ = {data, sizeof(T), Rank, extents.data(), strides.data()}; }
-  // Whether the elements are at the same distance from the first one as the target's of the same index, and none of
-  // them shares memory with one of another index, where the target has no gaps and so many elements. Says where they
-  // begin.
+  // Whether one index can walk this and the target, which has `count` elements and no gaps: the same shape and strides,
+  // and the very same elements or none that share memory. Writes data() to *next.
   template <class U, std::size_t N>
   [[nodiscard, gnu::always_inline]] inline bool is_in_step(const strided<U, N>& target, std::size_t count,
                                                            const void**& next) const noexcept {
@@ -567,11 +566,13 @@ void write_rows(const void* memory, const row_request& request, const row_steps&
   }
 }
 
-// Whether the loop of a node's operation finishes what its operand comes to as Ts.
+// Whether a node is an operation with a loop of its own over Ts, which is then run in place over what its operand is in
+// the target: `finish` in row_functions, of which `write` is the operand's, as is the node of a pass. An operand that
+// is finished itself is not written that way, as there is one `finish`.
 template <class Node, class T>
 inline constexpr bool has_finish = false;
 template <class Op, class A, class T>
-  requires has_loop<Op, T>
+  requires(has_loop<Op, T> && !has_finish<A, T>)
 inline constexpr bool has_finish<elementwise<Op, A>, T> = std::is_same_v<typename elementwise<Op, A>::value_type, T>;
 
 // What the library has to know of a node whose elements are wanted as Ts.
@@ -662,9 +663,9 @@ template <class Node, std::size_t Rank>
 concept only_a_loop = !self_evaluating<Node> && Node::is_ready && !Node::may_fail && !Node::loops &&
                       (Node::rank == Rank || (Node::rank == 0 && Node::leaves == 0));
 
-// Writes such a node that is one row, or one that does it in a way of its own; false, with nothing done, where it is
-// not. All that small arrays need, in the function that asks for it: a node of which no pointer goes elsewhere takes no
-// memory.
+// The fast path of small arrays, inlined into the caller: when all is one row, or the node has a write_at_once(), runs
+// that and returns true; else does nothing and returns false. No address of the node escapes, so that it can stay in
+// registers.
 template <class T, std::size_t Rank, class Node>
 [[nodiscard, gnu::always_inline]] inline bool write_one_row(const strided<T, Rank>& target, const Node& node) {
   if constexpr (only_a_loop<Node, Rank>) {
@@ -681,7 +682,8 @@ template <class T, std::size_t Rank, class Node>
   }
 }
 
-// x for a function that is called when that was false, and which may take its address: of a copy, where it can be one.
+// x as the argument of a function that is not inlined, on the slow path. A copy where that is cheap: the address of x
+// itself would force it into memory on the fast path, too.
 template <class Node, std::size_t Rank, class X>
 [[nodiscard, gnu::always_inline]] inline decltype(auto) handed_over(const X& x) noexcept {
   if constexpr (only_a_loop<Node, Rank> && std::is_trivially_copyable_v<X>)

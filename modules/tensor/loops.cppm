@@ -28,7 +28,7 @@ struct operand {
 
 enum class overlap {
   none,
-  same,    // each element of the target is where the operand's element of the same index is, if anywhere
+  same,    // only elements of the same index share memory: computing in place, element by element, is right
   shifted  // a write to the target may change an element of the operand that is still to be read
 };
 

@@ -409,7 +409,7 @@ void write_header(new_file& file, char kind, std::size_t element_bytes, bool is_
   file.write(text, end);
 }
 
-// Whether the elements lie one after the other, the index of `first`, `first + step` and so on being the fastest.
+// Whether the elements lie without gaps in row-major order, or in column-major order.
 bool is_dense(std::size_t rank, const std::size_t* shape, const std::ptrdiff_t* strides,
               bool is_column_major) noexcept {
   std::size_t stride = 1;

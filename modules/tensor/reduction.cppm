@@ -13,7 +13,8 @@
 //   all, any    bool: whether all, or any, are not zero          true, false
 //
 // Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
-// of elements. Operands have up to 31 dimensions. Integer sums wrap around. Not-a-number is the maximum, and the
+// of elements. Operands have up to 31 dimensions. Integer sums wrap around, those of small integers as well, which are
+// of their type: sum(cast<std::int64_t>(t)) is NumPy's. Not-a-number is the maximum, and the
 // minimum, of everything that it is in.
 //
 // Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,

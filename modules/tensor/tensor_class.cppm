@@ -107,7 +107,8 @@ class tensor {
   inline explicit tensor(std::pmr::memory_resource* resource) noexcept
     requires(Rank == 0 && std::is_same_v<T, bool>)
       : tensor(allocator_type(resource)) {}
-  /// Zeros. `shape` is a std::array: braces, as in {5}, are elements, so that zeros<T>({5}) says it more plainly.
+  /// Zeros. For a shape that is a std::array, as that of another tensor. Braces are elements where there is one
+  /// dimension: tensor<float, 1>({5}) has one. zeros<T>({5}) and zeros<T>({2, 3}) are always shapes.
   inline explicit tensor(const shape_type& shape, const allocator_type& allocator = {})
       : tensor(detail::uninitialised{}, shape, allocator) {
     if (numel() != 0) std::memset(data(), 0, numel() * sizeof(T));

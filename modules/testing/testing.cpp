@@ -9,6 +9,7 @@ module;
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 module buffers.testing;
 
 namespace buffers {
@@ -30,11 +31,13 @@ struct test_resource::header {
 };
 
 test_resource::~test_resource() {
-  while (live_ != nullptr) {
-    header* const block = live_;
-    live_ = block->next;
-    free(block);
-  }
+  for (header*& list : live_)
+    while (list != nullptr) free(std::exchange(list, list->next));
+}
+
+test_resource::header*& test_resource::list_of(const void* block) noexcept {
+  constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15;  // Fibonacci hashing: Knuth, volume 3, 6.4
+  return live_[(reinterpret_cast<std::uintptr_t>(block) * golden_ratio) >> (64 - std::countr_zero(lists))];
 }
 
 void test_resource::free(header* block) noexcept {
@@ -68,14 +71,14 @@ void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
   unsigned char* const block = memory + (front > alignment ? front + alignment : front);
   header* made;
   try {
-    made = new header{live_, memory, memory_bytes, memory_alignment, block, bytes, alignment, allocations_};
+    made = new header{list_of(block), memory, memory_bytes, memory_alignment, block, bytes, alignment, allocations_};
   } catch (...) {
     ::operator delete(memory, std::align_val_t{memory_alignment});
     throw;
   }
   std::memset(memory, fence_byte, memory_bytes);
   std::memset(block, fresh_byte, bytes);
-  live_ = made;
+  list_of(block) = made;
   if (limit_ > 0) --limit_;
   ++allocations_;
   ++live_blocks_;
@@ -96,7 +99,7 @@ void test_resource::check_fences(const header& block) {
 void test_resource::do_deallocate(void* pointer, std::size_t bytes, std::size_t alignment) {
   ++deallocations_;
   if (pointer == nullptr) return;
-  header** at = &live_;
+  header** at = &list_of(pointer);
   while (*at != nullptr && (*at)->block != pointer) at = &(*at)->next;
   if (*at == nullptr) return mistake("a block was deallocated that is not allocated here");
   header* const block = *at;

@@ -7,8 +7,8 @@
 //
 //   operation               cost            what it does
 //   allocate                O(bytes)        notes size, alignment and number, fills with 0xa5
-//   deallocate              O(bytes + live  checks pointer, size, alignment and fences, and counts what is wrong; the
-//                           blocks)         newest blocks are found first
+//   deallocate              O(bytes)        checks pointer, size, alignment and fences, and counts what is wrong; with
+//                                           many blocks live, also O(live blocks / 1024)
 //   set_allocation_limit    O(1)            after n more allocations, the next one throws std::bad_alloc
 //   default_resource_guard  O(1)            another default resource, up to the closing brace
 //   exception_test_loop     n + 1 runs      for code that allocates n times: one for each failure, one without
@@ -89,6 +89,9 @@ class test_resource final : public std::pmr::memory_resource {
 
  private:
   struct header;
+  // The live blocks, by a hash of their addresses.
+  static constexpr std::size_t lists = 1024;
+  [[nodiscard]] header*& list_of(const void* block) noexcept;
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override;
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
@@ -96,7 +99,7 @@ class test_resource final : public std::pmr::memory_resource {
   void check_fences(const header& block);
   void free(header* block) noexcept;
 
-  header* live_ = nullptr;
+  header* live_[lists] = {};
   std::int64_t limit_ = -1;
   std::size_t live_blocks_ = 0, live_bytes_ = 0, peak_bytes_ = 0, total_bytes_ = 0;
   std::size_t allocations_ = 0, refusals_ = 0, deallocations_ = 0;

@@ -70,7 +70,8 @@ struct shared_buffer {
   shared_buffer* next_free = nullptr;
   thread_slot* holder = nullptr;
   bool is_free = false;
-  bool was_left = false;  // by a thread that ended: blocks of it may be in use until it is handed out again
+  bool is_on_its_way = false;  // to a thread, which is about to note that it has it
+  bool was_left = false;       // by a thread that ended: blocks of it may be in use until it is handed out again
 };
 
 /// What all threads of a thread_resource share. The lock is held for a few instructions, but for repair() and the sums.
@@ -114,6 +115,7 @@ struct shared_buffers {
     list = buffer;
   }
   static void serve(waiting_thread& thread, shared_buffer* buffer) noexcept {
+    if (buffer != nullptr) buffer->is_on_its_way = true;
     thread.given = buffer;
     thread.is_served = true;
     thread.served.notify_one();
@@ -125,6 +127,11 @@ struct shared_buffers {
       serve(*thread, nullptr);
     else
       --count;
+  }
+  void arrive(shared_buffer* entry, thread_slot* holder) noexcept {
+    const std::lock_guard locked(mutex);
+    entry->holder = holder;
+    entry->is_on_its_way = false;
   }
   void destroy(shared_buffer* entry) noexcept {
     functions.destroy(entry->buffer);
@@ -143,6 +150,7 @@ shared_buffer* shared_buffers::get(std::size_t bytes) {
     if (shared_buffer* const buffer = *list) {
       *list = buffer->next_free;
       buffer->is_free = false;
+      buffer->is_on_its_way = true;
       return buffer;
     }
   if (max_buffers != 0 && count >= max_buffers) return wait_for_one(locked, bytes);
@@ -179,6 +187,7 @@ shared_buffer* shared_buffers::make() {
     throw;
   }
   const std::lock_guard locked(mutex);
+  made->is_on_its_way = true;
   made->before = newest;
   newest = made;
   return made;
@@ -208,13 +217,17 @@ thread_buffers::thread_buffers(const buffer_functions& functions, const void* fa
 void* thread_buffers::bind(thread_slot& slot, std::size_t bytes) {
   shared_buffer* entry = shared_->get(bytes);
   if (entry == nullptr) entry = shared_->make();
-  if (entry->was_left) shared_->functions.reset(entry->buffer);  // should it fail, only repair() gets at it again
+  if (entry->was_left) try {
+      shared_->functions.reset(entry->buffer);
+    } catch (...) {
+      shared_->arrive(entry, nullptr);  // only repair() gets at it again
+      throw;
+    }
   entry->was_left = false;
   slot.entry = entry;
   slot.is_leased = false;
   slot.buffer.store(entry->buffer, std::memory_order_relaxed);
-  const std::lock_guard locked(shared_->mutex);
-  entry->holder = &slot;
+  shared_->arrive(entry, &slot);
   return entry->buffer;
 }
 
@@ -255,7 +268,7 @@ void thread_buffers::repair() {
   }
   for (shared_buffer **at = &shared_->newest, *entry; (entry = *at) != nullptr;) {
     shared_buffer** const next = &entry->before;
-    if (entry->is_free) {
+    if (entry->is_free || entry->is_on_its_way) {
       at = next;
       continue;
     }

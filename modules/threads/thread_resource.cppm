@@ -312,9 +312,10 @@ class thread_resource final : public std::pmr::memory_resource,
   void reset() { give_back(false); }
   /// Takes the buffers of all threads, and resets them: for when tasks have ended without giving theirs back. A thread
   /// whose buffer was taken gets another one at its next call, as if for the first time. No other thread may be using
-  /// one. Throws order_error while a lease or scope holds a buffer; then that one stays where it is. A buffer whose
-  /// thread ended inside a scope cannot be reset: it is destroyed, and made anew when it is needed (the hardened build
-  /// ends the program over the scope).
+  /// its buffer; those that wait for one may go on waiting. Throws order_error when a lease or scope holds a buffer:
+  /// that one stays where it is, and the others have been taken all the same. A buffer whose thread ended inside a
+  /// scope cannot be reset: it is destroyed, and made anew when it is needed (the hardened build ends the program over
+  /// the scope).
   void repair() { thread_buffers::repair(); }
 
   /// The number of buffers that have been made, without those that repair() destroyed.

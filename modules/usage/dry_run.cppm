@@ -484,10 +484,9 @@ inline constexpr bool is_dry_run = std::is_same_v<std::remove_cvref_t<Buffer>, d
 /// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less
 /// does not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to
 /// bump_resource::base_alignment (64), and a slab_resource with this first_slab has room for it in one slab.
-/// It may be too little for an f that aligns blocks to more than 64, and also makes a block grow in place, or gives one
-/// back that is older than a checkpoint or an open scope and then goes back to that: what is free at the end then
-/// depends on where the memory lies.
-/// Throws what f throws.
+/// It may be too little for an f that aligns blocks to more than the buffer is, and also makes a block grow in place,
+/// or gives one back that is older than a checkpoint or an open scope and then goes back to that: what is free at the
+/// end then depends on where the memory lies. Throws what f throws.
 template <class F, class... Args>
   requires std::invocable<F, dry_run&, Args...>
 [[nodiscard]] constexpr std::size_t peak_bytes(F&& f, Args&&... args) {
@@ -495,7 +494,7 @@ template <class F, class... Args>
   static_cast<void>(std::forward<F>(f)(buffer, std::forward<Args>(args)...));
   return buffer.peak();
 }
-/// ... over storage that is aligned to `base.bytes` bytes.
+/// ... over storage that is aligned to `base.bytes` bytes, with the same exception for stricter blocks.
 template <class F, class... Args>
   requires std::invocable<F, dry_run&, Args...>
 [[nodiscard]] constexpr std::size_t peak_bytes(alignment base, F&& f, Args&&... args) {

@@ -49,7 +49,8 @@ struct meter_tally {
 
 /// What a meter saw, in all or while a name was open, as it was at one moment.
 struct meter_stats {
-  /// Allocated and not given back. Of a name: less than nothing when more of what is older was given back.
+  /// Allocated and not given back, also when a scope or reset() of a buffer upstream took it back. Of a name: negative
+  /// when more was freed than allocated while it was open.
   meter_tally live;
   /// The greatest live bytes, and the greatest number of live blocks, which may have been at another time.
   meter_tally peak;

@@ -394,13 +394,19 @@ class map_of_cells {
     std::uint8_t group;
   };
 
+  // The row that an address lies in, among those there are. Where the blocks of an arena that nobody gave back overlap,
+  // it need not be the last: a longer block that begins before this one has made the others.
+  [[nodiscard]] const row& row_of(std::uint64_t address) const {
+    return *std::prev(std::ranges::upper_bound(rows, address, {}, &row::address));
+  }
+
   /// A gap of more than a row is left out.
   bool lay_out(const std::vector<block>& blocks, std::size_t cells_of_row, std::size_t most_rows) {
     cells.clear();
     rows.clear();
     bytes = 0;
     const std::uint64_t row_bytes = cell_bytes * cells_of_row;
-    std::uint64_t begin = 0, end = 0;  // of the present row, in addresses
+    std::uint64_t end = 0;  // of the last row, in addresses
     for (const block& b : blocks) {
       const std::uint64_t last = b.address + b.bytes;
       const std::uint64_t length = last - b.address;
@@ -409,14 +415,15 @@ class map_of_cells {
       for (std::uint64_t at = b.address; at < last;) {
         if (rows.empty() || at >= end) {
           if (rows.size() == most_rows) return false;
-          begin = at / row_bytes * row_bytes;
+          const std::uint64_t begin = at / row_bytes * row_bytes;
           end = begin + row_bytes;
           if (end < begin) return false;
           rows.push_back({begin, cells.size()});
           cells.resize(cells.size() + cells_of_row);
         }
         const std::uint64_t cell_end = std::min(last, (at / cell_bytes + 1) * cell_bytes);
-        cells[rows.back().first + (at - begin) / cell_bytes].bytes[b.group] += cell_end - at;
+        const row& in = row_of(at);
+        cells[in.first + (at - in.address) / cell_bytes].bytes[b.group] += cell_end - at;
         at = cell_end;
       }
     }
@@ -536,10 +543,7 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
   std::uint64_t now = 0;
   tracker follows(trace);
   follows.follow(
-      all, all.events, [](const drawn_block&) {},
-      [&](const drawn_block& b) {
-        add({b, std::max(now, b.began)});
-      },
+      all, all.events, [](const drawn_block&) {}, [&](const drawn_block& b) { add({b, std::max(now, b.began)}); },
       [&](std::uint64_t time, const trace_event& e) {
         now = time;
         threads.try_emplace(e.thread);

@@ -22,7 +22,18 @@ constexpr std::size_t none = SIZE_MAX;
 constexpr std::size_t longest_round = 1024;  // of a loop, in calls
 
 enum class call {
-  allocate, view, reshape, deallocate, drop, resize, checkpoint, restore, open, close, reset, reset_peak
+  allocate,
+  view,
+  reshape,
+  deallocate,
+  drop,
+  resize,
+  checkpoint,
+  restore,
+  open,
+  close,
+  reset,
+  reset_peak
 };
 
 struct reference {

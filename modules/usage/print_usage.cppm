@@ -257,8 +257,7 @@ class recorder final : public std::pmr::memory_resource {
     const dims_of<Extents> dims(extents);
     const auto view = [&]<std::size_t... D>(std::index_sequence<D...>) {
       return reshape_buffer_at<T, Layout>(of_, before / sizeof(T), dims.each[D]...);
-    }
-    (std::make_index_sequence<Extents::rank()>());
+    }(std::make_index_sequence<Extents::rank()>());
     log_.reshaped(number_, element_of<T>(), before / sizeof(T), dims.all());
     return view;
   }
@@ -350,8 +349,8 @@ export namespace buffers {
 /// function, bytes_needed(), that works the same numbers out of the shapes: the calls that f made, rounds of a loop
 /// folded into one. For several buffers it returns a struct of them.
 ///
-/// A call that takes memory which one piece of memory would not have there, such as one for a block that grows in a
-/// slab that is not the last, counts as a block of its own.
+/// A call that a single contiguous buffer could not serve in place, such as one that grows a block in an older slab,
+/// counts as a new allocation.
 ///
 /// f is called with something that stands in front of each buffer and is a std::pmr::memory_resource. Of the buffer's
 /// functions it has allocate, deallocate, try_expand, shrink, checkpoint, restore, reset, release, trim, used, peak,
@@ -374,8 +373,7 @@ void print_usage(std::ostream& os, F&& f, Buffers&... buffers) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       const auto run = [&](auto&&... recorders) { static_cast<void>(f(recorders...)); };
       run(detail::recorder<Buffers>(buffers, log, I)...);
-    }
-    (std::index_sequence_for<Buffers...>());
+    }(std::index_sequence_for<Buffers...>());
     note_peaks();
     log.print(os, usage);
   } else {

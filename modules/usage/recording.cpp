@@ -57,6 +57,12 @@ recording_resource::~recording_resource() {
   munmap(state_, sizeof *state_);
 }
 
+void* recording_resource::answer(std::size_t bytes, std::size_t alignment) {
+  detail::require_alignment(alignment);
+  if (bytes != 0) record(trace_operation::failed, nullptr, bytes, alignment);
+  return detail::answer(bytes, alignment);
+}
+
 void recording_resource::record(trace_operation operation, const void* block, std::size_t bytes,
                                 std::size_t alignment) noexcept {
   const auto op = static_cast<trace_file::operation>(static_cast<unsigned>(operation) + trace_file::allocate);

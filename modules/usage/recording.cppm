@@ -9,8 +9,11 @@
 // An event takes about 11 bytes of the file. Each thread that allocates has 64 KiB, which are written when they are
 // full, by flush() and by the destructor.
 //
-// What goes wrong with the file does not go wrong with the program: from then on nothing is recorded. flush() throws
-// it, error() has it, the trace says so, and the destructor says so on stderr when nobody has asked.
+// An error of the file never affects the program; recording stops. flush() throws it, error() returns it, the trace is
+// marked, and the destructor says so on stderr when nobody has asked.
+//
+// In front of a buffer that is reset, or gone back in by a scope, it sees no deallocations: the blocks count as live
+// until others lie there. As the buffer's upstream it sees what that asks for.
 //
 // Threads: any, at the same time, if upstream allows that. A forked child records nothing.
 //
@@ -53,7 +56,7 @@ class recording_resource final : public std::pmr::memory_resource {
   /// Memory from upstream. Throws: what upstream throws; invalid_argument when alignment is no power of two.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (!detail::is_plain(bytes, alignment)) [[unlikely]]
-      return detail::answer(bytes, alignment);
+      return answer(bytes, alignment);
     void* block;
     try {
       block = upstream_->allocate(bytes, alignment);
@@ -80,6 +83,7 @@ class recording_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:
+  [[gnu::cold]] void* answer(std::size_t bytes, std::size_t alignment);
   void record(trace_operation operation, const void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }

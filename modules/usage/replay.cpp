@@ -314,9 +314,10 @@ class follower {
     s.log_alignment = static_cast<unsigned>(std::countr_zero(e.alignment)) & 31;
     total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
     live_bytes_ += bytes;
-    known_.peak_blocks = std::max(known_.peak_blocks, ++live_blocks_);
+    ++live_blocks_;
     if (live_bytes_ > known_.peak_bytes) {
       known_.peak_bytes = live_bytes_;
+      known_.peak_blocks = live_blocks_;
       peak_step = steps_.size();
     }
     add(thread, s);

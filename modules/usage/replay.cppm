@@ -42,11 +42,11 @@ enum class replay_contents : std::uint8_t {
 
 /// How a trace is replayed.
 struct replay_options {
-  /// A thread for each that was recorded, instead of all in the recorded order on the caller's thread. A thread waits for
-  /// another only where a block crosses from that one to it. The resource must be one that threads may share. A trace of
-  /// one thread runs in its order on the caller's.
+  /// A thread for each that was recorded, instead of all in the recorded order on the caller's thread. A thread waits
+  /// for another only where a block crosses from that one to it. The resource must be one that threads may share. A
+  /// trace of one thread runs in its order on the caller's.
   bool free_running = false;
-  bool check_overlap = true;   // no two blocks share a byte
+  bool check_overlap = true;  // no two blocks share a byte
   replay_contents contents = replay_contents::touched;
   std::atomic<std::uint64_t>* progress = nullptr;  // where to say from time to time how many events are done
 };
@@ -54,15 +54,15 @@ struct replay_options {
 /// What a replay came to.
 struct replay_summary {
   std::uint64_t events = 0;         // of the trace
-  std::uint64_t allocations = 0;    // done, and
-  std::uint64_t deallocations = 0;  // ... by the program
+  std::uint64_t allocations = 0;    // that the program made
+  std::uint64_t deallocations = 0;  // ... and what it gave back
   std::uint64_t failed = 0;         // failed for the program, and were left out
   std::uint64_t unknown = 0;        // events that do not fit: a block goes that has not come, or comes where one is
   std::uint32_t threads = 0;        // that the program had
   double seconds = 0;               // with what is checked; without reading the trace
   std::size_t peak_bytes = 0;       // the most that was live, of what was asked for
-  std::size_t peak_blocks = 0;
-  std::size_t left_bytes = 0;  // what the program never freed; it is given back after the time is taken
+  std::size_t peak_blocks = 0;      // how many blocks these were
+  std::size_t left_bytes = 0;       // what the program never freed; it is given back after the time is taken
   std::size_t left_blocks = 0;
   std::size_t peak_held = 0;            // what the resource held at most, see replayer::run
   std::optional<trace_error> damage{};  // why the trace was replayed only up to there
@@ -104,10 +104,13 @@ class replayer {
   /// threads. All blocks have been given back then.
   template <std::derived_from<std::pmr::memory_resource> R>
   replay_summary run(R& resource, const replay_options& options = {}) const {
-    if constexpr (requires { { resource.capacity() } -> std::convertible_to<std::size_t>; } &&
-                  !requires { resource.available(); })
-      return run_on(resource, [](const void* of) -> std::size_t { return static_cast<const R*>(of)->capacity(); },
-                    &resource, options);
+    if constexpr (
+        requires {
+          { resource.capacity() } -> std::convertible_to<std::size_t>;
+        } && !requires { resource.available(); })
+      return run_on(
+          resource, [](const void* of) -> std::size_t { return static_cast<const R*>(of)->capacity(); }, &resource,
+          options);
     else
       return run_on(resource, nullptr, nullptr, options);
   }

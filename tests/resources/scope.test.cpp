@@ -1,6 +1,11 @@
+#include <algorithm>
 #include <array>
+#include <bitset>
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
+#include <charconv>
+#include <chrono>
+#include <complex>
 #include <cstddef>
 #include <expected>
 #include <functional>
@@ -16,6 +21,7 @@
 #include <optional>
 #include <queue>
 #include <ranges>
+#include <regex>
 #include <span>
 #include <stack>
 #include <stdexcept>
@@ -154,6 +160,43 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(checkpoints_inside_a_scope_can_be_restored, R, res
   (void)buffer.allocate(16);
   buffer.restore(cp);
   BOOST_TEST(buffer.used() == 16u);
+}
+
+// As many as are remembered.
+BOOST_AUTO_TEST_CASE_TEMPLATE(dead_checkpoints_with_live_ones_in_between, R, resources) {
+  constexpr std::size_t rounds = BUFFERS_HARDENED ? 64 : 4;
+  R buffer;
+  std::vector<typename R::checkpoint_type> live, dead;
+  for (std::size_t i = 0; i < rounds; ++i) {
+    live.push_back(buffer.checkpoint());
+    (void)buffer.allocate(64);
+    dead.push_back(buffer.checkpoint());
+    buffer.restore(live.back());
+    (void)buffer.allocate(16);
+  }
+  (void)buffer.allocate(100);
+  for (const auto& cp : dead) BOOST_CHECK_THROW(buffer.restore(cp), order_error);
+  BOOST_TEST(buffer.used() == 16 * rounds + 100);
+  for (std::size_t i = rounds; i-- > 0;) {
+    buffer.restore(live[i]);
+    BOOST_TEST(buffer.used() == 16 * i);
+  }
+}
+
+// The block is the newest again, and nothing could still cut it.
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_block_from_before_a_closed_scope_grows, R, resources) {
+  R buffer;
+  void* const block = buffer.allocate(48);
+  {
+    scope inner{buffer};
+    (void)buffer.allocate(40, 32);
+    BOOST_TEST(!buffer.try_expand(block, 48, 96));
+  }
+  BOOST_TEST(buffer.try_expand(block, 48, 96));
+  const auto cp = buffer.checkpoint();
+  (void)buffer.allocate(16);
+  buffer.restore(cp);
+  BOOST_TEST(!buffer.try_expand(block, 96, 112));
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(checkpoints_of_a_closed_scope_are_dead, R, resources) {
@@ -303,6 +346,13 @@ static_assert(escapes<std::array<int*, 3>> && escapes<std::array<view, 2>>);
 static_assert(escapes<std::reference_wrapper<int>>);
 static_assert(escapes<std::vector<int>::iterator> && escapes<std::pmr::list<int>::const_iterator> &&
               escapes<std::back_insert_iterator<std::pmr::vector<int>>>);
+static_assert(escapes<std::ranges::copy_result<int*, int*>> && escapes<std::ranges::min_max_result<const int*>> &&
+              escapes<std::cmatch> && escapes<std::csub_match> && escapes<std::from_chars_result> &&
+              escapes<std::to_chars_result> && escapes<std::pmr::vector<bool>::reference> &&
+              escapes<std::vector<bool>::reference>);
+static_assert(!escapes<std::ranges::min_max_result<int>> && !escapes<std::chrono::milliseconds> &&
+              !escapes<std::complex<double>> && !escapes<std::bitset<8>> && !escapes<std::function<int*(int*)>> &&
+              !escapes<std::map<std::string, std::vector<int>>> && !escapes<std::string>);
 static_assert(escapes<std::pmr::polymorphic_allocator<>> && escapes<buffers::allocator<int, bump_resource>>);
 static_assert(escapes<decltype(std::views::iota(0, 3))>);
 static_assert(escapes<std::stack<int, std::pmr::vector<int>>> && escapes<std::queue<int*>> &&

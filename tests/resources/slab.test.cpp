@@ -667,6 +667,42 @@ BOOST_AUTO_TEST_CASE(trim_in_a_scope_that_began_in_an_empty_slab) {
   BOOST_TEST(buffer.trim(0) == 64u);
 }
 
+// As a bump_resource as upstream needs it.
+BOOST_AUTO_TEST_CASE(release_gives_the_newest_slab_first) {
+  bump_resource upstream{std::size_t{1} << 20};
+  slab_resource buffer{{}, &upstream};
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 100; ++i) (void)buffer.allocate(1000);
+    buffer.release();
+    BOOST_TEST(upstream.used() == 0u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(growth_goes_on_from_what_trim_left) {
+  slab_resource buffer;
+  std::size_t before = 0;
+  for (int round = 0; round < 6; ++round) {
+    for (int i = 0; i < 1000; ++i) (void)buffer.allocate(100);
+    if (round > 1) BOOST_TEST(buffer.capacity() == before);
+    before = buffer.capacity();
+    buffer.reset();
+    buffer.trim(0);
+  }
+  BOOST_TEST(before < 200'000u);
+}
+
+BOOST_AUTO_TEST_CASE(the_rest_of_a_budget_is_a_slab) {
+  buffers::limit_resource budget{100'000};
+  slab_resource buffer{&budget};
+  BOOST_CHECK_THROW(for (;;)(void) buffer.allocate(100), exhausted);
+  BOOST_TEST(buffer.used() > 85'000u);  // 100 of 112 bytes each
+  const std::size_t used = buffer.used(), capacity = buffer.capacity();
+  BOOST_CHECK_THROW((void)buffer.allocate(1000), exhausted);
+  BOOST_TEST(buffer.used() == used);
+  BOOST_TEST(buffer.capacity() == capacity);
+  BOOST_TEST(budget.used() <= 100'000u);
+}
+
 BOOST_AUTO_TEST_CASE(release_gives_all_upstream_and_starts_over) {
   test_resource upstream;
   slab_resource buffer{{.first_slab = 1024, .growth = 2, .largest_slab = 1 << 20}, &upstream};

@@ -202,7 +202,8 @@ BOOST_AUTO_TEST_CASE(to_any_resource) {
   const auto bytes = buffers::alloc_bytes(memory, 100);
   const auto aligned = alloc<float>(memory, buffers::alignment{64}, 25),
              more = alloc<float>(memory, buffers::alignment{64}, 1);
-  drop(memory, b, a, bytes);
+  const auto nothing = alloc<double>(memory, 0, 3);  // for which a resource may give memory
+  drop(memory, b, nothing, a, bytes);
   drop(memory, buffers::alignment{64}, more, aligned);
   BOOST_TEST(memory.mistakes() == 0u);
   BOOST_TEST(memory.is_clean());

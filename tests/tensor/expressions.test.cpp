@@ -1,4 +1,5 @@
 // Arithmetic, comparisons and functions; what evaluation allocates.
+#include <algorithm>
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
@@ -6,6 +7,8 @@
 #include <cstdint>
 #include <limits>
 #include <memory_resource>
+#include <numeric>
+#include <random>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -166,6 +169,76 @@ void repeat_and_gather_elements() {
     BOOST_TEST(wrong == 0u, n << " elements of " << sizeof(T) << " bytes: " << wrong << " are wrong");
   }
 }
+// Views with their dimensions in any order in memory, with gaps, backwards and repeated, as those of a loop over
+// indices.
+template <std::size_t Rank>
+void compute_with_random_views(std::mt19937& random) {
+  const auto pick = [&](int from, int to) { return std::uniform_int_distribution<int>(from, to)(random); };
+  std::array<std::size_t, Rank> shape;
+  for (std::size_t& extent : shape) extent = static_cast<std::size_t>(pick(1, 9) * (pick(0, 9) == 0 ? 0 : 1));
+  std::vector<std::vector<int>> memory;
+  const auto view = [&](bool may_repeat) {
+    std::array<std::size_t, Rank> order, extents = shape;
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (pick(0, 1) == 0) std::ranges::shuffle(order, random);
+    std::array<std::ptrdiff_t, Rank> strides;
+    std::ptrdiff_t size = 1, first = 0;
+    for (std::size_t i = Rank; i-- > 0;) {
+      const std::size_t d = order[i];
+      if (may_repeat && pick(0, 4) == 0) extents[d] = 1;
+      size *= i + 1 == Rank && pick(0, 2) > 0 ? 1 : pick(1, 2);
+      strides[d] = size;
+      const auto way = static_cast<std::ptrdiff_t>(std::max<std::size_t>(extents[d], 1) - 1) * size;
+      if (pick(0, 5) == 0) {
+        strides[d] = -size;
+        first += way;
+      }
+      size += way + pick(0, 1);
+    }
+    std::vector<int>& all_of_it = memory.emplace_back(static_cast<std::size_t>(size));
+    for (int& each : all_of_it) each = pick(-1000, 1000);
+    return tensor_view<int, Rank>(all_of_it.data() + first, extents, strides);
+  };
+  memory.reserve(3);
+  const auto to = view(false), a = view(true), b = view(true);
+
+  std::vector<int> expected = memory[0];
+  std::array<std::size_t, Rank> index{};
+  int total = 0, largest = std::numeric_limits<int>::min();
+  for (std::size_t left = to.numel(); left > 0; --left) {
+    std::ptrdiff_t to_at = to.data() - memory[0].data(), a_at = 0, b_at = 0;
+    for (std::size_t d = 0; d < Rank; ++d) {
+      const auto i = static_cast<std::ptrdiff_t>(index[d]);
+      to_at += i * to.strides()[d];
+      a_at += a.shape()[d] == 1 ? 0 : i * a.strides()[d];
+      b_at += b.shape()[d] == 1 ? 0 : i * b.strides()[d];
+    }
+    const int result = a.data()[a_at] * 3 - b.data()[b_at];
+    expected[static_cast<std::size_t>(to_at)] = result;
+    total += result;
+    largest = std::max(largest, result);
+    for (std::size_t d = Rank; d-- > 0; index[d] = 0)
+      if (++index[d] < shape[d]) break;
+  }
+  to = a * 3 - b;
+  BOOST_TEST((memory[0] == expected));
+  BOOST_TEST(sum(to) == total);
+  if (to.numel() == 0 || a.numel() == 0 || b.numel() == 0) return;
+  BOOST_TEST(max(to) == largest);
+  if (a.numel() != to.numel() && b.numel() != to.numel()) return;  // the expression is smaller
+  BOOST_TEST(sum(a * 3 - b) == total);
+  BOOST_TEST(max(a * 3 - b) == largest);
+}
+BOOST_AUTO_TEST_CASE(random_views_against_a_loop_over_indices) {
+  std::mt19937 random{11};
+  for (int round = 0; round < 500; ++round) BOOST_TEST_CONTEXT("round " << round) {
+      compute_with_random_views<1>(random);
+      compute_with_random_views<2>(random);
+      compute_with_random_views<3>(random);
+      compute_with_random_views<4>(random);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(elements_of_every_size_are_repeated_and_gathered) {
   repeat_and_gather_elements<std::int8_t>();
   repeat_and_gather_elements<std::int16_t>();
@@ -222,6 +295,47 @@ void add_many_operands() {
   BOOST_TEST(same(all_rows, sum(result, axes<0>)));
   BOOST_TEST(sum(times<100>(part)) == sum(result));
 }
+// Functions with loops of their own, one straight on the other.
+template <class X>
+void check_functions_of_functions(const X& x, const tensor<float, 2>& values) {
+  const auto check = [&](auto compute) {
+    const auto computed = [&] { return compute(x()); };
+    const std::size_t rows = values.shape()[0], columns = values.shape()[1];
+    tensor<float, 2> wanted(values.shape()), wide({rows, 2 * columns}), target = values;
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < columns; ++c) wanted[r, c] = computed()[r, c];
+    BOOST_TEST(same(evaluate(computed()), wanted));
+    BOOST_TEST(same(evaluate(parallel, computed()), wanted));
+    auto every_other = wide[all, range{0, 2 * columns, 2}];
+    every_other = computed();
+    BOOST_TEST(same(every_other, wanted));
+    target = compute(target * 1.0f);
+    BOOST_TEST(same(target, evaluate(compute(values * 1.0f))));
+    target = values;
+    target = compute(target);
+    BOOST_TEST(same(target, evaluate(compute(values))));
+    BOOST_TEST(sum(computed()) == sum(wanted), boost::test_tools::tolerance(1e-6f));
+    BOOST_TEST(same(evaluate(max(computed(), axes<0>)), evaluate(max(wanted, axes<0>))));
+    BOOST_TEST(same(evaluate(sum(computed(), axes<1>)), evaluate(sum(wanted, axes<1>))));
+  };
+  check([]<class E>(E&& e) { return exp(exp(std::forward<E>(e))); });
+  check([]<class E>(E&& e) { return exp(log(std::forward<E>(e))); });
+  check([]<class E>(E&& e) { return log(exp(std::forward<E>(e))); });
+  check([]<class E>(E&& e) { return log(log(std::forward<E>(e))); });
+  check([]<class E>(E&& e) { return log(exp(log(std::forward<E>(e)))); });
+  check([]<class E>(E&& e) { return log(sqrt(exp(log(std::forward<E>(e))) + 2.0f)); });
+}
+BOOST_AUTO_TEST_CASE(functions_of_functions) {
+  for (const std::size_t columns : {1uz, 8uz, 37uz, 700uz}) {
+    tensor<float, 2> a({3, columns});
+    for (float& each : a) each = 1.5f + static_cast<float>((&each - a.data()) % 7) / 8.0f;
+    check_functions_of_functions([&] { return a.node(); }, a);
+    check_functions_of_functions([&] { return a * 1.25f; }, a);
+    check_functions_of_functions([&] { return a.copy() + a; }, a);
+    check_functions_of_functions([&] { return a - min(a, axes<1>, keepdims) + 1.5f; }, a);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(many_operands) {
   add_many_operands<float>();
   add_many_operands<double>();

@@ -68,6 +68,15 @@ BOOST_AUTO_TEST_CASE(foreign_and_freed_blocks) {
   BOOST_TEST(memory.mistakes() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(many_blocks_in_any_order) {
+  test_resource memory;
+  std::vector<void*> blocks;
+  for (int i = 0; i < 20'000; ++i) blocks.push_back(memory.allocate(8));
+  for (std::size_t i = 0; i < blocks.size(); ++i) memory.deallocate(blocks[i * 7919 % blocks.size()], 8);
+  BOOST_TEST(memory.is_clean());
+  for (int i = 0; i < 5'000; ++i) (void)memory.allocate(8);  // which it frees itself
+}
+
 BOOST_AUTO_TEST_CASE(overruns) {
   test_resource memory;
   for (int offset : {-1, -64, 10, 60}) {

@@ -895,6 +895,32 @@ BOOST_AUTO_TEST_CASE(repair_while_a_thread_waits) {
   BOOST_TEST(its == mine);
 }
 
+// To a thread that was served and has not woken up yet.
+BOOST_AUTO_TEST_CASE(repair_leaves_a_buffer_that_is_on_its_way) {
+  for (int round = 0; round < 50; ++round) {
+    thread_resource<> t{{.max_buffers = 1, .wait = 10s}};
+    (void)t.allocate(100);
+    std::atomic<int> holders = 0, most = 0;
+    const auto hold = [&] {
+      (void)t.local();
+      const int now = ++holders;
+      if (now > most) most = now;
+      std::this_thread::sleep_for(200us);
+      --holders;
+      t.reset();
+    };
+    std::thread first(hold);
+    std::this_thread::sleep_for(1ms);
+    t.reset();
+    t.repair();
+    std::thread second(hold);
+    first.join();
+    second.join();
+    BOOST_TEST(most == 1);
+    BOOST_TEST(t.size() == 1u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(repair_leaves_a_held_buffer_where_it_is) {
   thread_resource<> t;
   worker other;

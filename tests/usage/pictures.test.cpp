@@ -176,6 +176,25 @@ BOOST_AUTO_TEST_CASE(map_as_text) {
   BOOST_TEST(text.contains("████████████████"), text);
 }
 
+// As when an arena is reset that nobody gives blocks back to: a longer one begins before others that lie in it.
+BOOST_AUTO_TEST_CASE(map_of_blocks_that_overlap) {
+  const temporary_file file;
+  alignas(64) static std::byte memory[1 << 20];
+  buffers::bump_resource frame{std::span{memory}};
+  {
+    buffers::recording_resource rec{file, &frame};
+    (void)rec.allocate(16);
+    (void)rec.allocate(900'000);
+    frame.reset();
+    for (int i = 0; i < 10; ++i) (void)rec.allocate(2000);
+  }
+  const std::string text = draw(file, {.format = picture_format::text, .kind = picture_kind::map, .title = "frame"});
+  // The first 16 bytes are the first of the ten; then the long one, in whose memory the others lie.
+  BOOST_TEST(text.contains("in 11 blocks"), text);
+  BOOST_TEST(text.contains("█"), text);
+  BOOST_TEST(parsed_as_xml(draw(file, {.kind = picture_kind::map})).size() == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(svg) {
   const temporary_file file;
   record_hill(file.c_str());
@@ -215,7 +234,9 @@ BOOST_AUTO_TEST_CASE(json) {
 
 BOOST_AUTO_TEST_CASE(traces_with_nothing_in_them) {
   const temporary_file file;
-  { buffers::recording_resource rec{file}; }
+  {
+    buffers::recording_resource rec{file};
+  }
   for (const picture_format format : {picture_format::text, picture_format::svg, picture_format::json})
     for (const picture_kind kind : {picture_kind::timeline, picture_kind::map}) {
       const std::string text = draw(file.c_str(), {.format = format, .kind = kind});

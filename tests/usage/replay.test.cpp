@@ -17,6 +17,7 @@
 #include <new>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -103,6 +104,26 @@ void record_threads(const char* path, int threads = 4, int rounds = 3000) {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(replays)
+
+BOOST_AUTO_TEST_CASE(the_peak_is_one_moment) {
+  const temporary_file file;
+  {
+    recording_resource rec{file};
+    rec.deallocate(rec.allocate(1000), 1000);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 10; ++i) blocks.push_back(rec.allocate(16));
+    for (void* const block : blocks) rec.deallocate(block, 16);
+    BOOST_CHECK_THROW((void)rec.allocate(SIZE_MAX), std::bad_alloc);
+    BOOST_CHECK_THROW((void)rec.allocate(16, 3), std::invalid_argument);
+    (void)rec.allocate(0);
+  }
+  buffers::test_resource again;
+  const replay_summary summary = replay(file, again);
+  BOOST_TEST(summary.peak_bytes == 1000u);
+  BOOST_TEST(summary.peak_blocks == 1u);
+  BOOST_TEST(summary.events == 23u);
+  BOOST_TEST(summary.failed == 1u);  // the one that is too large for any object
+}
 
 BOOST_AUTO_TEST_CASE(the_summary_is_exact) {
   const temporary_file file;
