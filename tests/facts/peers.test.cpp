@@ -450,13 +450,15 @@ BOOST_AUTO_TEST_CASE(a_limit_holds_and_lets_everything_below_through) {
 }
 
 // When a large slab is not to be had, what is left may still do for the request.
-BOOST_AUTO_TEST_CASE(a_budget_smaller_than_the_first_slab_is_an_error_that_changes_nothing) {
+BOOST_AUTO_TEST_CASE(a_budget_smaller_than_the_first_slab) {
   test_resource upstream;
   buffers::limit_resource limit{1000, &upstream};
   slab_resource bump{{.first_slab = 4096}, &limit};
-  BOOST_CHECK_THROW((void)bump.allocate(16), buffers::exhausted);
+  BOOST_CHECK_THROW((void)bump.allocate(1000), buffers::exhausted);
   BOOST_TEST(bump.capacity() == 0u);
   BOOST_TEST(upstream.is_clean());
+  BOOST_TEST(bump.allocate(800) != nullptr);
+  BOOST_TEST(upstream.live_bytes() <= 1000u);
 }
 
 BOOST_AUTO_TEST_CASE(an_initialiser_that_throws_leaves_nothing_behind) {

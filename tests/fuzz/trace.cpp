@@ -1,12 +1,17 @@
 // Traces: of records as a writer makes them, of which some bytes may then be others. What is read of a damaged file has
 // to be what was written, up to where the reader says that it is damaged.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory_resource>
 #include <span>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -34,6 +39,7 @@ class program {
     const std::size_t all = bytes_.size();
     if (from_.one_in(8)) bytes_.resize(from_.below(all));
     read(flips < 2, flips == 0 && bytes_.size() == all);
+    if (from_.one_in(4)) draw();
     return written_.size() + 1;
   }
 
@@ -123,6 +129,20 @@ class program {
     }
     if (whole) require(complete && count == written_.size());
     if (exact && complete) require(count == written_.size());
+  }
+  /// Any trace can be drawn, up to where it is damaged.
+  void draw() const {
+    static const int in_memory = memfd_create("trace", 0);
+    static const std::string path = "/proc/self/fd/" + std::to_string(in_memory);
+    require(ftruncate(in_memory, 0) == 0);
+    require(pwrite(in_memory, bytes_.data(), bytes_.size(), 0) == static_cast<ssize_t>(bytes_.size()));
+    for (const auto format : {buffers::picture_format::text, buffers::picture_format::svg})
+      for (const auto kind : {buffers::picture_kind::timeline, buffers::picture_kind::map}) try {
+          std::ostringstream os;
+          static_cast<void>(buffers::draw_trace(os, path, {.format = format, .kind = kind}));
+          require(!os.str().empty());
+        } catch (const buffers::trace_error&) {  // not even its header
+        }
   }
   void check(const buffers::trace_event& read, const buffers::trace_event& written) const {
     require(read.thread == written.thread && read.operation == written.operation);

@@ -15,6 +15,7 @@
 import buffers;
 import buffers.testing;
 
+using buffers::bump_resource;
 using buffers::exhausted;
 using buffers::order_error;
 using buffers::scope;

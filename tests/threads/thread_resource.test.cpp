@@ -895,17 +895,20 @@ BOOST_AUTO_TEST_CASE(repair_while_a_thread_waits) {
   BOOST_TEST(its == mine);
 }
 
-// To a thread that was served and has not woken up yet.
+// To a thread that was served and has not woken up yet: no other one gets it as well.
 BOOST_AUTO_TEST_CASE(repair_leaves_a_buffer_that_is_on_its_way) {
   for (int round = 0; round < 50; ++round) {
     thread_resource<> t{{.max_buffers = 1, .wait = 10s}};
     (void)t.allocate(100);
+    std::atomic<bool> is_repaired = false;
     std::atomic<int> holders = 0, most = 0;
     const auto hold = [&] {
       (void)t.local();
+      while (!is_repaired) std::this_thread::yield();
+      (void)t.local();  // the same, or another one, should it have been taken
       const int now = ++holders;
       if (now > most) most = now;
-      std::this_thread::sleep_for(200us);
+      std::this_thread::sleep_for(1ms);
       --holders;
       t.reset();
     };
@@ -913,6 +916,7 @@ BOOST_AUTO_TEST_CASE(repair_leaves_a_buffer_that_is_on_its_way) {
     std::this_thread::sleep_for(1ms);
     t.reset();
     t.repair();
+    is_repaired = true;
     std::thread second(hold);
     first.join();
     second.join();

@@ -182,17 +182,17 @@ BOOST_AUTO_TEST_CASE(map_of_blocks_that_overlap) {
   alignas(64) static std::byte memory[1 << 20];
   buffers::bump_resource frame{std::span{memory}};
   {
-    buffers::recording_resource rec{file, &frame};
+    buffers::recording_resource rec{file.c_str(), &frame};
     (void)rec.allocate(16);
     (void)rec.allocate(900'000);
     frame.reset();
     for (int i = 0; i < 10; ++i) (void)rec.allocate(2000);
   }
-  const std::string text = draw(file, {.format = picture_format::text, .kind = picture_kind::map, .title = "frame"});
+  const std::string text = draw(file.c_str(), {.format = picture_format::text, .kind = picture_kind::map, .title = "frame"});
   // The first 16 bytes are the first of the ten; then the long one, in whose memory the others lie.
   BOOST_TEST(text.contains("in 11 blocks"), text);
   BOOST_TEST(text.contains("█"), text);
-  BOOST_TEST(parsed_as_xml(draw(file, {.kind = picture_kind::map})).size() == 1u);
+  BOOST_TEST(parsed_as_xml(draw(file.c_str(), {.kind = picture_kind::map})).size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(svg) {
