@@ -716,13 +716,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       const auto& node = detail::as_leaf(base::operand_);
       return are_disjoint(node.data, count * sizeof(*node.data), target.data, product(target.shape) * sizeof(T)) &&
              in_one_call(target, node);
-    } else if constexpr (only_a_loop<A, A::rank> && has_call<T, R>) {
-      alignas(64) R few[chunk];
-      const strided<R, A::rank> computed = row_of(few, base::operand_);
-      return count <= chunk && is_row_major(target.shape, target.strides) && write_one_row(computed, base::operand_) &&
-             in_one_call(target, leaf<R, A::rank>(few, shape, computed.strides, nullptr));
     } else {
-      return false;
+      return few_in_one_call(target, base::operand_);
     }
   }
 
@@ -738,7 +733,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
       return detail::evaluate_into(target, scalar<T>(converted<T>(Op::finish(Op::template identity<R>, 0))), threads,
                                    resource);
     if constexpr (!Threads::parallel)
-      if (in_one_call(target, node)) return;
+      if (in_one_call(target, node) || few_in_one_call(target, node)) return;
     reducing_pass<R, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, count);
     reducer<Op, R, T>::some(here.source(), here.loops(), here.reduced, Threads::parallel);
   }
@@ -766,6 +761,20 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
         Op::columns(node.data, count, results, static_cast<std::ptrdiff_t>(results), target.data);
       for (std::size_t i = 0; i < results; ++i) target.data[i] = Op::finish(target.data[i], count);
       return true;
+    } else {
+      return false;
+    }
+  }
+
+  // The same of few elements that a loop computes, on the stack first.
+  template <class T, class Node>
+  [[nodiscard]] static bool few_in_one_call(const strided<T, rank>& target, const Node& node) {
+    if constexpr (only_a_loop<Node, Node::rank> && !is_leaf<Node> && has_call<T, R>) {
+      alignas(64) R few[chunk];
+      const strided<R, Node::rank> computed = row_of(few, node);
+      return product(computed.shape) <= chunk && is_row_major(target.shape, target.strides) &&
+             write_one_row(computed, node) &&
+             in_one_call(target, leaf<R, Node::rank>(few, computed.shape, computed.strides, nullptr));
     } else {
       return false;
     }

@@ -286,6 +286,51 @@ BOOST_AUTO_TEST_CASE(results_at_each_distance_in_memory) {
   check([](const auto& to, const auto& from) { to = sum(from, axes<1>); });
   check([](const auto& to, const auto& from) { to = mean(from, axes<0>); });
   check([](const auto& to, const auto& from) { to = max(from, axes<1>); });
+  check([](const auto& to, const auto& from) { to = sum(from * 2.0f, axes<0>); });
+  check([](const auto& to, const auto& from) { to = sum(from + from, axes<1>); });
+}
+
+// Few are computed all at once, on the stack: of neighbours, and of others, into neighbours, and into others.
+template <class T>
+void reduce_computed_elements() {
+  for (const std::size_t columns : {1uz, 3uz, 8uz, 100uz, 170uz, 171uz, 600uz}) {
+    tensor<T, 2> wide({3, 2 * columns});
+    for (T& each : wide) each = static_cast<T>((&each - wide.data()) * 7 % 61);
+    const auto part = wide[all, range{0, 2 * columns, 2}];
+    const tensor<T, 2> whole = part;
+    const auto check = [&](auto from, const tensor<T, 2>& computed) {
+      const auto check_with = [&](auto reduce) {
+        const auto rows = evaluate(reduce(computed, axes<1>)), of_columns = evaluate(reduce(computed, axes<0>));
+        auto into_rows = rows.copy();
+        auto into_columns = of_columns.copy();
+        auto places = zeros<T>({6});
+        into_rows[all] = 0;
+        into_columns[all] = 0;
+        into_rows = reduce(from(), axes<1>);
+        BOOST_TEST(same(into_rows, rows), columns << " columns");
+        into_columns = reduce(from(), axes<0>);
+        BOOST_TEST(same(into_columns, of_columns), columns << " columns");
+        BOOST_TEST(same(evaluate(reduce(from(), axes<1>)), rows), columns << " columns");
+        BOOST_TEST(same(evaluate(reduce(from(), axes<0>)), of_columns), columns << " columns");
+        auto every_other = places[range{0, 6, 2}];
+        every_other = reduce(from(), axes<1>);
+        for (std::size_t r = 0; r < 3; ++r) BOOST_TEST((every_other[r] == static_cast<T>(rows[r])));
+      };
+      check_with([](const auto& x, auto over) { return sum(x, over); });
+      check_with([](const auto& x, auto over) { return mean(x, over); });
+      check_with([](const auto& x, auto over) { return max(x, over); });
+      check_with([](const auto& x, auto over) { return min(x, over); });
+    };
+    const T two{2};
+    check([&] { return whole * two + whole; }, whole * two + whole);
+    check([&] { return part * two + whole; }, whole * two + whole);
+    check([&] { return part * two + part[range{all, all, -1}]; }, whole * two + whole[range{all, all, -1}]);
+  }
+}
+BOOST_AUTO_TEST_CASE(of_computed_elements) {
+  reduce_computed_elements<float>();
+  reduce_computed_elements<double>();
+  reduce_computed_elements<int>();
 }
 
 BOOST_AUTO_TEST_CASE(of_nothing_into_nothing) {
