@@ -188,7 +188,8 @@ BOOST_AUTO_TEST_CASE(map_of_blocks_that_overlap) {
     frame.reset();
     for (int i = 0; i < 10; ++i) (void)rec.allocate(2000);
   }
-  const std::string text = draw(file.c_str(), {.format = picture_format::text, .kind = picture_kind::map, .title = "frame"});
+  const std::string text =
+      draw(file.c_str(), {.format = picture_format::text, .kind = picture_kind::map, .title = "frame"});
   // The first 16 bytes are the first of the ten; then the long one, in whose memory the others lie.
   BOOST_TEST(text.contains("in 11 blocks"), text);
   BOOST_TEST(text.contains("█"), text);
