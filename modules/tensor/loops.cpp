@@ -608,6 +608,7 @@ bool write_dense_rows(const row_source& source, const nest& loops) {
     at[k] = source.operands[k].data;
     down[k] = loops.stride(k, 0) * static_cast<std::ptrdiff_t>(source.operands[k].element_bytes);
   }
+  // cppcheck-suppress uninitvar ; there is a target at least
   compute(source, at, down, columns, rows, static_cast<std::byte*>(const_cast<void*>(at[0])), down[0]);
   return true;
 }
