@@ -244,8 +244,6 @@ bool are_apart(const operand& elements) noexcept {
   return true;
 }
 
-overlap overlap_of(const operand& target, const operand& source) noexcept { return overlap_of(target, &source, 1); }
-
 overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept {
   const byte_range to = bytes_of(target);
   auto worst = overlap::none;

@@ -32,9 +32,8 @@ enum class overlap {
   shifted  // a write to the target may change an element of the operand that is still to be read
 };
 
-// What a write to the target does to an operand. Exact in all but contrived cases, where it says `shifted`.
-[[nodiscard]] overlap overlap_of(const operand& target, const operand& source) noexcept;
-// The worst over all operands.
+// What a write to the target does to the operands: the worst over all of them. Exact in all but contrived cases, where
+// it says `shifted`.
 [[nodiscard]] overlap overlap_of(const operand& target, const operand* sources, std::size_t count) noexcept;
 
 // Dimensions with their extents, and for each operand its strides; `pitch` entries are there for an operand.

@@ -14,8 +14,8 @@
 //
 // Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
 // of elements. Operands have up to 31 dimensions. Integer sums wrap around, those of small integers as well, which are
-// of their type: sum(cast<std::int64_t>(t)) is NumPy's. Not-a-number is the maximum, and the
-// minimum, of everything that it is in.
+// of their type: sum(cast<std::int64_t>(t)) is NumPy's. Not-a-number is the maximum, and the minimum, of everything
+// that it is in.
 //
 // Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,
 // unless there are others inside. A reduction over some dimensions is evaluated straight into its target; inside of an
