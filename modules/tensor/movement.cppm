@@ -8,7 +8,8 @@
 //   concatenate<0>(a, b)   O(numel)   an expression: one after the other in that dimension
 //   tril(t, diagonal)      O(numel)   an expression: the last two dimensions' elements above the diagonal are zero
 //
-// Views of a temporary tensor do not compile; reshape of one takes over its memory.
+// Views of a temporary tensor do not compile; reshape of one takes over its memory. permute and transpose of an
+// expression are expressions.
 module;
 #include <array>
 #include <bit>
@@ -97,6 +98,10 @@ template <class T, std::size_t Rank>
   return view_access::make(view.data(), shape, strides, view.offset(), view.resource());
 }
 
+// What can have its dimensions in another order: it, and expressions.
+template <class X>
+concept permutable = viewable<X> || (operand_expression<X> && !is_tensor<std::remove_cvref_t<X>>);
+
 // The node, or its elements made Results.
 template <class Result, class N>
 [[nodiscard]] auto node_of(N&& node) {
@@ -179,29 +184,72 @@ struct concatenation : expression_base {
   return static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(i) > diagonal;
 }
 
+// What expressions of all elements of one operand have in common.
 template <class A>
-struct lower_triangle : expression_base {
+struct rearranged : expression_base {
   using self_evaluating = void;
   using value_type = typename A::value_type;
   static constexpr std::size_t rank = A::rank, leaves = A::leaves, slots = 0, largest = sizeof(value_type);
   static constexpr bool may_fail = A::may_fail, loops = false, is_ready = false;
 
-  lower_triangle(A&& operand, std::ptrdiff_t diagonal) : operand_(std::move(operand)), diagonal_(diagonal) {}
+  void list(operand*& next) const noexcept { from_.list(next); }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return from_.resource(); }
+  static void check() noexcept {}
+  template <class Self>
+  [[nodiscard]] owned<value_type, rank> ready(this const Self& self, std::pmr::memory_resource* memory) {
+    return owned<value_type, rank>(evaluated<value_type>(self, on_this_thread{}, memory));
+  }
 
-  [[nodiscard]] std::array<std::size_t, rank> shape() const noexcept { return operand_.shape(); }
+ protected:
+  explicit rearranged(A&& operand) : from_(std::move(operand)) {}
+
+  A from_;
+};
+
+template <class A>
+struct permutation : rearranged<A> {
+  using rearranged<A>::rank;
+
+  permutation(A&& operand, const std::array<std::size_t, rank>& order)
+      : rearranged<A>(std::move(operand)), order_(order), shape_{} {
+    for (std::size_t d = 0; d < rank; ++d) shape_[d] = this->from_.shape()[order_[d]];
+  }
+
+  [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
+  [[nodiscard]] auto element(const std::size_t* index) const {
+    std::array<std::size_t, rank> at{};
+    for (std::size_t d = 0; d < rank; ++d) at[order_[d]] = shape_[d] == 1 ? 0 : index[d];
+    return this->from_.element(at.data());
+  }
+  // The operand, into the target as it looks in the operand's order.
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
+    strided<T, rank> back = target;
+    for (std::size_t d = 0; d < rank; ++d) {
+      back.shape[order_[d]] = target.shape[d];
+      back.strides[order_[d]] = target.strides[d];
+    }
+    detail::evaluate_into(back, this->from_, threads, memory);
+  }
+
+ private:
+  std::array<std::size_t, rank> order_, shape_;
+};
+
+template <class A>
+struct lower_triangle : rearranged<A> {
+  using rearranged<A>::rank, typename rearranged<A>::value_type;
+
+  lower_triangle(A&& operand, std::ptrdiff_t diagonal) : rearranged<A>(std::move(operand)), diagonal_(diagonal) {}
+
+  [[nodiscard]] std::array<std::size_t, rank> shape() const noexcept { return this->from_.shape(); }
   [[nodiscard]] value_type element(const std::size_t* index) const {
     const auto at = [&](std::size_t d) { return shape()[d] == 1 ? 0 : index[d]; };
-    return is_above(at(rank - 2), at(rank - 1), diagonal_) ? value_type{} : operand_.element(index);
-  }
-  void list(operand*& next) const noexcept { operand_.list(next); }
-  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return operand_.resource(); }
-  static void check() noexcept {}
-  [[nodiscard]] owned<value_type, rank> ready(std::pmr::memory_resource* memory) const {
-    return owned<value_type, rank>(evaluated<value_type>(*this, on_this_thread{}, memory));
+    return is_above(at(rank - 2), at(rank - 1), diagonal_) ? value_type{} : this->from_.element(index);
   }
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
-    detail::evaluate_into(target, operand_, threads, memory);
+    detail::evaluate_into(target, this->from_, threads, memory);
     std::array<std::size_t, rank> rows = shape();
     const std::size_t columns = std::exchange(rows[rank - 1], 1);
     for (std::size_t row = 0, count = buffers::numel(rows); row < count; ++row) {
@@ -213,9 +261,19 @@ struct lower_triangle : expression_base {
   }
 
  private:
-  A operand_;
   std::ptrdiff_t diagonal_;
 };
+
+// The dimensions in that order: a view of what stays where it is, an expression of other operands.
+template <class X, std::size_t Rank>
+[[nodiscard]] auto reordered(X&& x, const std::array<std::size_t, Rank>& order) {
+  if constexpr (viewable<X>) {
+    return detail::reorder(detail::view_of(x), order);
+  } else {
+    auto node = detail::as_node(std::forward<X>(x));
+    return permutation<decltype(node)>(std::move(node), order);
+  }
+}
 
 }  // namespace buffers::detail
 
@@ -274,10 +332,10 @@ template <class X>
   return detail::view_of(x);
 }
 
-/// The dimensions in another order: dimension d of the result is dimension order[d]. std::invalid_argument when that is
-/// not every dimension once.
+/// The dimensions in another order: dimension d of the result is dimension order[d]. A view; of an
+/// expression, an expression. std::invalid_argument when the order is not every dimension once.
 template <class X, std::size_t N>
-  requires(detail::viewable<X> && N == std::remove_cvref_t<X>::rank)
+  requires(detail::permutable<X> && N == detail::rank_of<X>)
 [[nodiscard]] auto permute(X&& x, const detail::number (&order)[N]) {
   std::array<std::size_t, N> dimensions{};
   std::array<bool, N> seen{};
@@ -287,27 +345,27 @@ template <class X, std::size_t N>
     seen[static_cast<std::size_t>(from)] = true;
     dimensions[d] = static_cast<std::size_t>(from);
   }
-  return detail::reorder(detail::view_of(x), dimensions);
+  return detail::reordered(std::forward<X>(x), dimensions);
 }
 
-/// The dimensions in reverse order.
+/// The dimensions in reverse order: a view or an expression, as permute().
 template <class X>
-  requires detail::viewable<X>
+  requires detail::permutable<X>
 [[nodiscard]] auto transpose(X&& x) {
-  constexpr std::size_t rank = std::remove_cvref_t<X>::rank;
+  constexpr std::size_t rank = detail::rank_of<X>;
   std::array<std::size_t, rank> order{};
   for (std::size_t d = 0; d < rank; ++d) order[d] = rank - 1 - d;
-  return detail::reorder(detail::view_of(x), order);
+  return detail::reordered(std::forward<X>(x), order);
 }
 /// Two dimensions exchanged; negative ones count from the last. std::out_of_range for one that is not there.
 template <class X>
-  requires detail::viewable<X>
+  requires detail::permutable<X>
 [[nodiscard]] auto transpose(X&& x, int i, int j) {
-  constexpr std::size_t rank = std::remove_cvref_t<X>::rank;
+  constexpr std::size_t rank = detail::rank_of<X>;
   std::array<std::size_t, rank> order{};
   for (std::size_t d = 0; d < rank; ++d) order[d] = d;
   std::swap(order[detail::checked_place(i, rank)], order[detail::checked_place(j, rank)]);
-  return detail::reorder(detail::view_of(x), order);
+  return detail::reordered(std::forward<X>(x), order);
 }
 
 /// One after the other in dimension Axis, negative counting from the last: an expression. std::invalid_argument, naming

@@ -114,6 +114,47 @@ BOOST_AUTO_TEST_CASE(permute_and_transpose) {
   BOOST_TEST((t[0, 0, 0]) == 99);
 }
 
+// Of what has no memory to view, they are expressions.
+BOOST_AUTO_TEST_CASE(permuted_expressions) {
+  test_resource memory;
+  const auto t = reshape(arange<int>(0, 24, 1, &memory), {2, 3, 4});
+  const auto row = reshape(arange<int>(4), {1, 1, 4});
+  const auto turned = permute(t + row, {2, 0, 1});
+  BOOST_TEST((turned.shape() == std::array<std::size_t, 3>{4, 2, 3}));
+  BOOST_TEST((turned[3, 1, -1]) == 26);
+  BOOST_TEST(memory.allocations() == 1u);
+  tensor<int, 3> target({4, 2, 3}, &memory);
+  target = turned;
+  BOOST_TEST(memory.allocations() == 2u);  // straight into the target
+  for (std::size_t i = 0; i < 4; ++i)
+    for (std::size_t j = 0; j < 2; ++j)
+      for (std::size_t k = 0; k < 3; ++k) BOOST_TEST((target[i, j, k]) == (t[j, k, i]) + static_cast<int>(i));
+  auto wide = zeros<int>({3, 4, 2, 5});
+  wide[1, all, all, range{1, 4}] = turned;
+  BOOST_TEST(same(wide[1, all, all, range{1, 4}], target));
+  BOOST_TEST(sum(wide) == sum(target));
+  BOOST_TEST(same(permute(permute(t + row, {2, 0, 1}), {1, 2, 0}), t + row));
+  const auto plus = evaluate(t + row);
+  BOOST_TEST(same(transpose(t + row, 0, -1) + 1, transpose(plus, 0, -1) + 1));
+  // ... which own what was a temporary, and read what they are written to before
+  BOOST_TEST(same(transpose(tensor{{1, 2, 3}, {4, 5, 6}} + 0), tensor{{1, 4}, {2, 5}, {3, 6}}));
+  tensor square{{1, 2}, {3, 4}};
+  square = transpose(square * square);
+  BOOST_TEST(same(square, tensor{{1, 9}, {4, 16}}));
+  square[all, all] = transpose(square - 1);
+  BOOST_TEST(same(square, tensor{{0, 3}, {8, 15}}));
+  // ... of reductions, of no elements and of no dimensions
+  BOOST_TEST(same(transpose(sum(square, axes<0>, keepdims)), tensor{{8}, {18}}));
+  BOOST_TEST(sum(transpose(square + 1), axes<0>)[0] == 5);
+  BOOST_TEST(same(evaluate(transpose(zeros<int>({0, 3}) + 1)), zeros<int>({3, 0})));
+  BOOST_TEST((transpose(full<int>({}, 2) + 1)[]) == 3);
+  tensor stays{{7, 7}, {7, 7}};
+  BOOST_CHECK_THROW(((void)(stays = transpose(tensor{{1, 2}, {3, 4}} / tensor{{1, 0}, {1, 1}}))), std::domain_error);
+  BOOST_TEST(same(stays, full<int>({2, 2}, 7)));
+  BOOST_CHECK_THROW(((void)(permute(t + row, {0, 0, 1}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(transpose(t + row, 0, 3))), std::out_of_range);
+}
+
 BOOST_AUTO_TEST_CASE(transposed_copies_of_all_sizes) {
   for (const std::size_t rows : {1u, 3u, 8u, 37u, 130u})
     for (const std::size_t columns : {1u, 2u, 16u, 65u}) {
