@@ -65,7 +65,8 @@ struct region {
     const std::uintptr_t before = granule_end(top);
     if (before >= last || bytes - 1 >= last - before) [[unlikely]]
       return nullptr;
-    // Not a power of two, or larger than the granule: both in one test.
+    // In one test: unless it is a power of two, alignment and alignment - 1 have a bit in common, and if it is larger
+    // than the granule, alignment - 1 has a bit that granule - 1 has not.
     if (((alignment - 1) & (alignment | ~(granule - 1))) != 0) [[unlikely]]
       return nullptr;
     top = before + bytes;

@@ -110,16 +110,20 @@ class relaxed_counter {
 class block_store;
 
 /// The free blocks that are next, of each class: a stack of their addresses, the newest on top. The blocks themselves
-/// are not touched. When a stack is full its older blocks go to the store, all but a quarter, and when it is empty half
-/// of one comes from there, so that a program at the edge does not go back and forth. Where blocks come and go in turn,
-/// a stack gets more room: those that were in use just now are the fastest, and each exchange with the store costs.
-/// Where many go and then many come, it has little: from the store they come in the order of their addresses, so that
-/// what is built next lies close together. Where those that go lie scattered, it has the least: what is left in it is
-/// used first, say for the top of a tree, and each such block is on a page of its own. Where none is taken at all
-/// between two exchanges, all of a full stack goes, which has half the room, as at first: a thread that frees what
-/// another one allocates is to keep little. In a pool for one thread, where that is a container that ends, it has the
-/// most when they go in a row; and when none are given between two exchanges, as much comes from the store as a stack
-/// of small blocks has room for. Counter is an integer; where other threads read it, one that they may read.
+/// are not touched. A full stack gives its oldest blocks to the store, and an empty one takes some from there. That
+/// costs as much as tens of allocations, so a stack is as deep as what happened since the last exchange asks for:
+///
+///   since then                              depth        why
+///   blocks came and went in turn            the most     what was in use just now is the fastest
+///   none taken, neighbours in a row         the most     a container ends (in a pool for one thread)
+///   none taken, else                        half         a thread that frees what another one allocates keeps little
+///   few taken, and they lie far apart       the least    what stays is used first, and each is on a page of its own
+///   anything else                           as a rule
+///
+/// Where none were taken all blocks of a full stack go, else all but a quarter; half of what there is room for comes,
+/// so that a program at the edge does not go back and forth. Where none were given, in a pool for one thread, a stack
+/// of small blocks is filled. From the store they come in the order of their addresses, so that what is built next lies
+/// close together. Counter is an integer; where other threads read it, one that they may read.
 template <class Counter>
 struct magazines {
   static constexpr bool one_thread = std::same_as<Counter, std::int64_t>;

@@ -40,13 +40,12 @@ struct pool_options {
   std::size_t first_chunk = 64 * 1024;
   /// ... but no larger than this, unless one block needs it. At least first_chunk.
   std::size_t largest_chunk = std::size_t{64} << 20;
-  /// How many idle bytes it keeps. Chunks without a block in use go upstream when they are more than this; free memory
-  /// for blocks above 32 KiB goes to the operating system when it is more than this (by madvise: the addresses stay).
-  /// Free blocks of up to 16 KiB count as used here, as they share runs, and larger ones as far as they are next to be
-  /// handed out: their memory stays until trim().
-  /// While a pool grows into memory that it never touched, it returns as many idle pages to the operating system, as
-  /// long as it holds more than the most that was in use at once and a tenth of that, or 2 MiB: programs whose phases
-  /// need different sizes do not hold the memory of all of them. SIZE_MAX: nothing is returned until trim().
+  /// How many idle bytes it keeps. What is above this goes back: chunks without a block in use to upstream, and free
+  /// memory for blocks above 32 KiB to the operating system (by madvise: the addresses stay). Memory with free blocks
+  /// of up to 16 KiB in it, or with larger ones that are next to be handed out, is not idle until trim().
+  /// While a pool grows into memory that it never touched, it also returns as many idle pages to the operating system,
+  /// as long as it holds more than the most that was in use at once and a tenth of that, or 2 MiB: programs whose
+  /// phases need different sizes do not hold the memory of all of them. SIZE_MAX: nothing is returned until trim().
   std::size_t spare = std::size_t{256} << 20;
 };
 

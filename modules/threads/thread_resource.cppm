@@ -259,10 +259,10 @@ class thread_resource final : public std::pmr::memory_resource,
     deallocate_slow(block, bytes, alignment);
   }
 
-  /// A hold on this thread's buffer for the time of a task: what is allocated meanwhile is given back at its end, and
-  /// then the buffer, where there is a maximum. A task that runs on the thread inside of another one, which waits for
-  /// it, gets the same buffer and a scope in it: that the other one's blocks stay is guaranteed, and so is that it need
-  /// not wait. Ends on the thread that it began on, in the reverse order of beginning.
+  /// A hold on this thread's buffer for the time of a task. At its end, what was allocated meanwhile is given back, and
+  /// so is the buffer, where there is a maximum. When the thread has its buffer already, because a task runs inside of
+  /// another one that waits for it, the lease is a scope in that buffer: it does not wait, and the other task's blocks
+  /// stay. Ends on the thread that it began on, in the reverse order of beginning.
   class [[nodiscard]] lease_type {
    public:
     explicit lease_type(thread_resource& from) : hold_(from), scope_(hold_.buffer) {}
