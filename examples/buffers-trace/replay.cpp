@@ -302,9 +302,10 @@ int replay_on_all(const replay_command& wanted) {
       all_well = false;
       continue;
     }
-    std::println("{:<40}{:>8.2f} ms{:>8.1f} ns{:>12}{:>13.2f}", who->name, 1e3 * result.seconds,
+    std::println("{:<40}{:>8.2f} ms{:>8.1f} ns{:>12}{:>13.2f}{}", who->name, 1e3 * result.seconds,
                  1e9 * result.seconds / steps, bytes_text(result.held),
-                 static_cast<double>(result.held) / static_cast<double>(std::max<std::size_t>(all.peak_bytes, 1)));
+                 static_cast<double>(result.held) / static_cast<double>(std::max<std::size_t>(all.peak_bytes, 1)),
+                 wanted.free_running && !who->is_for_threads ? "   behind a mutex" : "");
     results.push_back({who, result});
   }
   const bool for_threads = all.threads > 1;
