@@ -216,6 +216,11 @@ template <class Counter>
 void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) noexcept {
   void**& newest = top[size_class];
   if (*newest == nullptr) {
+    if (size_class >= shared_classes) {
+      void* const block = store.take_used_whole(size_class);
+      if (block != nullptr) ++taken[size_class];
+      return block;
+    }
     // While many are taken and none given, all that there is room for: an exchange costs as much as tens of blocks.
     const bool fills = one_thread && bytes_of(size_class) <= largest_filled && !gave_[size_class];
     const std::size_t room = change_depth(size_class, false);
@@ -390,25 +395,46 @@ block_range block_store::carve(std::size_t size_class) {
 void* block_store::take_large(std::size_t bytes) {
   if (void* const used = take_used_large(bytes)) return used;
   void* const block = use_whole(allocate_whole_run(bytes));
-  large_counts& counts = large_[large_bucket(bytes)];
+  whole_counts& counts = whole_[whole_bucket(bytes)];
   ++counts.misses;
   ++counts.live;
   return block;
 }
 
 void* block_store::take_used_large(std::size_t bytes) noexcept {
-  const std::size_t bucket = large_bucket(bytes);
-  large_counts& counts = large_[bucket];
-  const auto pages = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
-  run* const found = counts.free != 0 ? take_from_bins(pages, 1) : nullptr;
+  run* const found = take_used_run(bytes);
   if (found == nullptr) return nullptr;
-  chunk* home = found->home();
-  for (std::size_t i = 0; home->free_large[bucket].count == 0; ++i) home = chunks_[i];
-  forget_one_large(*home, bucket, pages);
-  occupy(found);
+  whole_counts& counts = whole_[whole_bucket(bytes)];
   ++counts.hits;
   ++counts.live;
   return use_whole(found);
+}
+
+void* block_store::take_used_whole(std::size_t size_class) noexcept {
+  run* const found = take_used_run(bytes_of(size_class));
+  if (found == nullptr) return nullptr;
+  found->size_class = static_cast<std::uint8_t>(size_class);
+  found->carved = 1;
+  found->busy = 1;
+  ++in_use_[size_class];
+  unpoison_if_mixed(found->memory(), bytes_of(size_class));
+  return found->memory();
+}
+
+// Where blocks of about that size are free: a run for one of them, or null.
+run* block_store::take_used_run(std::size_t bytes) noexcept {
+  const std::size_t bucket = whole_bucket(bytes);
+  if (whole_[bucket].free == 0) return nullptr;
+  const auto pages = static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes);
+  const std::uint32_t kind = kind_for(bytes);
+  run* found = take_from_bins(pages, kind);
+  if (found == nullptr) found = take_from_bins(pages, 1 - kind);
+  if (found == nullptr) return nullptr;
+  chunk* home = found->home();
+  for (std::size_t i = 0; home->free_whole[bucket].count == 0; ++i) home = chunks_[i];
+  forget_one_whole(*home, bucket, pages);
+  occupy(found);
+  return found;
 }
 
 void* block_store::use_whole(run* r) noexcept {
@@ -422,40 +448,44 @@ void* block_store::use_whole(run* r) noexcept {
 
 void block_store::give_large(void* block) noexcept {
   run* const r = run_of(block);
-  const std::size_t bucket = large_bucket(r->pages * page_bytes);
-  if (chunk* const home = r->home(); home->kind == 1) count_free_large(*home, bucket, 1, r->pages);
-  --large_[bucket].live;
-  large_bytes_ -= r->pages * page_bytes;
-  poison_in_program(block, r->pages * page_bytes);
-  free_run(r);
+  const std::size_t bytes = r->pages * page_bytes;
+  --whole_[whole_bucket(bytes)].live;
+  large_bytes_ -= bytes;
+  poison_in_program(block, bytes);
+  free_whole_run(r);
   keep_spare_pages();
 }
 
-void block_store::count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept {
-  chunk::free_blocks& here = home.free_large[bucket];
+void block_store::free_whole_run(run* r) noexcept {
+  count_free_whole(*r->home(), whole_bucket(r->pages * page_bytes), 1, r->pages);
+  free_run(r);
+}
+
+void block_store::count_free_whole(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept {
+  chunk::free_blocks& here = home.free_whole[bucket];
   here.count += static_cast<std::uint32_t>(blocks);
   here.pages += static_cast<std::uint32_t>(pages);
-  home.free_large_pages += static_cast<std::uint32_t>(pages);
-  large_[bucket].free += static_cast<std::size_t>(blocks);
-  large_[bucket].free_bytes += static_cast<std::size_t>(pages) * page_bytes;
+  home.free_whole_pages += static_cast<std::uint32_t>(pages);
+  whole_[bucket].free += static_cast<std::size_t>(blocks);
+  whole_[bucket].free_bytes += static_cast<std::size_t>(pages) * page_bytes;
 }
 
 // One of so many pages, as near as that is possible: the others of the bucket are of its sizes.
-void block_store::forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept {
-  const chunk::free_blocks& here = home.free_large[bucket];
-  const std::int64_t others = here.count - 1, most = std::int64_t{512} << bucket;
+void block_store::forget_one_whole(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept {
+  const chunk::free_blocks& here = home.free_whole[bucket];
+  const std::int64_t others = here.count - 1, most = std::int64_t{2 * largest_shared_block / page_bytes} << bucket;
   const std::int64_t left = std::clamp(std::int64_t{here.pages} - pages, others * (most / 2 + 1), others * most);
-  count_free_large(home, bucket, -1, left - here.pages);
+  count_free_whole(home, bucket, -1, left - here.pages);
 }
 
 // Pages of a chunk were taken into use. The blocks that were there are taken to be the next larger ones.
-[[gnu::noinline]] void block_store::forget_used_large(chunk& home, std::uint32_t pages) noexcept {
-  std::size_t bucket = pages * page_bytes > largest_listed ? large_bucket(pages * page_bytes) : 0;
-  while (home.free_large_pages > home.frontier - home.tables - home.used)
-    if (const auto& [count, sum] = home.free_large[bucket]; count != 0)
-      forget_one_large(home, bucket, sum / count);
+[[gnu::noinline]] void block_store::forget_used_whole(chunk& home, std::uint32_t pages) noexcept {
+  std::size_t bucket = pages * page_bytes > largest_shared_block ? whole_bucket(pages * page_bytes) : 0;
+  while (home.free_whole_pages > home.frontier - home.tables - home.used)
+    if (const auto& [count, sum] = home.free_whole[bucket]; count != 0)
+      forget_one_whole(home, bucket, sum / count);
     else
-      bucket = (bucket + 1) % large_sizes;
+      bucket = (bucket + 1) % whole_sizes;
 }
 
 void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
@@ -480,7 +510,7 @@ void block_store::uncarve(std::size_t size_class, block_range blocks) noexcept {
 void block_store::give(std::size_t size_class, void* const* blocks, std::size_t count) noexcept {
   in_use_[size_class] -= count;
   if (size_class >= shared_classes) {
-    for (std::size_t i = 0; i < count; ++i) free_run(run_of(blocks[i]));
+    for (std::size_t i = 0; i < count; ++i) free_whole_run(run_of(blocks[i]));
     return keep_spare_pages();
   }
   available_[size_class] += count;
@@ -630,7 +660,11 @@ run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
       found = extend(pages, kind);
     } catch (...) {
       found = gather(pages, true);
-      if (found == nullptr) throw;
+      if (found == nullptr && !give_all_upstream(pages)) throw;
+      if (found == nullptr) {
+        add_chunk(pages, kind);
+        found = extend(pages, kind);
+      }
     }
   occupy(found);
   if (touched_pages_ != touched_before) pay_for(touched_pages_ - touched_before);
@@ -650,8 +684,7 @@ run* block_store::allocate_shared_run(std::size_t size_class) {
 }
 
 run* block_store::allocate_whole_run(std::size_t bytes) {
-  return allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes),
-                      bytes > largest_mixed_block ? 1 : 0);
+  return allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes), kind_for(bytes));
 }
 
 void block_store::occupy(run* r) noexcept {
@@ -659,8 +692,8 @@ void block_store::occupy(run* r) noexcept {
   home->used += r->pages;
   used_pages_ += r->pages;
   peak_pages_ = std::max(peak_pages_, used_pages_ - all_empty_pages_);
-  if (home->free_large_pages > home->frontier - home->tables - home->used) [[unlikely]]
-    forget_used_large(*home, r->pages);
+  if (home->free_whole_pages > home->frontier - home->tables - home->used) [[unlikely]]
+    forget_used_whole(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
 #if BUFFERS_HARDENED
   std::ranges::fill(r->in_use, 0);
@@ -720,6 +753,16 @@ run* block_store::gather(std::uint32_t pages, bool beyond) noexcept {
   if (first == nullptr) return extend(pages, last->kind);
   remove(first);
   return cut(first, pages);
+}
+
+// When no block is in use but all chunks together are more than is asked for: upstream may have it in one piece once it
+// has them back.
+bool block_store::give_all_upstream(std::uint32_t pages) noexcept {
+  if (capacity() < pages * page_bytes || releasable() != capacity()) return false;
+  owner_.give_held(true);
+  free_empty_runs();
+  give_spare(0);
+  return true;
 }
 
 run* block_store::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept {
@@ -1046,8 +1089,8 @@ void block_store::reserve_index() {
 
 void block_store::give_upstream(std::size_t index) noexcept {
   chunk* const c = chunks_[index];
-  for (std::size_t b = 0; b < large_sizes; ++b)
-    count_free_large(*c, b, -static_cast<int>(c->free_large[b].count), -std::int64_t{c->free_large[b].pages});
+  for (std::size_t b = 0; b < whole_sizes; ++b)
+    count_free_whole(*c, b, -static_cast<int>(c->free_whole[b].count), -std::int64_t{c->free_whole[b].pages});
   std::copy(chunks_ + index + 1, chunks_ + chunk_count_, chunks_ + index);
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
@@ -1081,6 +1124,11 @@ std::size_t block_store::spare_bytes() const noexcept {
 void block_store::trim(std::size_t keep_bytes) noexcept {
   free_empty_runs();
   give_spare(keep_bytes);
+  // ... and the pages that lie idle beside blocks in use to the operating system.
+  const std::size_t idle = idle_pages_[0] + idle_pages_[1], kept = keep_bytes / page_bytes;
+  if (idle <= kept) return;
+  const std::size_t given = decommit(1, idle - kept);
+  static_cast<void>(decommit(0, idle - kept - given));
 }
 
 void block_store::give_spare(std::size_t keep_bytes) noexcept {
@@ -1114,7 +1162,7 @@ void block_store::release() noexcept {
   std::ranges::fill(available_, 0);
   std::ranges::fill(in_use_, 0);
   std::ranges::fill(free_, free_runs{});
-  for (large_counts& counts : large_) counts.live = 0;
+  for (whole_counts& counts : whole_) counts.live = 0;
   std::ranges::fill(empty_pages_, 0);
   touched_pages_ = all_empty_pages_ = unpaid_pages_ = large_bytes_ = freed_runs_ = 0;
   used_pages_ = peak_pages_ = 0;

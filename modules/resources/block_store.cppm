@@ -28,8 +28,9 @@ export namespace buffers::detail {
 
 struct chunk;
 
-/// The sizes above largest_listed that are counted: the powers of two up to largest_block.
-inline constexpr std::size_t large_sizes = 7;
+/// The sizes of blocks with a run of their own that are counted: the powers of two above largest_shared_block, up to
+/// largest_block.
+inline constexpr std::size_t whole_sizes = 13;
 
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
@@ -71,12 +72,12 @@ struct alignas(64) chunk {
   std::uint32_t kind;      // 1: for blocks above largest_mixed_block, before others
   // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
-  // The blocks above largest_listed that are free, by size as in block_store::large: no more pages than are not in use.
+  // Blocks with a run of their own that are free, by size as in block_store::whole: no more pages than are not in use.
   // Where these are is not known, as neighbours become one run.
   struct free_blocks {
     std::uint32_t count, pages;
-  } free_large[large_sizes];
-  std::uint32_t free_large_pages;  // of all sizes
+  } free_whole[whole_sizes];
+  std::uint32_t free_whole_pages;  // of all sizes
 
   [[nodiscard]] inline std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
   [[nodiscard]] inline run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
@@ -165,9 +166,9 @@ struct magazines {
     return static_cast<std::size_t>(top[size_class] - (places_ + first_places[size_class]));
   }
 
-  /// Whether these or the store have a block that was in use before.
+  /// Whether these or the store may have a block that was in use before.
   [[nodiscard]] inline bool has_used(std::size_t size_class, const block_store& store) const noexcept;
-  /// Such a block; there must be one.
+  /// Such a block, or null: for a shared class only when there is none.
   [[nodiscard]] void* pop_used(std::size_t size_class, block_store& store) noexcept;
   /// A block that was not. Throws what upstream throws.
   [[nodiscard]] inline void* pop_fresh(std::size_t size_class, block_store& store);
@@ -238,13 +239,16 @@ class block_store {
   [[nodiscard]] void* take_large(std::size_t bytes);
   /// ... from memory that was in use before; null when there is none.
   [[nodiscard]] void* take_used_large(std::size_t bytes) noexcept;
-  inline void count_large_miss(std::size_t bytes) noexcept { ++large_[large_bucket(bytes)].misses; }
+  inline void count_large_miss(std::size_t bytes) noexcept { ++whole_[whole_bucket(bytes)].misses; }
   void give_large(void* block) noexcept;
-  /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it.
-  struct large_counts {
+  /// A block of this class, of those with a run of their own, from memory that was in use before; null where none is.
+  [[nodiscard]] void* take_used_whole(std::size_t size_class) noexcept;
+  /// What happened to those of up to `bytes` bytes, a power of two, and more than half of it. Of those that have a
+  /// class only how many are free: the holder knows the rest.
+  struct whole_counts {
     std::size_t live, free, free_bytes, hits, misses;
   };
-  [[nodiscard]] const large_counts& large(std::size_t bytes) const noexcept { return large_[large_bucket(bytes)]; }
+  [[nodiscard]] const whole_counts& whole(std::size_t bytes) const noexcept { return whole_[whole_bucket(bytes)]; }
   /// Takes back blocks of this class.
   void give(std::size_t size_class, void* const* blocks, std::size_t count) noexcept;
   /// How many blocks of the class take() could give ...
@@ -262,7 +266,8 @@ class block_store {
   /// Hardened build: notes that a block is handed out or given back; false when it is already.
   [[nodiscard]] bool note_in_use(const void* block, bool now) noexcept;
 
-  /// Gives chunks without a block in use upstream until at most keep_bytes are in such.
+  /// Gives chunks without a block in use upstream until at most keep_bytes are in such, and other idle pages to the
+  /// operating system.
   void trim(std::size_t keep_bytes) noexcept;
   void release() noexcept;
   /// The bytes that are from upstream.
@@ -276,9 +281,10 @@ class block_store {
 
  private:
   static constexpr std::size_t bins = 80;
-  static inline std::size_t large_bucket(std::size_t bytes) noexcept {
-    return static_cast<std::size_t>(std::bit_width(bytes - 1)) - 21;
+  static inline std::size_t whole_bucket(std::size_t bytes) noexcept {
+    return static_cast<std::size_t>(std::countl_zero(largest_shared_block) - std::countl_zero(bytes - 1));
   }
+  static inline std::uint32_t kind_for(std::size_t bytes) noexcept { return bytes > largest_mixed_block ? 1 : 0; }
 
   // The chunk that it is in, or null.
   [[nodiscard]] chunk* find(const void* byte) const noexcept;
@@ -312,11 +318,14 @@ class block_store {
   };
   [[nodiscard]] row find_row(std::uint32_t pages) const noexcept;
   run* gather(std::uint32_t pages, bool beyond) noexcept;
+  bool give_all_upstream(std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
+  run* take_used_run(std::size_t bytes) noexcept;
   void* use_whole(run* r) noexcept;
-  void count_free_large(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept;
-  void forget_one_large(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
-  void forget_used_large(chunk& home, std::uint32_t pages) noexcept;
+  void free_whole_run(run* r) noexcept;
+  void count_free_whole(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept;
+  void forget_one_whole(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
+  void forget_used_whole(chunk& home, std::uint32_t pages) noexcept;
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* borrow(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
@@ -360,7 +369,7 @@ class block_store {
     run* bins[block_store::bins];
     std::uint64_t filled[2];  // bins that are not empty
   } free_[2] = {};
-  large_counts large_[large_sizes] = {};
+  whole_counts whole_[whole_sizes] = {};
   std::size_t large_bytes_ = 0;     // of large blocks in use
   std::size_t idle_pages_[2] = {};  // in free_, resident
   std::size_t used_pages_ = 0;      // in runs in use
@@ -391,7 +400,7 @@ class block_store {
 
 template <class Counter>
 inline bool magazines<Counter>::has_used(std::size_t size_class, const block_store& store) const noexcept {
-  return *top[size_class] != nullptr || store.available(size_class) != 0;
+  return *top[size_class] != nullptr || store.available(size_class) != 0 || size_class >= shared_classes;
 }
 
 template <class Counter>

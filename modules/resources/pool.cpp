@@ -47,14 +47,14 @@ pool_stats stats_of(const block_store& store) noexcept {
   for (std::size_t c = 0; c < classes; ++c)
     add_counts(all, bytes_of(c),
                {.live = store.in_use(c), .free = store.available(c), .free_bytes = store.available(c) * bytes_of(c)});
-  for (std::size_t bytes = 2 * largest_listed; bytes <= largest_block; bytes *= 2) {
-    const auto& large = store.large(bytes);
+  for (std::size_t bytes = 2 * largest_shared_block; bytes <= largest_block; bytes *= 2) {
+    const auto& whole = store.whole(bytes);
     add_counts(all, bytes,
-               {.live = large.live,
-                .free = large.free,
-                .free_bytes = large.free_bytes,
-                .hits = large.hits,
-                .misses = large.misses});
+               {.live = whole.live,
+                .free = whole.free,
+                .free_bytes = whole.free_bytes,
+                .hits = whole.hits,
+                .misses = whole.misses});
   }
   return all;
 }
@@ -112,8 +112,9 @@ void* pool_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
 }
 
 void* pool_resource::take(std::size_t size_class) {
-  return magazines_.has_used(size_class, store_) ? magazines_.pop_used(size_class, store_)
-                                                 : magazines_.pop_fresh(size_class, store_);
+  if (magazines_.has_used(size_class, store_))
+    if (void* const used = magazines_.pop_used(size_class, store_)) return used;
+  return magazines_.pop_fresh(size_class, store_);
 }
 
 void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
@@ -181,10 +182,8 @@ std::span<std::byte> pool_resource::try_get(std::size_t bytes, std::size_t align
     if (block == nullptr) store_.count_large_miss(full);
   } else {
     const std::size_t size_class = detail::class_of(full);
-    if (magazines_.has_used(size_class, store_))
-      block = magazines_.pop_used(size_class, store_);
-    else
-      ++magazines_.misses[size_class];
+    if (magazines_.has_used(size_class, store_)) block = magazines_.pop_used(size_class, store_);
+    if (block == nullptr) ++magazines_.misses[size_class];
   }
   if (block == nullptr) return {};
   handed_out(block, full);

@@ -52,7 +52,7 @@ struct pool_options {
 /// What happened to blocks of certain sizes.
 struct pool_counts {
   std::size_t live = 0;        ///< blocks in use
-  std::size_t free = 0;        ///< blocks that were in use; above 1 MiB, those whose memory nobody else has got
+  std::size_t free = 0;        ///< blocks that were in use; above 16 KiB, those whose memory nobody else has got
   std::size_t free_bytes = 0;  ///< their sizes
   std::size_t hits = 0;        ///< requests served by such a block
   std::size_t misses = 0;      ///< requests that were not
@@ -136,7 +136,8 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Gives all memory upstream, blocks in use included.
   void release() noexcept;
   /// Gives chunks in which no block is in use upstream until at most keep_bytes are left of them, or the option `spare`
-  /// where that is less. Returns the bytes given.
+  /// where that is less. Returns the bytes given. Then idle pages of other chunks go to the operating system, by
+  /// madvise, until at most keep_bytes of memory lie idle.
   std::size_t trim(std::size_t keep_bytes) noexcept;
   /// The bytes that trim(0) would give.
   [[nodiscard]] std::size_t releasable() const noexcept { return store_.releasable(); }

@@ -81,7 +81,8 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   /// Gives all memory upstream, blocks in use included.
   void release() noexcept;
   /// Gives chunks in which no block is in use, nor in another thread's stacks, upstream until at most keep_bytes are
-  /// left of them. Returns the bytes given.
+  /// left of them. Returns the bytes given. Then idle pages of other chunks go to the operating system, by madvise,
+  /// until at most keep_bytes of memory lie idle.
   std::size_t trim(std::size_t keep_bytes) noexcept;
 
   /// The bytes that were asked for and not given back; while other threads go on, of about now.
@@ -109,6 +110,8 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept;
   void* take(thread_lists& mine, std::size_t size_class);
+  void* take_from_store(thread_lists& mine, std::size_t size_class);
+  void* with_own_blocks(thread_lists& mine, auto take);
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   void count_out(std::size_t bytes) noexcept;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <cstddef>
@@ -1521,6 +1522,89 @@ BOOST_AUTO_TEST_CASE(free_large_blocks_are_never_more_than_there_is) {
   pool.trim(0);
   BOOST_TEST(pool.stats().free_bytes <= pool.capacity());
   BOOST_TEST(pool.stats().live == 0u);
+}
+
+// More of them than a stack has room for; also where their memory is what small blocks were in.
+BOOST_AUTO_TEST_CASE(every_block_that_was_put_is_found_again) {
+  for (const bool after_small_ones : {false, true})
+    for (const bool by_clear : {false, true})
+      for (std::size_t size = 64; size <= 16 * mib; size *= 2) {
+        const std::size_t count = std::min<std::size_t>(300, 128 * mib / size);
+        pool_resource pool;
+        if (after_small_ones) give_back(pool, blocks(pool, 4 * kib, 10 * kib), 10 * kib);
+        std::vector<std::span<std::byte>> taken;
+        for (std::size_t i = 0; i < count; ++i) taken.push_back(pool.get(size));
+        const std::size_t capacity = pool.capacity();
+        if (by_clear)
+          pool.clear();
+        else
+          for (const auto block : taken) pool.put(block);
+        const buffers::pool_bucket bucket = pool.stats().buckets[static_cast<std::size_t>(std::countr_zero(size)) - 6];
+        BOOST_TEST_CONTEXT(size << (by_clear ? " cleared" : " put") << (after_small_ones ? " after small ones" : "")) {
+          BOOST_TEST(bucket.free >= count);
+          BOOST_TEST(bucket.live == 0u);
+          std::set<const std::byte*> found;
+          for (std::size_t i = 0; i < count; ++i) {
+            const auto block = pool.try_get(size);
+            BOOST_REQUIRE(block.size() == size);
+            std::memset(block.data(), 1, size);
+            found.insert(block.data());
+          }
+          BOOST_TEST(found.size() == count);
+          if (!by_clear && !after_small_ones) BOOST_TEST(pool.try_get(size).empty());
+          BOOST_TEST(pool.capacity() == capacity);
+        }
+      }
+}
+
+BOOST_AUTO_TEST_CASE(trim_gives_idle_pages_beside_blocks_in_use_to_the_system) {
+  for (const std::size_t size : {64uz, 4 * kib, 64 * kib, 2 * mib}) {
+    untouched_memory upstream;
+    pool_resource pool{{}, &upstream};
+    std::vector<std::byte*> all;
+    for (std::size_t i = 0; i < 64 * mib / size; ++i) {
+      all.push_back(bytes(pool, size));
+      std::memset(all.back(), 1, size);
+    }
+    const std::size_t each = all.size() / 8;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (i % each != each / 2) pool.deallocate(all[i], size);
+    const std::size_t before = upstream.resident_bytes();
+    BOOST_TEST(before >= 64 * mib);
+    pool.trim(20 * mib);
+    BOOST_TEST(upstream.resident_bytes() >= 20 * mib);
+    BOOST_TEST(upstream.resident_bytes() <= 25 * mib + 8 * size);
+    pool.trim(0);
+    BOOST_TEST(upstream.resident_bytes() <= 5 * mib + 8 * size);
+    for (std::size_t i = each / 2; i < all.size(); i += each) {
+      BOOST_TEST((all[i][size - 1] == std::byte{1}));
+      pool.deallocate(all[i], size);
+    }
+    give_back(pool, blocks(pool, 100, size), size);
+  }
+}
+
+// Its memory goes upstream and is asked for in one piece.
+BOOST_AUTO_TEST_CASE(an_idle_pool_with_a_budget_serves_what_fits) {
+  buffers::limit_resource budget{mib};
+  pool_resource pool{{}, &budget};
+  std::vector<void*> small;
+  try {
+    for (;;) small.push_back(pool.allocate(2000));
+  } catch (const buffers::exhausted&) {
+  }
+  const std::size_t full = pool.capacity();
+  BOOST_CHECK_THROW((void)pool.allocate(300'000), buffers::exhausted);
+  for (std::size_t i = 1; i < small.size(); ++i) pool.deallocate(small[i], 2000);
+  BOOST_CHECK_THROW((void)pool.allocate(900'000), buffers::exhausted);  // one block is in use: nothing changes
+  BOOST_TEST(pool.capacity() == full);
+  pool.deallocate(small[0], 2000);
+  void* const large = pool.allocate(900'000);
+  std::memset(large, 1, 900'000);
+  BOOST_TEST(budget.used() == pool.capacity());
+  pool.deallocate(large, 900'000);
+  BOOST_CHECK_THROW((void)pool.allocate(2 * mib), buffers::exhausted);
+  BOOST_TEST(pool.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(spare_bounds_the_chunks_that_are_kept) {
