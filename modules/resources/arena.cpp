@@ -173,6 +173,10 @@ bool checkpoint_order::opened_in(const void* slab, const void* current) const no
   return open != 0 && slab == (is_disturbed(open) ? mark_of(open)->at : current);
 }
 
+void checkpoint_order::move_tops(std::uintptr_t top) noexcept {
+  for (std::uintptr_t link = open; link != 0; link = mark_of(link)->outer) mark_of(link)->top = top;
+}
+
 std::uintptr_t checkpoint_order::floor(const void* slab, const void* current) const noexcept {
   return opened_in(slab, current) ? mark_of(open)->top : 0;
 }

@@ -220,6 +220,8 @@ struct checkpoint_order : open_scope_link, serial_history {
     opened.top = top;
     open = address(&opened);
   }
+  /// All open scopes began here: where there was no memory, there is now.
+  void move_tops(std::uintptr_t top) noexcept;
   /// Ends a scope in which nothing was done but to take blocks from its region; else false, and nothing is done.
   [[nodiscard]] inline bool close_scope(const scope_mark& opened) noexcept {
     if (open != address(&opened)) [[unlikely]]

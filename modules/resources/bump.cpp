@@ -41,7 +41,8 @@ void bump_resource::acquire() {
   meter_.settle(now_, 0);
   now_ = detail::region(detail::address(memory_), capacity_, 0);
   grows_after_ = 0;
-  static_cast<void>(order_.issue(nullptr));  // a scope that began without memory ends the slow way
+  static_cast<void>(order_.issue(nullptr));  // scopes that began without memory end the slow way
+  order_.move_tops(now_.base);
   detail::poison_in_program(memory_, owned_bytes(capacity_));
 }
 
@@ -91,8 +92,8 @@ void bump_resource::restore(const checkpoint_type& cp) {
 void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
   if (!order_.close_scope_slow(opened, nullptr)) return;
   if (opened.serial < reshaped_) leave_reshape();
-  go_back_to(opened.top == detail::region().base ? now_.base : opened.top);  // it may have begun without memory
-  grows_after_ = std::min(grows_after_, now_.top);                           // checkpoints made in it are gone
+  go_back_to(opened.top);
+  grows_after_ = std::min(grows_after_, now_.top);  // checkpoints made in it are gone
 }
 
 void bump_resource::go_back_to(std::uintptr_t top) noexcept {

@@ -326,9 +326,9 @@ void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) 
   if (to != nullptr) {
     if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
     now_.return_to(top);
-    grows_after_ = crossed ? top : std::min(grows_after_, top);  // of another slab it is not known
     now_.forget_holes();
     now_.reclaim(order_.floor(current_, current_));
+    grows_after_ = crossed ? now_.top : std::min(grows_after_, now_.top);  // of another slab it is not known
     step_back();
   }
   // At the edge of a slab, begin the next one: else each round of a loop would cross it again.

@@ -152,7 +152,7 @@ concept dropping = requires(R& resource, std::span<const std::span<std::byte>> b
 template <byte_source R, byte_view... Views>
 constexpr void drop(R& resource, [[maybe_unused]] std::size_t align, const Views&... views) {
   if constexpr (making_views<R>) {
-    resource.drop_views(views...);
+    resource.drop_views(align, views...);
   } else if constexpr (dropping<R>) {
     const std::array<std::span<std::byte>, sizeof...(Views)> blocks{bytes_of(views)...};
     resource.drop(blocks);

@@ -264,7 +264,7 @@ class dry_run {
     return view_at<T, Layout>(lowest + before, extents);
   }
   template <class... Views>
-  constexpr void drop_views(const Views&... views) {
+  constexpr void drop_views(std::size_t, const Views&... views) {
     const memory_block blocks[] = {block_of(views)..., {}};
     drop_all(blocks, sizeof...(Views));
   }
@@ -334,10 +334,8 @@ class dry_run {
     if (padding > detail::largest_request - (end - now_.zero) - bytes) detail::throw_bad_alloc();
     holes_.reserve_one_more();
     if (alignment > now_.known) make_guess({guess_, end + 1, now_.zero + (before - end) - padding, alignment});
-    if (before != end) {
-      ++history_.newest;
-      holes_.push_back({end + 1, before - end});
-    }
+    if (alignment > detail::granule) ++history_.newest;  // as if there were padding, which depends on the place
+    if (before != end) holes_.push_back({end + 1, before - end});
     rise_to(before + bytes);
     return before + 1;
   }
@@ -480,6 +478,10 @@ static_assert(checkpointable<dry_run>);
 /// be counted: `if constexpr (!is_dry_run<decltype(buffer)>) dgemm(...)`.
 template <class Buffer>
 inline constexpr bool is_dry_run = std::is_same_v<std::remove_cvref_t<Buffer>, dry_run>;
+
+// It has no memory for the elements of a container.
+template <class T>
+class allocator<T, dry_run>;
 
 /// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less
 /// does not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to

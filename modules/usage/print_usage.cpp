@@ -224,7 +224,7 @@ class rehearsal {
   void resize(std::size_t made, event e) {
     const reference to = e.about[0];
     void* const block = blocks_[to.made];
-    if (to.bytes < e.old_bytes) {
+    if (to.bytes <= e.old_bytes) {
       dry_[e.buffer].shrink(block, e.old_bytes, to.bytes);
     } else if (!dry_[e.buffer].try_expand(block, e.old_bytes, to.bytes)) {
       made_now_[made] = taken_.size();
@@ -347,7 +347,7 @@ class writer {
         write_drop(e, buffer);
         break;
       case call::resize: {
-        const bool longer = e.about[0].bytes >= e.old_bytes;
+        const bool longer = e.about[0].bytes > e.old_bytes;
         line((longer ? "static_cast<void>(" : "") + buffer + (longer ? ".try_expand(" : ".shrink(") +
              pointer(e.about[0]) + ", " + text(e.old_bytes) + ", " + text(e.about[0].bytes) + (longer ? "));" : ");"));
         break;
@@ -452,8 +452,8 @@ void write(std::ostream& os, const std::string& what) {
 
 // The comment in front of the function.
 std::string head(std::span<const buffer_usage> buffers, const std::vector<std::size_t>* needed) {
-  std::string out = "// The bytes that ";
-  out += buffers.size() == 1 ? "the buffer needs" : "each buffer needs";
+  const std::string each = buffers.size() == 1 ? "the buffer" : "each buffer";
+  std::string out = needed != nullptr ? "// The bytes that " + each + " needs" : "// The peak in bytes of " + each;
   out += ", as seen by buffers::print_usage:\n";
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     const buffer_usage& b = buffers[i];

@@ -30,6 +30,7 @@ module;
 #include <iosfwd>
 #include <mdspan>
 #include <memory_resource>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -127,7 +128,9 @@ struct checkpoint_of<R> {
   using type = decltype(std::declval<R&>().checkpoint());
 };
 template <class R>
-struct scope_mark_of : checkpoint_of<R> {};
+struct scope_mark_of {
+  using type = std::optional<typename checkpoint_of<R>::type>;
+};
 template <class R>
   requires requires { typename R::scope_mark; }
 struct scope_mark_of<R> {
@@ -168,16 +171,16 @@ class recorder final : public std::pmr::memory_resource {
 
   class checkpoint_type {
     friend recorder;
-    typename checkpoint_of<R>::type of;
+    using type = typename checkpoint_of<R>::type;
+    checkpoint_type(type cp, std::size_t n) : of(std::move(cp)), number(n) {}
+    type of;
     std::size_t number;
   };
   [[nodiscard]] checkpoint_type checkpoint()
     requires checkpointable<R>
   {
-    checkpoint_type cp{};
-    cp.of = of_.checkpoint();
-    cp.number = log_.checkpoint(number_);
-    return cp;
+    auto of = of_.checkpoint();
+    return {std::move(of), log_.checkpoint(number_)};
   }
   void restore(const checkpoint_type& cp)
     requires checkpointable<R>
@@ -262,9 +265,9 @@ class recorder final : public std::pmr::memory_resource {
     return view;
   }
   template <class... Views>
-  void drop_views(const Views&... views) {
+  void drop_views(std::size_t align, const Views&... views) {
     const std::span<const std::byte> blocks[] = {bytes_of_view(views)..., {}};
-    drop(of_, views...);
+    drop(of_, alignment{align}, views...);
     log_.dropped(number_, std::span(blocks, sizeof...(Views)));
   }
 
@@ -278,7 +281,7 @@ class recorder final : public std::pmr::memory_resource {
     if constexpr (requires { typename R::scope_mark; })
       of_.open_scope(opened.of);
     else
-      opened.of = of_.checkpoint();
+      opened.of.emplace(of_.checkpoint());
     opened.number = log_.opened(number_);
   }
   void close_scope(scope_mark& opened)
@@ -287,7 +290,7 @@ class recorder final : public std::pmr::memory_resource {
     if constexpr (requires { typename R::scope_mark; })
       of_.close_scope(opened.of);
     else
-      of_.restore(opened.of);
+      of_.restore(*opened.of);
     log_.closed(number_, opened.number);
   }
 

@@ -2,12 +2,15 @@ module;
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <gsl/pointers>
 #include <memory_resource>
+#include <mutex>
 #include <new>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "trace_writer.h"
 module buffers.usage;
@@ -21,6 +24,7 @@ struct detail::recording_state {
 
   trace_file::writer writer;
   std::atomic<bool> is_told = false;  // the error
+  recording_state* next = nullptr;    // of all
   per_thread<trace_file::stream> streams{*this, thread_ended};
 };
 
@@ -28,7 +32,18 @@ namespace {
 
 constexpr const char* what = "buffers: the trace is incomplete";
 
+// All that are being made.
+std::mutex mutex;
+detail::recording_state* recordings = nullptr;
+
 }  // namespace
+
+// Whoever reads a trace is to find what was recorded before.
+void detail::flush_recording(std::uint64_t device, std::uint64_t inode) noexcept {
+  const std::lock_guard locked{mutex};
+  for (recording_state* r = recordings; r != nullptr; r = r->next)
+    if (r->writer.writes(device, inode)) r->writer.flush();
+}
 
 recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::memory_resource*> upstream)
     : upstream_(upstream) {
@@ -47,9 +62,17 @@ recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::m
     if (error == ESPIPE) throw std::system_error(EINVAL, std::generic_category(), file + ": not a regular file");
     throw std::system_error(error, std::generic_category(), file);
   }
+  const std::lock_guard locked{mutex};
+  state_->next = std::exchange(recordings, state_);
 }
 
 recording_resource::~recording_resource() {
+  {
+    const std::lock_guard locked{mutex};
+    detail::recording_state** at = &recordings;
+    while (*at != state_) at = &(*at)->next;
+    *at = state_->next;
+  }
   const int error = state_->writer.close();
   if (error != 0 && !state_->is_told.load())
     std::fprintf(stderr, "%s: %s\n", what, std::generic_category().message(error).c_str());

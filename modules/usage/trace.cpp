@@ -34,6 +34,8 @@ class source {
     if (file_ < 0 || fstat(file_, &about) != 0) fail(errno, path);
     if (S_ISDIR(about.st_mode)) fail(EISDIR, path);
     if (!S_ISREG(about.st_mode)) fail(EINVAL, std::string(path) + ": not a regular file");
+    detail::flush_recording(about.st_dev, about.st_ino);
+    if (fstat(file_, &about) != 0) fail(errno, path);
     size_ = static_cast<std::uint64_t>(about.st_size);
   }
   explicit source(std::span<const std::byte> bytes) : bytes_(bytes), size_(bytes.size()) {}

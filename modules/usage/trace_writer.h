@@ -106,6 +106,10 @@ class writer {
   int finish() noexcept;
   /// ... and forgets the streams.
   int close() noexcept;
+  /// Whether it writes that file.
+  [[nodiscard]] bool writes(uint64_t device, uint64_t inode) const noexcept {
+    return is_open() && device == state_->device && inode == state_->inode;
+  }
   /// Why there are no further records in the file; 0 while all are.
   [[nodiscard]] int error() const noexcept { return state_ != nullptr ? state_->error.load() : 0; }
   /// A record is missing that could not even be tried to write: no memory for a stream.
@@ -124,7 +128,6 @@ class writer {
     std::atomic<int> error;
     pthread_mutex_t mutex;  // of all below, and of the streams but for what their threads do in put()
     int64_t next_chunk;
-    uint64_t promised;  // records that a flush has written
     uint32_t threads;
     stream* streams;
     dev_t device;
@@ -311,12 +314,10 @@ bool writer::make_room(stream& s) noexcept {
     state_->streams = &s;
   }
   if (s.chunk_at == 0 || s.filled.load(std::memory_order_relaxed) > chunk_bytes - 2 * (longest_record + 8)) {
-    if (s.chunk_at != 0) {
-      const opened file(*state_);
-      if (write_stream(file, s) != 0 || write_progress(file, state_->promised, false) != 0) {
-        state_->records.fetch_add(1, std::memory_order_relaxed);
-        return false;
-      }
+    // With the others: of a program that is killed, no more can be read than up to the first record that is missing.
+    if (s.chunk_at != 0 && write_all_streams(false) != 0) {
+      state_->records.fetch_add(1, std::memory_order_relaxed);
+      return false;
     }
     s.filled.store(0, std::memory_order_relaxed);
     s.written = 0;
@@ -342,7 +343,6 @@ inline int writer::write_all_streams(bool finished) noexcept {
     while (s->is_busy.load(std::memory_order_acquire)) sched_yield();
     write_stream(file, *s);
   }
-  state_->promised = records;
   write_progress(file, records, finished);
   return state_->error.load();
 }

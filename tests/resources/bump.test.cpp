@@ -491,4 +491,29 @@ BOOST_AUTO_TEST_CASE(identity) {
   BOOST_TEST(a.upstream_resource() == std::pmr::new_delete_resource());
 }
 
+// Its memory comes in the scope, whose end is at its beginning.
+BOOST_AUTO_TEST_CASE(a_scope_that_opens_without_memory) {
+  for (const bool trims : {false, true}) {
+    bump_resource buffer{1000};
+    if (trims)
+      (void)buffer.trim(0);
+    else
+      buffer.release();
+    {
+      buffers::scope outer{buffer};
+      buffers::scope inner{buffer};
+      for (int i = 0; i < 100; ++i) {
+        const auto view = buffers::alloc<char>(buffer, 100);
+        buffers::drop(buffer, view);
+        BOOST_TEST(buffer.used() == 0u);
+      }
+      void* const block = buffer.allocate(10);
+      BOOST_TEST(buffer.try_expand(block, 10, 20));
+      BOOST_TEST(buffer.used() == 20u);
+    }
+    BOOST_TEST(buffer.used() == 0u);
+    BOOST_TEST(buffer.capacity() == 1000u);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -953,4 +953,19 @@ BOOST_AUTO_TEST_CASE(identity) {
   BOOST_TEST(a.upstream_resource() == std::pmr::new_delete_resource());
 }
 
+// The block that a checkpoint in the scope stood behind was given back there.
+BOOST_AUTO_TEST_CASE(a_block_after_a_scope_with_a_checkpoint_grows) {
+  slab_resource buffer;
+  const auto first = buffers::alloc<char>(buffer, 100);
+  {
+    buffers::scope in{buffer};
+    buffers::drop(buffer, first);
+    (void)buffer.checkpoint();
+  }
+  BOOST_TEST(buffer.used() == 0u);
+  void* const block = buffer.allocate(40);
+  BOOST_TEST(buffer.try_expand(block, 40, 300));
+  BOOST_TEST(buffer.used() == 300u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

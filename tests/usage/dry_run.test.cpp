@@ -353,4 +353,24 @@ BOOST_AUTO_TEST_CASE(random_programs_with_any_alignment_never_need_more) {
   BOOST_TEST(exact == programs);
 }
 
+// A block that is aligned to more than 16 may have padding before it, and counts as if it had.
+BOOST_AUTO_TEST_CASE(grows_where_the_buffer_does) {
+  const auto f = [](auto& b) {
+    const auto a = alloc<char>(b, 100);
+    (void)b.checkpoint();
+    drop(b, a);
+    {
+      buffers::scope in{b};
+      (void)alloc<char>(b, alignment{32}, 1);
+    }
+    void* block = b.allocate(2);
+    if (!b.try_expand(block, 2, 400)) block = b.allocate(400);
+  };
+  const std::size_t n = peak_bytes(f);
+  BOOST_TEST(n == 400u);
+  bump_resource enough{n}, too_little{n - 1};
+  BOOST_REQUIRE_NO_THROW(f(enough));
+  BOOST_CHECK_THROW(f(too_little), buffers::exhausted);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

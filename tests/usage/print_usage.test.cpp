@@ -36,6 +36,29 @@ std::size_t count(const std::string& text, const std::string& what) {
   return found;
 }
 
+// A resource of somebody else, whose checkpoints are never empty.
+class own_stack : public std::pmr::memory_resource {
+ public:
+  struct mark {
+    explicit mark(std::size_t t) : top(t) {}
+    std::size_t top;
+  };
+  [[nodiscard]] mark checkpoint() const { return mark(top_); }
+  void restore(const mark& cp) { top_ = cp.top; }
+  [[nodiscard]] std::size_t used() const { return top_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t) override {
+    top_ = (top_ + 15) / 16 * 16 + bytes;
+    return memory_ + top_ - bytes;
+  }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  std::size_t top_ = 0;
+  alignas(64) std::byte memory_[4096];
+};
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(usage)
@@ -195,6 +218,52 @@ BOOST_AUTO_TEST_CASE(results_and_own_resources_of_the_library) {
       },
       pool);
   BOOST_TEST(text.contains("//   buffer             400   (another resource: peak 400)"));
+}
+
+BOOST_AUTO_TEST_CASE(own_resources_with_any_checkpoint) {
+  own_stack stack;
+  const std::string text = printed(
+      [](auto& b) {
+        const auto cp = b.checkpoint();
+        (void)b.allocate(100);
+        b.restore(cp);
+        buffers::scope in{b};
+        (void)b.allocate(200);
+      },
+      stack);
+  BOOST_TEST(text.contains("//   buffer             200   (another resource)"), text);
+  BOOST_TEST(stack.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(drops_with_the_alignment_that_is_said) {
+  const auto f = [](auto& b) {
+    const auto a = alloc<float>(b, buffers::alignment{64}, 100);
+    const auto c = alloc<float>(b, buffers::alignment{64}, 10);
+    drop(b, buffers::alignment{64}, a, c);
+  };
+  buffers::test_resource memory;
+  const std::string text = printed(f, memory);
+  BOOST_TEST(memory.is_clean(), memory.first_mistake());
+  BOOST_TEST(text.contains("//   buffer             488   ("), text);
+}
+
+BOOST_AUTO_TEST_CASE(a_block_that_is_shrunk_to_its_size) {
+  const auto f = [](auto& b) {
+    void* const block = b.allocate(100);
+    buffers::scope in{b};
+    BOOST_TEST(b.shrink(block, 100, 100));
+  };
+  bump_resource buffer{1000};
+  const std::string text = printed(f, buffer);
+  BOOST_TEST(text.contains("//   buffer             100   (a bump_resource: peak 100)"), text);
+  BOOST_TEST(count(text, "allocate(") == 1u);
+  BOOST_TEST(text.contains(".shrink(block1, 100, 100);"), text);
+}
+
+BOOST_AUTO_TEST_CASE(of_an_own_type_only_the_peak) {
+  slab_resource buffer;
+  const std::string text = printed([](slab_resource& b) { (void)b.allocate(100); }, buffer);
+  BOOST_TEST(text.starts_with("// The peak in bytes of the buffer, as seen by"), text);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

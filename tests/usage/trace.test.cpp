@@ -514,6 +514,39 @@ BOOST_AUTO_TEST_CASE(a_killed_program_leaves_what_was_written) {
   BOOST_TEST(read.events.size() > 5000u);
 }
 
+// What a thread recorded that has been waiting since is not missing from the middle.
+BOOST_AUTO_TEST_CASE(a_killed_program_leaves_what_all_threads_have_written) {
+  if (!children_may_start_threads) return;
+  const temporary_file file;
+  const child result = run_in_child([&] {
+    recording_resource rec{file};
+    rec.deallocate(rec.allocate(8), 8);
+    std::thread([&] {
+      for (int i = 0; i < 10'000; ++i) rec.deallocate(rec.allocate(16), 16);
+      kill(getpid(), SIGKILL);
+    }).join();
+  });
+  BOOST_TEST(!result.survived());
+  const read_result read = read_all(file.c_str());
+  BOOST_TEST(!read.finished);
+  BOOST_TEST(read.events.size() > 5000u);
+}
+
+BOOST_AUTO_TEST_CASE(a_trace_is_read_while_it_is_recorded) {
+  const temporary_file file, other;
+  recording_resource elsewhere{other}, rec{file};
+  void* const block = rec.allocate(100);
+  elsewhere.deallocate(elsewhere.allocate(1), 1);
+  BOOST_TEST(read_all(file.c_str()).events.size() == 1u);
+  rec.deallocate(block, 100);
+  const read_result read = read_all(file.c_str());
+  BOOST_TEST(read.events.size() == 2u);
+  BOOST_TEST(!read.finished);
+  BOOST_TEST(!read.damaged.has_value(), read.why);
+  buffers::pool_resource pool;
+  BOOST_TEST(buffers::replay(file.c_str(), pool).events == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(a_forked_child_is_not_recorded) {
   const temporary_file file;
   {
