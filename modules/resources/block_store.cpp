@@ -221,6 +221,7 @@ void* magazines<Counter>::pop_used(std::size_t size_class, block_store& store) n
       if (block != nullptr) ++taken[size_class];
       return block;
     }
+    if (is_unused(size_class)) begin(size_class);
     // While many are taken and none given, all that there is room for: an exchange costs as much as tens of blocks.
     const bool fills = one_thread && bytes_of(size_class) <= largest_filled && !gave_[size_class];
     const std::size_t room = change_depth(size_class, false);
@@ -292,6 +293,7 @@ void magazines<Counter>::give_fresh(block_store& store) noexcept {
 
 template <class Counter>
 void magazines<Counter>::make_room(std::size_t size_class, block_store& store) noexcept {
+  if (is_unused(size_class)) return begin(size_class);
   const bool only_gives = none_taken(size_class);
   const std::size_t before = count(size_class), room = change_depth(size_class, true);
   if (room > before) return;
@@ -307,6 +309,7 @@ void magazines<Counter>::give_all(std::size_t from, block_store& store) noexcept
   for (std::size_t c = from; c < classes; ++c) {
     void** const first = oldest(c);
     const std::size_t here = count(c);
+    if (here == 0) continue;
     top[c] = first - 1;
     store.give(c, first, here);
   }
@@ -315,11 +318,15 @@ void magazines<Counter>::give_all(std::size_t from, block_store& store) noexcept
 template <class Counter>
 void magazines<Counter>::forget() noexcept {
   std::ranges::fill(fresh, block_range{});
-  for (std::size_t c = 0; c < classes; ++c) {
-    top[c] = places_ + first_places[c];
-    *top[c] = nullptr;
-    last[c] = top[c] + depth_of(c) / (c < shared_classes ? 2 : 1);
-  }
+  std::ranges::fill(top, &unused_);
+  std::ranges::fill(last, &unused_);
+}
+
+template <class Counter>
+void magazines<Counter>::begin(std::size_t size_class) noexcept {
+  top[size_class] = places_ + first_places[size_class];
+  *top[size_class] = nullptr;
+  last[size_class] = top[size_class] + depth_of(size_class) / (size_class < shared_classes ? 2 : 1);
 }
 
 template struct magazines<std::int64_t>;

@@ -128,12 +128,13 @@ class block_store;
 template <class Counter>
 struct magazines {
   static constexpr bool one_thread = std::same_as<Counter, std::int64_t>;
-  void** top[classes];           // the newest block; below the oldest one is a null
+  void** top[classes];           // the newest block; below the oldest one is a null; unused_ before any was here
   void** last[classes];          // where the newest one is when there is no more room
   Counter taken[classes] = {};   // how many blocks were taken, ever
   Counter misses[classes] = {};  // requests that had to be served otherwise, or were not
   block_range fresh[shared_classes] = {};
 
+  // No page of places_ is touched before it is needed.
   magazines() noexcept { forget(); }
   magazines(const magazines&) = delete;
   magazines& operator=(const magazines&) = delete;
@@ -163,7 +164,7 @@ struct magazines {
   [[nodiscard]] inline void** oldest(std::size_t size_class) noexcept { return places_ + first_places[size_class] + 1; }
   /// How many there are.
   [[nodiscard]] inline std::size_t count(std::size_t size_class) const noexcept {
-    return static_cast<std::size_t>(top[size_class] - (places_ + first_places[size_class]));
+    return is_unused(size_class) ? 0 : static_cast<std::size_t>(top[size_class] - (places_ + first_places[size_class]));
   }
 
   /// Whether these or the store may have a block that was in use before.
@@ -193,6 +194,9 @@ struct magazines {
     return taken[size_class] == taken_before_[size_class];
   }
   std::size_t change_depth(std::size_t size_class, bool gives) noexcept;
+  [[nodiscard]] inline bool is_unused(std::size_t size_class) const noexcept { return top[size_class] == &unused_; }
+  void begin(std::size_t size_class) noexcept;
+  void* unused_ = nullptr;  // the null of stacks that have not begun
   // Where a class's null is in places_; of `classes`, how many places there are.
   static constexpr auto first_places = [] {
     std::array<std::uint32_t, classes + 1> all{};

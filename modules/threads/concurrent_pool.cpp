@@ -5,7 +5,6 @@ module;
 #include <gsl/pointers>
 #include <memory_resource>
 #include <mutex>
-#include <new>
 module buffers.threads;
 
 namespace buffers {
@@ -52,7 +51,7 @@ void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t ali
     count_out(oversize_.bytes() - before);
   } else if (bytes > detail::largest_listed) {
     const auto locked = lock(mutex_);
-    block = with_own_blocks(mine, [&] { return store_.take_large(bytes); });
+    block = store_.take_large(bytes);
     count_out(detail::round_up(bytes, detail::page_bytes));
   } else {
     block = take(mine, detail::class_of(bytes, alignment));
@@ -70,26 +69,11 @@ void* concurrent_pool_resource::take(thread_lists& mine, std::size_t size_class)
   if (void* const block = lists.pop(size_class)) return block;
   if (lists.fresh_count(size_class) != 0) return lists.pop_fresh(size_class, store_);
   const auto locked = lock(mutex_);
-  return with_own_blocks(mine, [&] { return take_from_store(mine, size_class); });
-}
-
-void* concurrent_pool_resource::take_from_store(thread_lists& mine, std::size_t size_class) {
-  auto& lists = mine.magazines;
   const std::size_t before = store_.in_use(size_class);
   void* block = lists.has_used(size_class, store_) ? lists.pop_used(size_class, store_) : nullptr;
   if (block == nullptr) block = lists.pop_fresh(size_class, store_);
   count_out((store_.in_use(size_class) - before) * bytes_of(size_class));
   return block;
-}
-
-// Under the lock: what `take` gives. Where there is no memory for that, what lies in this thread's own stacks may do.
-void* concurrent_pool_resource::with_own_blocks(thread_lists& mine, auto take) {
-  try {
-    return take();
-  } catch (const std::bad_alloc&) {
-    give_lists(mine);
-  }
-  return take();
 }
 
 void concurrent_pool_resource::count_out(std::size_t bytes) noexcept {

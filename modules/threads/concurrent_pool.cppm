@@ -110,8 +110,6 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept;
   void* take(thread_lists& mine, std::size_t size_class);
-  void* take_from_store(thread_lists& mine, std::size_t size_class);
-  void* with_own_blocks(thread_lists& mine, auto take);
   void note_taken(void* block) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   void count_out(std::size_t bytes) noexcept;

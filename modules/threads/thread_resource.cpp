@@ -214,15 +214,26 @@ thread_buffers::thread_buffers(const buffer_functions& functions, const void* fa
         if (slot.entry != nullptr) self.unbind(slot, true);
       }) {}
 
+// Empties the buffer of a thread that ended. False when that was inside a scope: only repair() gets at it again.
+bool thread_buffers::is_reset(shared_buffer& left) {
+  try {
+    shared_->functions.reset(left.buffer);
+    return true;
+  } catch (const order_error&) {
+    shared_->arrive(&left, nullptr);
+    return false;
+  } catch (...) {
+    shared_->arrive(&left, nullptr);
+    throw;
+  }
+}
+
 void* thread_buffers::bind(thread_slot& slot, std::size_t bytes) {
-  shared_buffer* entry = shared_->get(bytes);
-  if (entry == nullptr) entry = shared_->make();
-  if (entry->was_left) try {
-      shared_->functions.reset(entry->buffer);
-    } catch (...) {
-      shared_->arrive(entry, nullptr);  // only repair() gets at it again
-      throw;
-    }
+  shared_buffer* entry = nullptr;
+  do {
+    entry = shared_->get(bytes);
+    if (entry == nullptr) entry = shared_->make();
+  } while (entry->was_left && !is_reset(*entry));
   entry->was_left = false;
   slot.entry = entry;
   slot.is_leased = false;

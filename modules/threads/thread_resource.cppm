@@ -122,6 +122,7 @@ class thread_buffers {
 
  private:
   [[nodiscard, gnu::cold]] void* bind(thread_slot& slot, std::size_t bytes);
+  [[nodiscard]] bool is_reset(shared_buffer& left);
   [[gnu::cold]] void end_lease(thread_slot& slot) noexcept;
   void unbind(thread_slot& slot, bool was_left) noexcept;
   void require_own(const thread_slot& slot) const noexcept;

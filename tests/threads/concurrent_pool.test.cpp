@@ -1083,18 +1083,4 @@ BOOST_AUTO_TEST_CASE(container_that_outlives_a_release) {
   BOOST_TEST(dead.aborted("deallocate: the block is not from this pool"), dead);
 }
 
-// What lies in its own stacks serves a thread for which there is no more memory.
-BOOST_AUTO_TEST_CASE(a_budget_is_not_kept_from_the_thread_that_holds_it) {
-  buffers::limit_resource budget{1024 * 1024};
-  concurrent_pool_resource pool{{}, &budget};
-  for (const std::size_t size : {100'000uz, 128'000uz, 5'000uz, 400'000uz, 30uz, 900'000uz}) {
-    std::vector<void*> blocks;
-    for (std::size_t i = 0; i < 800'000 / size || i == 0; ++i) blocks.push_back(pool.allocate(size));
-    for (void* const block : blocks) pool.deallocate(block, size);
-  }
-  BOOST_TEST(pool.used() == 0u);
-  BOOST_CHECK_THROW((void)pool.allocate(1024 * 1024), buffers::exhausted);
-  BOOST_TEST(pool.used() == 0u);
-}
-
 BOOST_AUTO_TEST_SUITE_END()
