@@ -105,13 +105,6 @@ struct expression_base {
     std::array<std::size_t, Self::rank> index{};
     return detail::to_nested<0>(self, index);
   }
-  /// The value of an expression of no dimensions.
-  template <class Self>
-    requires(Self::rank == 0)
-  [[nodiscard]] operator typename Self::value_type(this const Self& self) {
-    return self.element(nullptr);
-  }
-
   // An expression that owns a temporary cannot be copied: it becomes an operand by std::move.
   template <class Self>
     requires std::constructible_from<std::remove_cvref_t<Self>, Self>
@@ -372,6 +365,8 @@ struct fails {
 
 template <class Node>
 [[nodiscard]] bool has_element(const Node& node, bool wanted);
+template <class Node>
+[[nodiscard]] typename Node::value_type value_of(const Node& node);
 
 template <class Op, class A, class B = none, class C = none>
 struct elementwise : expression_base {
@@ -428,6 +423,12 @@ struct elementwise : expression_base {
 
   [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
 
+  // No template: what is read becomes any arithmetic type, as a number does.
+  [[nodiscard]] operator value_type() const
+    requires(rank == 0)
+  {
+    return value_of(*this);
+  }
   [[nodiscard]] value_type element(const std::size_t* index) const {
     if constexpr (operands == 1)
       return Op::apply(part(a, index));
@@ -737,6 +738,13 @@ template <class Node>
 [[nodiscard]] std::pmr::memory_resource* resource_for(std::pmr::memory_resource* resource, const Node& node) {
   if (resource == nullptr) resource = node.resource();
   return resource != nullptr ? resource : std::pmr::get_default_resource();
+}
+
+// The value of an expression of no dimensions.
+template <class Node>
+[[nodiscard]] typename Node::value_type value_of(const Node& node) {
+  const auto result = evaluated<typename Node::value_type>(node, on_this_thread{}, resource_for(nullptr, node));
+  return *result.data();
 }
 
 template <class Node>

@@ -19,7 +19,7 @@ std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std:
   for (const std::size_t extent : shape) count *= extent;
   if (unknown > 1) throw_shape("reshape", shape, "cannot take a shape with more than one -1");
   if (unknown == 1 && (known == 0 || count % known != 0))
-    throw_shape("reshape", shape, "leaves no whole extent for the -1");
+    throw_shape("reshape", shape, "is no multiple of the other extents that are asked for, and leaves none for the -1");
   return unknown == 1 ? count / known : 0;
 }
 

@@ -126,7 +126,8 @@ struct concatenation : expression_base {
       std::array<std::size_t, rank> with = shape_;
       with[Axis] = part.shape()[Axis];
       if (with != part.shape())
-        throw_shapes("concatenate", std::get<0>(parts_).shape(), part.shape(), "differ in another dimension as well");
+        throw_shapes("concatenate", std::get<0>(parts_).shape(), part.shape(),
+                     "differ in a dimension that is not joined");
       shape_[Axis] = add_bytes(shape_[Axis], with[Axis]);
     });
     (void)buffers::numel(shape_);
@@ -216,6 +217,11 @@ struct permutation : rearranged<A> {
   }
 
   [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
+  [[nodiscard]] operator typename A::value_type() const
+    requires(rank == 0)
+  {
+    return value_of(*this);
+  }
   [[nodiscard]] auto element(const std::size_t* index) const {
     std::array<std::size_t, rank> at{};
     for (std::size_t d = 0; d < rank; ++d) at[order_[d]] = shape_[d] == 1 ? 0 : index[d];

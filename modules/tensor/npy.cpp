@@ -342,7 +342,9 @@ class new_file {
     }
     static std::atomic<unsigned> number{0};
     do {
-      const int length = std::snprintf(temporary_, sizeof temporary_, "%s.%ld-%u", target_,
+      const char* const slash = std::strrchr(target_, '/');  // beside it, by a name that is never too long
+      const int folder = slash != nullptr ? static_cast<int>(slash + 1 - target_) : 0;
+      const int length = std::snprintf(temporary_, sizeof temporary_, "%.*s.npy-%ld-%u", folder, target_,
                                        static_cast<long>(::getpid()), number.fetch_add(1, std::memory_order_relaxed));
       if (length < 0 || static_cast<std::size_t>(length) >= sizeof temporary_) fail(ENAMETOOLONG, "cannot write", path);
       file_ = ::open(temporary_, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -699,6 +699,11 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
 
   reduction(A&& operand, const char* name) : base(std::move(operand), name, Op::needs_elements) {}
 
+  [[nodiscard]] operator value_type() const
+    requires(rank == 0)
+  {
+    return value_of(*this);
+  }
   [[nodiscard]] value_type element(const std::size_t* index) const {
     pairwise<Op, R> parts;
     base::for_each_element(index, [&](auto element) { parts.add(static_cast<R>(element)); });
@@ -789,6 +794,11 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
 
   argmax_reduction(A&& operand, const char* name) : base(std::move(operand), name, true) {}
 
+  [[nodiscard]] operator std::size_t() const
+    requires(rank == 0)
+  {
+    return value_of(*this);
+  }
   [[nodiscard]] std::size_t element(const std::size_t* index) const {
     first_maximum<E> maximum;
     base::for_each_element(index, [&](E element) { maximum.add(&element, 1); });

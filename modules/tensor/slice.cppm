@@ -50,11 +50,11 @@ struct bound {
   constexpr bound(all_t) noexcept : value(0), open(true) {}
 };
 
-/// The elements first, first + step, first + 2 * step, ... before `last`.
+/// The elements first, first + step, first + 2 * step, ... before `last`. The step is any integer but 0.
 struct range {
   bound first = all;
   bound last = all;
-  std::ptrdiff_t step = 1;
+  detail::number step = 1;
 };
 
 }  // namespace buffers
@@ -79,9 +79,10 @@ template <std::integral I>
 }
 [[nodiscard]] constexpr picked pick(all_t, std::size_t extent) noexcept { return {0, extent, 1}; }
 [[nodiscard]] constexpr picked pick(const range& wanted, std::size_t extent) {
-  if (wanted.step == 0) [[unlikely]]
+  const std::ptrdiff_t step = wanted.step.value;
+  if (step == 0) [[unlikely]]
     throw_step();
-  const bool up = wanted.step > 0;
+  const bool up = step > 0;
   const auto size = static_cast<std::ptrdiff_t>(extent);
   const std::ptrdiff_t lowest = up ? 0 : -1, highest = up ? size : size - 1;
   const auto cut = [&](const bound& b, std::ptrdiff_t open) {
@@ -93,9 +94,9 @@ template <std::integral I>
   const std::ptrdiff_t last = cut(wanted.last, up ? highest : lowest);
   const std::size_t way = up ? (last > first ? static_cast<std::size_t>(last - first) : 0)
                              : (first > last ? static_cast<std::size_t>(first - last) : 0);
-  if (way == 0) return {0, 0, wanted.step};
-  const std::size_t pace = up ? static_cast<std::size_t>(wanted.step) : 0 - static_cast<std::size_t>(wanted.step);
-  return {first, (way - 1) / pace + 1, wanted.step};
+  if (way == 0) return {0, 0, step};
+  const std::size_t pace = up ? static_cast<std::size_t>(step) : 0 - static_cast<std::size_t>(step);
+  return {first, (way - 1) / pace + 1, step};
 }
 
 }  // namespace buffers::detail

@@ -80,6 +80,9 @@ void copy_braces(const braces_t<T, Rank - D>& values, const std::array<std::size
   }
 }
 
+template <class T>
+using lists = std::initializer_list<std::initializer_list<T>>;
+
 // Elements that the one who asks for them writes himself.
 struct uninitialised {};
 
@@ -107,12 +110,18 @@ class tensor {
   inline explicit tensor(std::pmr::memory_resource* resource) noexcept
     requires(Rank == 0 && std::is_same_v<T, bool>)
       : tensor(allocator_type(resource)) {}
-  /// Zeros. For a shape that is a std::array, as that of another tensor. Braces are elements where there is one
-  /// dimension: tensor<float, 1>({5}) has one. zeros<T>({5}) and zeros<T>({2, 3}) are always shapes.
-  inline explicit tensor(const shape_type& shape, const allocator_type& allocator = {})
+  /// Zeros, of a shape that is a std::array, as that of another tensor, or in braces. These are elements where there is
+  /// one dimension: tensor<float, 1>({5}) has one. zeros<T>({5}) and zeros<T>({2, 3}) are always shapes.
+  /// Throws: invalid_argument for a negative extent; bad_array_new_length for too many elements; what the resource
+  /// throws.
+  template <std::same_as<shape_type> Shape>
+  inline explicit tensor(const Shape& shape, const allocator_type& allocator = {})
       : tensor(detail::uninitialised{}, shape, allocator) {
     if (numel() != 0) std::memset(data(), 0, numel() * sizeof(T));
   }
+  inline explicit tensor(const detail::number (&shape)[Rank > 1 ? Rank : 1], const allocator_type& allocator = {})
+    requires(Rank > 1)
+      : tensor(detail::shape_of(shape), allocator) {}
   /// Nested braces, as many as there are dimensions. std::invalid_argument when lists side by side have different
   /// lengths.
   inline tensor(detail::braces_t<T, Rank> values, const allocator_type& allocator = {})
@@ -386,13 +395,22 @@ class tensor {
 template <element T>
 tensor(std::initializer_list<T>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 1>;
 template <element T>
-tensor(std::initializer_list<std::initializer_list<T>>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 2>;
+tensor(detail::lists<T>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 2>;
 template <element T>
-tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>>,
-       const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 3>;
+tensor(std::initializer_list<detail::lists<T>>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 3>;
 template <element T>
-tensor(std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>>,
-       const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 4>;
+tensor(detail::lists<detail::lists<T>>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 4>;
+template <element T>
+tensor(std::initializer_list<detail::lists<detail::lists<T>>>, const std::pmr::polymorphic_allocator<>& = {})
+    -> tensor<T, 5>;
+template <element T>
+tensor(detail::lists<detail::lists<detail::lists<T>>>, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 6>;
+template <element T>
+tensor(std::initializer_list<detail::lists<detail::lists<detail::lists<T>>>>,
+       const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 7>;
+template <element T>
+tensor(detail::lists<detail::lists<detail::lists<detail::lists<T>>>>, const std::pmr::polymorphic_allocator<>& = {})
+    -> tensor<T, 8>;
 template <element T>
 tensor(T, const std::pmr::polymorphic_allocator<>& = {}) -> tensor<T, 0>;
 template <class E>

@@ -6,8 +6,8 @@
 //   deallocate   upstream and 50 ns
 //   flush        a write for each thread all events so far are in the file
 //
-// An event takes about 11 bytes of the file. Each thread that allocates has 64 KiB, which are written when they are
-// full, by flush() and by the destructor.
+// An event takes about 11 bytes of the file. Each thread that allocates has 64 KiB. What all of them hold is written
+// when one is full, by flush() and the destructor, and when this program reads the trace.
 //
 // An error of the file never affects the program; recording stops. flush() throws it, error() returns it, the trace is
 // marked, and the destructor says so on stderr when nobody has asked.

@@ -442,4 +442,12 @@ BOOST_AUTO_TEST_CASE(are_refused_before_anything_is_allocated) {
   BOOST_CHECK_THROW((void)(buffers::load_npy<float, 1>(here / "none.npy", &memory)), std::system_error);
 }
 
+BOOST_AUTO_TEST_CASE(the_longest_file_names) {
+  const folder here;
+  const std::string path = here / (std::string(251, 'n') + ".npy");
+  buffers::save_npy(path, buffers::tensor{{1, 2}, {3, 4}});
+  BOOST_TEST(elements<int>(path) == (std::vector{1, 2, 3, 4}));
+  BOOST_TEST(here.files() == 1u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 #include <memory_resource>
 #include <stdexcept>
 #include <type_traits>
+#include <vector>
 
 #include "support/same.hpp"
 import buffers;
@@ -386,6 +387,33 @@ BOOST_AUTO_TEST_CASE(of_what_is_computed_first) {
   BOOST_TEST(any(concatenate<1>(f, f) > 4.0f));
   BOOST_TEST(sum(sum(tensor{{1, 2}, {3, 5}}, axes<1>)) == 11);
   BOOST_TEST(same(evaluate(parallel, sum(zeros<float>({0, 3}), axes<1>)), zeros<float>({0})));
+}
+
+// What has no dimensions left is a number wherever one is asked for.
+BOOST_AUTO_TEST_CASE(of_one_dimension_as_numbers) {
+  const tensor<float, 1> t{1.5f, 4, 2};
+  const double total = sum(t, axes<0>);
+  BOOST_TEST(total == 7.5);
+  const auto place = static_cast<long>(argmax(t, axes<0>));
+  BOOST_TEST(place == 1);
+  std::vector<double> numbers;
+  numbers.push_back(mean(t, axes<0>));
+  numbers.push_back(max(t, axes<0>) * 2 + sum(t, axes<0>));
+  BOOST_TEST(numbers[0] == 2.5);
+  BOOST_TEST(numbers[1] == 15.5);
+  double assigned = 0;
+  assigned = min(t, axes<0>);
+  BOOST_TEST(assigned == 1.5);
+  BOOST_TEST(static_cast<int>(sum(t, axes<0>)) == 7);
+  const double turned = transpose(max(t, axes<0>) + 0.0f);
+  BOOST_TEST(turned == 4);
+  const bool is_large = sum(t, axes<0>) > 7;
+  BOOST_TEST(is_large);
+  if (any(t > 3, axes<0>)) numbers.clear();
+  BOOST_TEST(numbers.empty());
+  const auto large = ones<float>({1'000'003});
+  const double many = sum(large, axes<0>);
+  BOOST_TEST(many == 1'000'003);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

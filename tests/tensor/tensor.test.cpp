@@ -384,4 +384,39 @@ BOOST_AUTO_TEST_CASE(no_dimensions_keep_their_element) {
 static_assert(!std::is_convertible_v<tensor<float, 2>, std::mdspan<const float, std::dextents<std::size_t, 2>>>);
 static_assert(std::is_convertible_v<const tensor<float, 2>&, std::mdspan<const float, std::dextents<std::size_t, 2>>>);
 
+BOOST_AUTO_TEST_CASE(braces_of_many_dimensions) {
+  const tensor five{{{{{1, 2}, {3, 4}}}}};
+  static_assert(std::is_same_v<decltype(five), const tensor<int, 5>>);
+  BOOST_TEST((five.shape() == std::array<std::size_t, 5>{1, 1, 1, 2, 2}));
+  BOOST_TEST((five[0, 0, 0, 1, 0]) == 3);
+  const tensor two_of_five{{{{{1, 2}}, {{3, 4}}}}, {{{{5, 6}}, {{7, 8}}}}};
+  static_assert(two_of_five.rank == 5);
+  BOOST_TEST((two_of_five[1, 0, 1, 0, 1]) == 8);
+  const tensor six{{{{{{1.5f}}}}}};
+  static_assert(std::is_same_v<decltype(six), const tensor<float, 6>>);
+  const tensor seven{{{{{{{1}}}}}}};
+  static_assert(seven.rank == 7);
+  const tensor eight{{{{{{{{1}, {2}}}}}}}};
+  static_assert(eight.rank == 8);
+  BOOST_TEST((eight[0, 0, 0, 0, 0, 0, 1, 0]) == 2);
+}
+
+BOOST_AUTO_TEST_CASE(shapes_of_any_integers) {
+  const int rows = 2;
+  const unsigned columns = 3;
+  test_resource memory;
+  const tensor<float, 2> t({rows, columns}, &memory);
+  BOOST_TEST((t.shape() == std::array<std::size_t, 2>{2, 3}));
+  BOOST_TEST(all(t == 0));
+  BOOST_TEST(memory.allocations() == 1u);
+  const tensor<double, 3> cube({rows, rows, columns});
+  BOOST_TEST(cube.numel() == 12u);
+  BOOST_TEST((tensor<float, 2>(t.shape()).numel()) == 6u);
+  BOOST_CHECK_THROW((tensor<float, 2>({rows, -1})), std::invalid_argument);
+  BOOST_CHECK_THROW((tensor<float, 2>({SIZE_MAX / 2, std::size_t{4}})), std::bad_alloc);
+  const std::size_t step = 2;
+  const auto six = arange<int>(0, 6);
+  BOOST_TEST((six[range{0, 6, step}].numel()) == 3u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
