@@ -98,6 +98,19 @@ template <class T, std::size_t Rank>
   return view_access::make(view.data(), shape, strides, view.offset(), view.resource());
 }
 
+template <std::size_t Rank>
+[[nodiscard]] std::array<std::size_t, Rank> checked_order(const auto& order) {
+  std::array<std::size_t, Rank> dimensions{};
+  std::array<bool, Rank> seen{};
+  for (std::size_t d = 0; d < Rank; ++d) {
+    const std::ptrdiff_t from = place(number(order[d]).value, Rank);
+    if (from < 0 || static_cast<std::size_t>(from) >= Rank || seen[static_cast<std::size_t>(from)]) throw_order();
+    seen[static_cast<std::size_t>(from)] = true;
+    dimensions[d] = static_cast<std::size_t>(from);
+  }
+  return dimensions;
+}
+
 // What can have its dimensions in another order: it, and expressions.
 template <class X>
 concept permutable = viewable<X> || (operand_expression<X> && !is_tensor<std::remove_cvref_t<X>>);
@@ -338,20 +351,17 @@ template <class X>
   return detail::view_of(x);
 }
 
-/// The dimensions in another order: dimension d of the result is dimension order[d]. A view; of an
-/// expression, an expression. std::invalid_argument when the order is not every dimension once.
+/// The dimensions in another order: dimension d of the result is dimension order[d]. A view; of an expression, an
+/// expression. std::invalid_argument when the order is not every dimension once.
 template <class X, std::size_t N>
   requires(detail::permutable<X> && N == detail::rank_of<X>)
 [[nodiscard]] auto permute(X&& x, const detail::number (&order)[N]) {
-  std::array<std::size_t, N> dimensions{};
-  std::array<bool, N> seen{};
-  for (std::size_t d = 0; d < N; ++d) {
-    const std::ptrdiff_t from = detail::place(order[d].value, N);
-    if (from < 0 || static_cast<std::size_t>(from) >= N || seen[static_cast<std::size_t>(from)]) detail::throw_order();
-    seen[static_cast<std::size_t>(from)] = true;
-    dimensions[d] = static_cast<std::size_t>(from);
-  }
-  return detail::reordered(std::forward<X>(x), dimensions);
+  return detail::reordered(std::forward<X>(x), detail::checked_order<N>(order));
+}
+template <class X, std::size_t N>
+  requires(detail::permutable<X> && N == detail::rank_of<X>)
+[[nodiscard]] auto permute(X&& x, const std::array<std::size_t, N>& order) {
+  return detail::reordered(std::forward<X>(x), detail::checked_order<N>(order));
 }
 
 /// The dimensions in reverse order: a view or an expression, as permute().

@@ -16,7 +16,7 @@ namespace buffers {
 
 namespace {
 
-constexpr std::size_t fence = 64;
+constexpr std::size_t fence = 64, widest_fence = 4096;  // where a strict alignment leaves more, the rest is not touched
 constexpr unsigned char fence_byte = 0xb1, fresh_byte = 0xa5, freed_byte = 0xdd;
 
 }  // namespace
@@ -28,6 +28,14 @@ struct test_resource::header {
   std::size_t memory_bytes, memory_alignment;
   unsigned char* block;
   std::size_t bytes, alignment, number;
+
+  [[nodiscard]] unsigned char* end() const { return block + bytes; }
+  [[nodiscard]] unsigned char* first_watched() const {
+    return block - std::min(widest_fence, static_cast<std::size_t>(block - memory));
+  }
+  [[nodiscard]] unsigned char* end_of_watched() const {
+    return end() + std::min(widest_fence, static_cast<std::size_t>(memory + memory_bytes - end()));
+  }
 };
 
 test_resource::~test_resource() {
@@ -76,8 +84,8 @@ void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
     ::operator delete(memory, std::align_val_t{memory_alignment});
     throw;
   }
-  std::memset(memory, fence_byte, memory_bytes);
-  std::memset(block, fresh_byte, bytes);
+  std::fill(made->first_watched(), made->end_of_watched(), fence_byte);
+  std::fill(made->block, made->end(), fresh_byte);
   list_of(block) = made;
   if (limit_ > 0) --limit_;
   ++allocations_;
@@ -90,9 +98,9 @@ void* test_resource::do_allocate(std::size_t bytes, std::size_t alignment) {
 
 void test_resource::check_fences(const header& block) {
   const auto broken = [](unsigned char byte) { return byte != fence_byte; };
-  if (std::any_of(block.memory, block.block, broken))
+  if (std::any_of(block.first_watched(), block.block, broken))
     mistake("allocation " + std::to_string(block.number) + " was written to before its first byte");
-  if (std::any_of(block.block + block.bytes, block.memory + block.memory_bytes, broken))
+  if (std::any_of(block.end(), block.end_of_watched(), broken))
     mistake("allocation " + std::to_string(block.number) + " was written to after its last byte");
 }
 
@@ -117,7 +125,8 @@ void test_resource::do_deallocate(void* pointer, std::size_t bytes, std::size_t 
   free(block);
 }
 
-std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code, std::size_t most_runs) {
+std::size_t detail::exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code,
+                                        std::size_t most_runs) {
   for (std::size_t run = 0; run < most_runs; ++run) {
     test_resource memory;
     memory.set_allocation_limit(static_cast<std::int64_t>(run));

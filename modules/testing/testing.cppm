@@ -41,6 +41,7 @@
 //       assert(own.allocations() > 0 && own.is_clean() && by_default.allocations() == 0);
 //     }
 module;
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -49,6 +50,10 @@ module;
 #include <stdexcept>
 #include <string>
 export module buffers.testing;
+
+namespace buffers::detail {
+std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code, std::size_t most_runs);
+}  // namespace buffers::detail
 
 export namespace buffers {
 
@@ -125,7 +130,9 @@ class [[nodiscard]] default_resource_guard {
 /// refused one: code that handles a failure itself is run with the later ones, too. Throws std::logic_error when a run
 /// made a mistake or left something allocated, and when more than `most_runs` runs were not enough; exceptions other
 /// than std::bad_alloc pass. Returns the number of runs.
-std::size_t exception_test_loop(const std::function<void(std::pmr::memory_resource&)>& code,
-                                std::size_t most_runs = 100'000);
+template <std::invocable<std::pmr::memory_resource&> F>
+std::size_t exception_test_loop(F&& code, std::size_t most_runs = 10'000) {
+  return detail::exception_test_loop(std::ref(code), most_runs);
+}
 
 }  // namespace buffers

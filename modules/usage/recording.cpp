@@ -32,8 +32,12 @@ namespace {
 
 constexpr const char* what = "buffers: the trace is incomplete";
 
-// All that are being made.
-std::mutex mutex;
+// All that are being made. Never destroyed: a recording_resource may be static, in a file that is initialised before.
+struct {
+  void lock() noexcept { pthread_mutex_lock(&is_locked); }
+  void unlock() noexcept { pthread_mutex_unlock(&is_locked); }
+  pthread_mutex_t is_locked = PTHREAD_MUTEX_INITIALIZER;
+} constinit mutex;
 detail::recording_state* recordings = nullptr;
 
 }  // namespace

@@ -1,11 +1,16 @@
+#include "support/child.hpp"
+
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 import buffers.testing;
 
@@ -218,6 +223,30 @@ BOOST_AUTO_TEST_CASE(the_loop_passes_other_exceptions_and_gives_up) {
                         },
                         10),
                     std::logic_error);
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_runs_what_cannot_be_copied) {
+  auto bytes = std::make_unique<std::size_t>(8);
+  const auto code = [bytes = std::move(bytes)](auto& memory) { memory.deallocate(memory.allocate(*bytes), *bytes); };
+  BOOST_TEST(exception_test_loop(code) == 2u);
+}
+
+// What lies between the block and where its memory begins is as large as the alignment, and watched near the block.
+BOOST_AUTO_TEST_CASE(a_strict_alignment_touches_little) {
+  if (sanitized || thread_sanitized) return;  // their shadows take memory, too
+  const auto resident_pages = [] {
+    long all = 0, resident = 0;
+    std::ifstream("/proc/self/statm") >> all >> resident;
+    return resident;
+  };
+  test_resource memory;
+  const long before = resident_pages();
+  auto* const block = static_cast<unsigned char*>(memory.allocate(1, std::size_t{1} << 30));
+  BOOST_TEST(resident_pages() - before < 1000);
+  BOOST_TEST(reinterpret_cast<std::uintptr_t>(block) % (std::size_t{1} << 30) == 0u);
+  block[4096] = 0;
+  memory.deallocate(block, 1, std::size_t{1} << 30);
+  BOOST_TEST(memory.first_mistake() == "allocation 0 was written to after its last byte");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
