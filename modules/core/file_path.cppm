@@ -6,10 +6,10 @@ export module buffers.core:file_path;
 export namespace buffers {
 
 /// The path of a file: a C string, or anything with c_str(), as std::string and std::filesystem::path have it. It must
-/// outlive the call that it is passed to.
+/// outlive the call that it is passed to. Null is the empty path, which is no file.
 class file_path {
  public:
-  inline file_path(const char* path) noexcept : path_(path) {}
+  inline file_path(const char* path) noexcept : path_(path != nullptr ? path : "") {}
   template <class Path>
     requires requires(const Path& path) {
       { path.c_str() } -> std::convertible_to<const char*>;

@@ -547,6 +547,12 @@ BOOST_AUTO_TEST_CASE(a_trace_is_read_while_it_is_recorded) {
   BOOST_TEST(buffers::replay(file.c_str(), pool).events == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(no_path) {
+  const char* const unset = nullptr;
+  BOOST_CHECK_THROW(recording_resource{unset}, std::system_error);
+  BOOST_CHECK_THROW(trace_reader{unset}, std::system_error);
+}
+
 BOOST_AUTO_TEST_CASE(a_forked_child_is_not_recorded) {
   const temporary_file file;
   {
