@@ -19,6 +19,7 @@
 //   e[i...], e.at(i...)     one element's computation  an element; at() checks, negative indices count from the end
 //   evaluate(e, &resource)  as the loops               a tensor (see also tensor's constructor and assignment)
 //   to_nested()             O(numel)                   nested std::vectors
+//   T x = e                 as the loops               the value of an expression of no dimensions
 //
 // Threads: an expression reads its operands whenever it is asked for elements.
 module;
@@ -105,6 +106,7 @@ struct expression_base {
     std::array<std::size_t, Self::rank> index{};
     return detail::to_nested<0>(self, index);
   }
+
   // An expression that owns a temporary cannot be copied: it becomes an operand by std::move.
   template <class Self>
     requires std::constructible_from<std::remove_cvref_t<Self>, Self>
