@@ -606,7 +606,7 @@ void block_store::take_all_back() noexcept {
       if (is_free(*r)) continue;
       poison_unless_mixed(r->memory(), r->pages * page_bytes);
 #if BUFFERS_HARDENED
-      std::ranges::fill(r->in_use, 0);
+      std::ranges::fill(r->sizes, 0);
 #endif
       if (r->is == run::whole) {
         link_block(r->memory(), whole);
@@ -641,17 +641,28 @@ std::size_t block_store::block_bytes(const void* block) const noexcept {
   return offset % bytes == 0 && offset / bytes < r->carved ? bytes : 0;
 }
 
-bool block_store::note_in_use([[maybe_unused]] const void* block, [[maybe_unused]] bool now) noexcept {
 #if BUFFERS_HARDENED
+std::uint8_t& block_store::size_mark(const void* block) const noexcept {
   run* const r = run_of(block);
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - r->memory());
-  const std::size_t number = r->is == run::whole ? 0 : offset / bytes_of(r->size_class);
-  std::uint64_t& word = r->in_use[number / 64];
-  if (((word & bit(number)) != 0) == now) return false;
-  word ^= bit(number);
-#endif
-  return true;
+  return r->sizes[r->is == run::whole ? 0 : offset / bytes_of(r->size_class)];
 }
+
+void block_store::note_taken(const void* block, std::size_t bytes) noexcept {
+  size_mark(block) = static_cast<std::uint8_t>(1 + bytes % 251);
+}
+
+block_store::giving block_store::note_given(const void* block, std::size_t bytes) noexcept {
+  std::uint8_t& mark = size_mark(block);
+  if (mark == 0) return giving::not_in_use;
+  if (bytes != 0 && mark != 1 + bytes % 251) return giving::wrong_size;
+  mark = 0;
+  return giving::right;
+}
+#else
+void block_store::note_taken(const void*, std::size_t) noexcept {}
+block_store::giving block_store::note_given(const void*, std::size_t) noexcept { return giving::right; }
+#endif
 
 // --- runs
 
@@ -703,7 +714,7 @@ void block_store::occupy(run* r) noexcept {
     forget_used_whole(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
 #if BUFFERS_HARDENED
-  std::ranges::fill(r->in_use, 0);
+  std::ranges::fill(r->sizes, 0);
 #endif
   r->is = run::whole;  // not free any more; the caller knows what it is
 }

@@ -55,7 +55,7 @@ struct alignas(64) run {
     };
   };
 #if BUFFERS_HARDENED
-  std::uint64_t in_use[4];
+  std::uint8_t sizes[256];  // of each block in use, a mark of the size that it was asked for with; else 0
 #endif
 
   [[nodiscard]] std::byte* memory() noexcept;
@@ -267,8 +267,12 @@ class block_store {
 
   /// The bytes of the block that begins there; 0 when none does.
   [[nodiscard]] std::size_t block_bytes(const void* block) const noexcept;
-  /// Hardened build: notes that a block is handed out or given back; false when it is already.
-  [[nodiscard]] bool note_in_use(const void* block, bool now) noexcept;
+  /// Hardened build: notes that a block is handed out with that size ...
+  void note_taken(const void* block, std::size_t bytes) noexcept;
+  enum class giving : std::uint8_t { right, wrong_size, not_in_use };
+  /// ... and that it is given back with that size, or with any for 0, unless that is wrong. Of sizes that one block can
+  /// have, those that are a multiple of 251 bytes apart are the same to it.
+  [[nodiscard]] giving note_given(const void* block, std::size_t bytes) noexcept;
 
   /// Gives chunks without a block in use upstream until at most keep_bytes are in such, and other idle pages to the
   /// operating system.
@@ -311,6 +315,9 @@ class block_store {
   [[nodiscard]] place place_in_run(const void* block, std::uint32_t reciprocal) const noexcept;
   void mark_scattered(void* const* blocks, void* const* end, std::size_t size_class) noexcept;
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
+#if BUFFERS_HARDENED
+  [[nodiscard]] std::uint8_t& size_mark(const void* block) const noexcept;
+#endif
   run* allocate_run(std::uint32_t pages, std::uint32_t kind);
   run* allocate_whole_run(std::size_t bytes);
   run* allocate_shared_run(std::size_t size_class);

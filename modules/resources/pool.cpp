@@ -61,15 +61,19 @@ pool_stats stats_of(const block_store& store) noexcept {
 
 void require_in_use(const void* block, std::size_t bytes, std::size_t alignment, block_store& store,
                     const oversize_list& oversize) noexcept {
-  if (block == nullptr || bytes == 0) return;
+  if (block == nullptr) return;
   const bool is_over = is_oversize(bytes, alignment);
   const std::size_t real = is_over ? oversize.block_bytes(block) : store.block_bytes(block);
+  if (real == 0 && bytes == 0) return;  // of allocate(0)
   if (real == 0) violate("deallocate: the block is not from this pool");
-  const std::size_t expected = is_over                  ? bytes
+  const std::size_t expected = is_over || bytes == 0    ? bytes
                                : bytes > largest_listed ? round_up(bytes, page_bytes)
                                                         : bytes_of(class_of(bytes, alignment));
-  if (real != expected) violate("deallocate: the size or alignment is not the one that the block was allocated with");
-  if (!is_over && !store.note_in_use(block, false)) violate("deallocate: the block was given back before");
+  using enum block_store::giving;
+  const auto giving = real != expected ? wrong_size : is_over ? right : store.note_given(block, bytes);
+  if (giving == wrong_size)
+    violate("deallocate: the size or alignment is not the one that the block was allocated with");
+  if (giving == not_in_use) violate("deallocate: the block was given back before");
 }
 
 }  // namespace detail
@@ -120,7 +124,7 @@ void* pool_resource::take(std::size_t size_class) {
 void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
   count_out(bytes);
   detail::unpoison_in_program(block, bytes);
-  if constexpr (detail::hardened) note_taken(block);
+  if constexpr (detail::hardened) note_taken(block, bytes);
 }
 
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
@@ -215,7 +219,7 @@ void pool_resource::put(std::span<std::byte> block) {
     throw std::invalid_argument("buffers: put: the block has not been handed out");
   if constexpr (detail::hardened) {
     if (block.size() != bytes) throw std::invalid_argument("buffers: put: the span is shorter than the block");
-    if (!store_.note_in_use(block.data(), false))
+    if (store_.note_given(block.data(), 0) != detail::block_store::giving::right)
       throw std::invalid_argument("buffers: put: the block is in the pool already");
   }
   give(block.data(), bytes > detail::largest_listed ? classes : detail::class_of(bytes), block.size());
@@ -269,7 +273,7 @@ pool_stats pool_resource::stats() const noexcept {
 
 // --- the hardened build
 
-void pool_resource::note_taken(void* block) noexcept { static_cast<void>(store_.note_in_use(block, true)); }
+void pool_resource::note_taken(void* block, std::size_t bytes) noexcept { store_.note_taken(block, bytes); }
 
 void pool_resource::note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   detail::require_in_use(block, bytes, alignment, store_, oversize_);

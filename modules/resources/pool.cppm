@@ -70,10 +70,10 @@ struct pool_stats : pool_counts {
 };
 
 /// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
-/// which is about 70 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of 8,
-/// 16, 24, ... 64 bytes, then of four sizes to each doubling, and above 1 MiB of whole pages; a request gets the least
-/// that is a multiple of its alignment. So nodes of 24 bytes take 24 when they are asked for with the alignment that
-/// they need, as containers do, and 32 with that of std::max_align_t.
+/// which is about 70 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of
+/// 8, 16, 24, ... 64 bytes, then of four sizes to each doubling, and above 1 MiB of whole pages; a request gets the
+/// least that is a multiple of its alignment. So nodes of 24 bytes take 24 when they are asked for with the alignment
+/// that they need, as containers do, and 32 with that of std::max_align_t.
 class pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
  public:
   /// Chunks come from upstream, which must outlive this.
@@ -95,7 +95,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
       if (block == nullptr) [[unlikely]]
         return allocate_more(bytes, alignment);
       detail::unpoison(block, bytes);
-      if constexpr (detail::hardened) note_taken(block);
+      if constexpr (detail::hardened) note_taken(block, bytes);
       if ((below_peak_ -= static_cast<std::ptrdiff_t>(bytes)) < 0) [[unlikely]]
         return raise_peak(block);
       return block;
@@ -163,7 +163,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   // While a program grows, with each block. Returns it, so that the caller has nothing left to do.
   [[gnu::noinline]] void* raise_peak(void* block) noexcept;
   void count_out(std::size_t bytes) noexcept;
-  void note_taken(void* block) noexcept;
+  void note_taken(void* block, std::size_t bytes) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* take(std::size_t size_class);

@@ -97,18 +97,24 @@ template <std::size_t N>
 }
 
 /// The shape that two operands have together: aligned at the last dimension, dimensions of size 1 and missing ones take
-/// the size of the other's. Throws std::invalid_argument, naming both shapes, when two sizes differ and neither is 1.
+/// the size of the other's. Throws std::invalid_argument, naming both shapes, when two sizes differ and neither is 1;
+/// std::bad_array_new_length where both are repeated and no array can have as many elements.
 template <std::size_t A, std::size_t B>
 [[nodiscard]] constexpr auto broadcast_shapes(const std::array<std::size_t, A>& a,
                                               const std::array<std::size_t, B>& b) {
   constexpr std::size_t rank = A > B ? A : B;
   std::array<std::size_t, rank> both{};
+  bool repeats_a = false, repeats_b = false;
   for (std::size_t d = 1; d <= rank; ++d) {
     const std::size_t x = d <= A ? a[A - d] : 1, y = d <= B ? b[B - d] : 1;
     if (x != y && x != 1 && y != 1) [[unlikely]]
       detail::throw_shapes("operands", a, b, "do not broadcast");
+    repeats_a |= x != y && x == 1;
+    repeats_b |= x != y && y == 1;
     both[rank - d] = x == 1 ? y : x;
   }
+  if (repeats_a && repeats_b) [[unlikely]]
+    static_cast<void>(numel(both));  // else it is one of the operands' own
   return both;
 }
 

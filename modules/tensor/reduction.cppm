@@ -9,7 +9,8 @@
 //   sum         std::size_t   the type       the type            0
 //   mean        double        double         the type            not-a-number
 //   max, min    bool          the type       the type            std::invalid_argument
-//   argmax      std::size_t: the place among the elements that are reduced, in row-major order, of the first maximum
+//   argmax,     std::size_t: the place among the elements that are reduced, in row-major order, of the first maximum,
+//   argmin      or minimum
 //   all, any    bool: whether all, or any, are not zero          true, false
 //
 // Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
@@ -264,15 +265,15 @@ class pairwise {
   R levels_[std::numeric_limits<std::size_t>::digits];
 };
 
-// The first of the largest elements, or the first that is not a number.
-template <class T>
-class first_maximum {
+// The first of the largest, or smallest, elements, or the first that is not a number.
+template <class T, class Choice>
+class first_choice {
  public:
   void add(const T* elements, std::size_t count) {
-    const T largest = reduce_some<choice_of<larger>>(elements, count);
-    if (seen_ == 0 || (value_ == value_ && !(largest <= value_))) {
+    const T chosen = reduce_some<choice_of<Choice>>(elements, count);
+    if (seen_ == 0 || (value_ == value_ && Choice::apply(value_, chosen) != value_)) {
       std::size_t i = 0;
-      while (elements[i] != largest && elements[i] == elements[i]) ++i;
+      while (elements[i] != chosen && elements[i] == elements[i]) ++i;
       value_ = elements[i];
       place_ = seen_ + i;
     }
@@ -786,13 +787,15 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   }
 };
 
-template <class A, unsigned Mask, bool Keep>
-struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
+// The place of the first element that Choice prefers to all others.
+template <class Choice, class A, unsigned Mask, bool Keep>
+struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
   using base = reduction_base<A, std::size_t, Mask, Keep>;
   using base::rank;
   using E = typename A::value_type;
+  using search = first_choice<E, Choice>;
 
-  argmax_reduction(A&& operand, const char* name) : base(std::move(operand), name, true) {}
+  place_reduction(A&& operand, const char* name) : base(std::move(operand), name, true) {}
 
   [[nodiscard]] operator std::size_t() const
     requires(rank == 0)
@@ -800,9 +803,9 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     return value_of(*this);
   }
   [[nodiscard]] std::size_t element(const std::size_t* index) const {
-    first_maximum<E> maximum;
-    base::for_each_element(index, [&](E element) { maximum.add(&element, 1); });
-    return maximum.place();
+    search first;
+    base::for_each_element(index, [&](E element) { first.add(&element, 1); });
+    return first.place();
   }
 
   template <class T, class Threads>
@@ -817,8 +820,7 @@ struct argmax_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     const reduction_pass<E, T> pass(source, here.loops(), here.reduced, true);
     run_parts(Threads::parallel, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
               [&](std::size_t first, std::size_t last) {
-                pass.template along_rows<first_maximum<E>>(
-                    first, last, [](const first_maximum<E>& maximum) { return maximum.place(); });
+                pass.template along_rows<search>(first, last, [](const search& found) { return found.place(); });
               });
   }
 };
@@ -835,10 +837,18 @@ template <class Op, bool Keep, unsigned Mask, class X>
   return reduction<Op, decltype(node), Mask, Keep>(std::move(node), name);
 }
 
-template <bool Keep, unsigned Mask, class X>
-[[nodiscard]] auto argmax_some_axes(X&& x) {
+template <class Choice, bool Keep, unsigned Mask, class X>
+[[nodiscard]] auto place_in_some_axes(X&& x, const char* name) {
   auto node = detail::as_node(std::forward<X>(x));
-  return argmax_reduction<decltype(node), Mask, Keep>(std::move(node), "argmax");
+  return place_reduction<Choice, decltype(node), Mask, Keep>(std::move(node), name);
+}
+
+template <class Choice, class X>
+[[nodiscard]] std::size_t place_in_all(X&& x, const char* name) {
+  const auto reduced = detail::place_in_some_axes<Choice, false, all_axes<rank_of<X>>>(std::forward<X>(x), name);
+  std::size_t place = 0;
+  reduced.evaluate_into(strided<std::size_t, 0>{&place, {}, {}}, on_this_thread{}, resource_for(nullptr, reduced));
+  return place;
 }
 
 }  // namespace buffers::detail
@@ -962,42 +972,84 @@ template <class X>
 template <class X>
   requires detail::operand_expression<X>
 [[nodiscard]] std::size_t argmax(X&& x) {
-  const auto reduced = detail::argmax_some_axes<false, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
-  std::size_t place = 0;
-  reduced.evaluate_into(detail::strided<std::size_t, 0>{&place, {}, {}}, detail::on_this_thread{},
-                        detail::resource_for(nullptr, reduced));
-  return place;
+  return detail::place_in_all<detail::larger>(std::forward<X>(x), "argmax");
 }
 /// ... among the elements of some dimensions, which disappear.
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto argmax(X&& x, axes_t<Axis...>) {
-  return detail::argmax_some_axes<false, detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x));
+  return detail::place_in_some_axes<detail::larger, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "argmax");
 }
 /// ... which stay, with size 1.
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto argmax(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::argmax_some_axes<true, detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x));
+  return detail::place_in_some_axes<detail::larger, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "argmax");
 }
 /// ... over all dimensions, which stay.
 template <class X>
   requires detail::operand_expression<X>
 [[nodiscard]] auto argmax(X&& x, keepdims_t) {
-  return detail::argmax_some_axes<true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x));
+  return detail::place_in_some_axes<detail::larger, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                                "argmax");
 }
 
-/// Whether any element is true, or not zero. Over some dimensions: an expression.
+/// ... of the first minimum.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] std::size_t argmin(X&& x) {
+  return detail::place_in_all<detail::smaller>(std::forward<X>(x), "argmin");
+}
+/// ... among the elements of some dimensions, which disappear.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto argmin(X&& x, axes_t<Axis...>) {
+  return detail::place_in_some_axes<detail::smaller, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "argmin");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto argmin(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::place_in_some_axes<detail::smaller, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "argmin");
+}
+/// ... over all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto argmin(X&& x, keepdims_t) {
+  return detail::place_in_some_axes<detail::smaller, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                                 "argmin");
+}
+
+/// Whether any element is true, or not zero.
 template <class X>
   requires detail::operand_expression<X>
 [[nodiscard]] bool any(X&& x) {
   return detail::find_truth<true>(std::forward<X>(x));
 }
+/// ... of some dimensions, which disappear.
 template <class X, int... Axis>
   requires detail::reducible<X, Axis...>
 [[nodiscard]] auto any(X&& x, axes_t<Axis...>) {
   return detail::reduce_some_axes<detail::any_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
       std::forward<X>(x), "any");
+}
+/// ... which stay, with size 1.
+template <class X, int... Axis>
+  requires detail::reducible<X, Axis...>
+[[nodiscard]] auto any(X&& x, axes_t<Axis...>, keepdims_t) {
+  return detail::reduce_some_axes<detail::any_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+      std::forward<X>(x), "any");
+}
+/// ... of all dimensions, which stay.
+template <class X>
+  requires detail::operand_expression<X>
+[[nodiscard]] auto any(X&& x, keepdims_t) {
+  return detail::reduce_some_axes<detail::any_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                              "any");
 }
 
 }  // namespace buffers

@@ -35,6 +35,18 @@ inline constexpr struct all_t {
     return detail::reduce_some_axes<detail::all_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
         std::forward<X>(x), "all");
   }
+  template <class X, int... Axis>
+    requires detail::reducible<X, Axis...>
+  [[nodiscard]] auto operator()(X&& x, axes_t<Axis...>, keepdims_t) const {
+    return detail::reduce_some_axes<detail::all_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
+        std::forward<X>(x), "all");
+  }
+  template <class X>
+    requires detail::operand_expression<X>
+  [[nodiscard]] auto operator()(X&& x, keepdims_t) const {
+    return detail::reduce_some_axes<detail::all_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
+                                                                                                "all");
+  }
 } all{};
 
 /// A bound of a range: an integer, which when negative counts from the end, or `all` for as far as there are elements.

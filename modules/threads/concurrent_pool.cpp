@@ -59,7 +59,7 @@ void* concurrent_pool_resource::allocate_slow(std::size_t bytes, std::size_t ali
   mine.used += static_cast<std::int64_t>(bytes);
   detail::unpoison_in_program(block, bytes);
   if constexpr (detail::hardened) {
-    if (!detail::is_oversize(bytes, alignment)) note_taken(block);
+    if (!detail::is_oversize(bytes, alignment)) note_taken(block, bytes);
   }
   return block;
 }
@@ -201,9 +201,9 @@ pool_stats concurrent_pool_resource::stats() const noexcept {
 
 // --- the hardened build
 
-void concurrent_pool_resource::note_taken(void* block) noexcept {
+void concurrent_pool_resource::note_taken(void* block, std::size_t bytes) noexcept {
   const auto locked = lock(mutex_);
-  static_cast<void>(store_.note_in_use(block, true));
+  store_.note_taken(block, bytes);
 }
 
 void concurrent_pool_resource::note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept {

@@ -57,7 +57,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
         if (void* const block = mine->magazines.pop(detail::class_of(bytes, alignment))) [[likely]] {
           mine->used += static_cast<std::int64_t>(bytes);
           detail::unpoison(block, bytes);
-          if constexpr (detail::hardened) note_taken(block);
+          if constexpr (detail::hardened) note_taken(block, bytes);
           return block;
         }
     return allocate_slow(bytes, alignment);
@@ -110,7 +110,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   [[gnu::cold]] void push_slow(thread_lists& mine, std::size_t size_class, void* block) noexcept;
   void* take(thread_lists& mine, std::size_t size_class);
-  void note_taken(void* block) noexcept;
+  void note_taken(void* block, std::size_t bytes) noexcept;
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   void count_out(std::size_t bytes) noexcept;
   void give_lists(thread_lists& its) noexcept;

@@ -118,12 +118,16 @@ BOOST_AUTO_TEST_CASE(wrong_size) {
   BOOST_TEST(dead.aborted("deallocate: the size or alignment is not the one"), dead);
 }
 
-BOOST_AUTO_TEST_CASE(wrong_size_of_upstreams_own_block_by_one) {
-  const child dead = run_in_child([] {
-    pool_resource pool;
-    pool.deallocate(pool.allocate(100, 8192), 101, 8192);
-  });
-  BOOST_TEST(dead.aborted("deallocate: the size or alignment is not the one"), dead);
+BOOST_AUTO_TEST_CASE(wrong_size_by_one) {
+  every_one_aborts("deallocate: the size",
+                   [](pool_resource& pool, request r) { pool.deallocate(bytes(pool, r), r.bytes + 1, r.alignment); });
+  every_one_aborts("deallocate: the size",
+                   [](pool_resource& pool, request r) { pool.deallocate(bytes(pool, r), r.bytes - 1, r.alignment); });
+}
+
+BOOST_AUTO_TEST_CASE(size_of_none) {
+  every_one_aborts("deallocate: the size",
+                   [](pool_resource& pool, request r) { pool.deallocate(bytes(pool, r), 0, r.alignment); });
 }
 
 BOOST_AUTO_TEST_CASE(wrong_alignment) {

@@ -137,6 +137,9 @@ BOOST_AUTO_TEST_CASE(broadcasting) {
   BOOST_CHECK_THROW(((void)(zeros<int>({2, 3}) + zeros<int>({3, 2}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(zeros<int>({0}) + zeros<int>({3}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)where(row > 1, tensor{1, 2}, 0)), std::invalid_argument);
+  const tensor one{{1}};
+  constexpr std::size_t many = std::size_t{1} << 33;
+  BOOST_CHECK_THROW(((void)(expand(one, {1, many}) + expand(one, {many, 1}))), std::bad_array_new_length);
   // long and short rows of every kind: neighbours, repeated, strided, reversed
   for (const std::size_t n : {1u, 2u, 511u, 512u, 513u, 1500u}) {
     const auto x = reshape(arange<double>(static_cast<double>(3 * n)), {3, n});

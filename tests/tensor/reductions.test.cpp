@@ -1,4 +1,4 @@
-// sum, mean, max, min, argmax, all and any.
+// sum, mean, max, min, argmax, argmin, all and any.
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
@@ -72,7 +72,8 @@ BOOST_AUTO_TEST_CASE(all_elements_make_a_plain_value) {
   BOOST_TEST(min(t) == 1);
   BOOST_TEST(mean(t) == 3.5);
   BOOST_TEST(argmax(t) == 5u);
-  BOOST_TEST(argmax(-t) == 0u);
+  BOOST_TEST(argmin(t) == 0u);
+  BOOST_TEST(argmin(-t) == 5u);
   BOOST_TEST(sum(t > 2) == 4u);
   static_assert(std::is_same_v<decltype(sum(t > 2)), std::size_t>);
   static_assert(std::is_same_v<decltype(sum(tensor<float, 1>())), float>);
@@ -94,12 +95,21 @@ BOOST_AUTO_TEST_CASE(axes_and_keepdims) {
   BOOST_TEST(same(mean(t, axes<0>), tensor{2.5, 3.5, 4.5}));
   BOOST_TEST(same(argmax(t, axes<0>), tensor<std::size_t, 1>{1, 0, 1}));
   BOOST_TEST(same(argmax(t, axes<1>, keepdims), tensor<std::size_t, 2>{{1}, {2}}));
+  BOOST_TEST(same(argmin(t, axes<0>), tensor<std::size_t, 1>{0, 1, 0}));
+  BOOST_TEST(same(argmin(t, axes<1>, keepdims), tensor<std::size_t, 2>{{0}, {1}}));
+  BOOST_TEST(same(any(t > 4, axes<0>), tensor{false, true, true}));
+  BOOST_TEST(same(any(t > 5, axes<1>, keepdims), tensor{{false}, {true}}));
+  BOOST_TEST(same(all(t > 2, axes<0>), tensor{false, false, true}));
+  BOOST_TEST(same(all(t < 6, axes<1>, keepdims), tensor{{true}, {false}}));
   BOOST_TEST(same(sum(t, axes<0, -1>, keepdims), tensor{{21}}));
   BOOST_TEST(same(sum(t, keepdims), tensor{{21}}));
   BOOST_TEST(same(mean(t, keepdims), tensor{{3.5}}));
   BOOST_TEST(same(max(t, keepdims), tensor{{6}}));
   BOOST_TEST(same(min(t, keepdims), tensor{{1}}));
-  BOOST_TEST(same(argmax(t, keepdims), evaluate(argmax(t, axes<0, 1>, keepdims))));
+  BOOST_TEST(same(argmax(t, keepdims), tensor<std::size_t, 2>{{5}}));
+  BOOST_TEST(same(argmin(-t, keepdims), tensor<std::size_t, 2>{{5}}));
+  BOOST_TEST(same(any(t > 5, keepdims), tensor{{true}}));
+  BOOST_TEST(same(all(t > 5, keepdims), tensor{{false}}));
   const int total = sum(t, axes<0, 1>);
   BOOST_TEST(total == 21);
   BOOST_TEST(same(sum(t, axes<>), t));
@@ -231,6 +241,7 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_in_everything) {
       t[at] = nan_f;
       BOOST_TEST((std::isnan(sum(t)) && std::isnan(max(t)) && std::isnan(min(t)) && std::isnan(mean(t))));
       BOOST_TEST(argmax(t) == at);
+      BOOST_TEST(argmin(t) == at);
       const auto rows = reshape(t, {n, 1});
       BOOST_TEST(std::isnan((evaluate(max(rows, axes<0>))[0])));
       BOOST_TEST((evaluate(argmax(rows, axes<0>))[0]) == at);
@@ -238,11 +249,15 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_in_everything) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_first_maximum) {
+BOOST_AUTO_TEST_CASE(the_first_maximum_and_minimum) {
   BOOST_TEST(argmax(tensor{3, 7, 7, 1}) == 1u);
   BOOST_TEST(argmax(zeros<int>({10'000})) == 0u);
   BOOST_TEST(argmax(tensor{-0.0f, 0.0f}) == 0u);
   BOOST_TEST(argmax(tensor{false, true, true}) == 1u);
+  BOOST_TEST(argmin(tensor{7, 3, 3, 9}) == 1u);
+  BOOST_TEST(argmin(ones<int>({10'000})) == 0u);
+  BOOST_TEST(argmin(tensor{0.0f, -0.0f}) == 0u);
+  BOOST_TEST(argmin(tensor{true, false, false}) == 1u);
   BOOST_TEST(same(argmax(tensor{{{1, 9}, {9, 2}}, {{5, 5}, {5, 5}}}, axes<1, 2>), tensor<std::size_t, 1>{1, 0}));
 }
 
@@ -256,6 +271,7 @@ BOOST_AUTO_TEST_CASE(of_nothing) {
   BOOST_CHECK_THROW(((void)max(none)), std::invalid_argument);
   BOOST_CHECK_THROW(((void)min(none)), std::invalid_argument);
   BOOST_CHECK_THROW(((void)argmax(none)), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)argmin(none)), std::invalid_argument);
   BOOST_CHECK_THROW(((void)max(rows, axes<1>)), std::invalid_argument);
   BOOST_TEST(same(max(rows, axes<0>), none));
   BOOST_TEST(same(sum(rows, axes<1>, keepdims), zeros<float>({3, 1})));

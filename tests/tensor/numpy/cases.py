@@ -123,7 +123,8 @@ for rank in (1, 2, 3):
         for axis in axes[rank]:
             if len(axis) == 1:
                 a = reals(shape, True)
-                case("argmax", str(axis[0]), a, np.argmax(a, axis=axis[0]))
+                case("place", "argmax", str(axis[0]), a, np.argmax(a, axis=axis[0]))
+                case("place", "argmin", str(axis[0]), a, np.argmin(a, axis=axis[0]))
                 case("count", str(axis[0]), a, np.sum(a > 0, axis=axis[0]))
 
 # Shapes.

@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
                                                          {"whole", all_elements},
                                                          {"reduce", reduce},
                                                          {"keep", keep},
-                                                         {"argmax", argmax},
+                                                         {"place", place},
                                                          {"count", numpy::count},
                                                          {"permute", permute},
                                                          {"reshape", reshape},

@@ -94,7 +94,8 @@ bool is(E&& expression, const array<T>& wanted, Tolerance tolerance) {
   if (std::vector<std::size_t>(got.shape().begin(), got.shape().end()) != wanted.shape) return false;
   if (got.numel() != wanted.values.size()) return false;
   for (std::size_t i = 0; i < wanted.values.size(); ++i)
-    if (const T value = wanted.values[i]; !is_near<T>(static_cast<T>(got.data()[i]), value, tolerance(value))) return false;
+    if (const T value = wanted.values[i]; !is_near<T>(static_cast<T>(got.data()[i]), value, tolerance(value)))
+      return false;
   return true;
 }
 template <class E, class T>
@@ -114,7 +115,7 @@ bool single(words& line);
 bool all_elements(words& line);
 bool reduce(words& line);
 bool keep(words& line);
-bool argmax(words& line);
+bool place(words& line);
 bool count(words& line);
 bool permute(words& line);
 bool reshape(words& line);

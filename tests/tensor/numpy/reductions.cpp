@@ -66,13 +66,14 @@ bool all_elements(words& line) {
 bool reduce(words& line) { return reduce_with(line); }
 bool keep(words& line) { return reduce_with(line, buffers::keepdims); }
 
-bool argmax(words& line) {
-  const std::string axes = word(line);
+bool place(words& line) {
+  const std::string name = word(line), axes = word(line);
   const array<double> a(line);
   return with_rank<1, 3>(a.shape.size(), [&](auto rank) {
     const auto t = a.as<rank>();
-    return with_axes<rank>(axes,
-                           [&, wanted = array<std::size_t>(line)](auto over) { return is(argmax(t, over), wanted); });
+    return with_axes<rank>(axes, [&, wanted = array<std::size_t>(line)](auto over) {
+      return name == "argmax" ? is(argmax(t, over), wanted) : is(argmin(t, over), wanted);
+    });
   });
 }
 
