@@ -21,6 +21,9 @@ export namespace buffers::detail {
 /// Whether this library was built to check what costs too much for every program (CMake option BUFFERS_HARDENED).
 inline constexpr bool hardened = BUFFERS_HARDENED;
 
+/// Whether the library was compiled with AddressSanitizer.
+extern const bool library_is_sanitized;
+
 /// Tells AddressSanitizer, and in the hardened build Valgrind, that nobody may touch these bytes. For code that is
 /// compiled once, into the library: it finds AddressSanitizer in the running program, so that a program built with it
 /// may use a library built without.
@@ -28,14 +31,12 @@ void poison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 /// ... that they may be touched again, and count as initialised.
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept;
 
-/// Whether the library was compiled with AddressSanitizer.
-extern const bool library_is_sanitized;
-
-/// The same for code that is compiled into each program: AddressSanitizer is told where that is compiled with it.
+/// poison_in_program() and unpoison_in_program() for code that is compiled into each program: AddressSanitizer is told
+/// where the program is compiled with it.
 #if defined(BUFFERS_ASAN)
 inline constexpr bool address_sanitizer = true;
 inline void poison(const volatile void* first, std::size_t bytes) noexcept {
-  __asan_poison_memory_region(first, bytes);
+  if (first != nullptr) __asan_poison_memory_region(first, bytes);
 }
 inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
   __asan_unpoison_memory_region(first, bytes);
@@ -55,7 +56,8 @@ inline void unpoison(const volatile void* first, std::size_t bytes) noexcept {
 /// would not say so.
 inline void poison_unless_mixed(const volatile void* first, std::size_t bytes) noexcept { poison(first, bytes); }
 #endif
-/// Where that says nothing, the memory must not be poisoned to begin with. For code that is compiled once.
+/// For the library's own code, where it was compiled without AddressSanitizer: its virtual functions do not un-poison
+/// the blocks that they hand out, so memory is un-poisoned before it gets to them.
 inline void unpoison_if_mixed(const volatile void* first, std::size_t bytes) noexcept {
   if constexpr (!hardened && !address_sanitizer) unpoison_in_program(first, bytes);
 }
@@ -71,6 +73,12 @@ extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes
     if (asan_unpoison != nullptr) [[unlikely]]
       return unpoisoned_in_program(first, bytes);
   return first;
+}
+/// Of a block that may be null.
+inline void poison_in_virtual(const volatile void* first, std::size_t bytes) noexcept {
+  if constexpr (!hardened && !address_sanitizer)
+    if (asan_unpoison != nullptr && first != nullptr) [[unlikely]]
+      poison_in_program(first, bytes);
 }
 
 /// Tells the processor that this thread is waiting in a loop.

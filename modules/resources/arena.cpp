@@ -178,7 +178,11 @@ void checkpoint_order::move_tops(std::uintptr_t top) noexcept {
 }
 
 std::uintptr_t checkpoint_order::floor(const void* slab, const void* current) const noexcept {
-  return opened_in(slab, current) ? mark_of(open)->top : 0;
+  if (opened_in(slab, current)) return mark_of(open)->top;
+  if (slab == current) return 0;  // the scopes outside began no later
+  std::uintptr_t link = open;
+  while (link != 0 && (!is_disturbed(link) || mark_of(link)->at != slab)) link = mark_of(link)->outer;
+  return link != 0 ? mark_of(link)->top : 0;
 }
 
 void checkpoint_order::require_valid(std::uint64_t serial) const {

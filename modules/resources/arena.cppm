@@ -234,7 +234,7 @@ struct checkpoint_order : open_scope_link, serial_history {
   [[nodiscard]] bool close_scope_slow(scope_mark& opened, void* at) noexcept;
   /// Whether the innermost open scope began in this slab.
   [[nodiscard]] bool opened_in(const void* slab, const void* current) const noexcept;
-  /// The end of what was handed out of this slab before the innermost scope.
+  /// The end of what was handed out of this slab before the innermost scope that began in it; 0 where none did.
   [[nodiscard]] std::uintptr_t floor(const void* slab, const void* current) const noexcept;
 
   /// Throws order_error unless the checkpoint is alive and no scope is open that began after it.

@@ -854,19 +854,23 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   return cut(made, pages);
 }
 
-// So many pages are about to be touched that never were. As many that lie idle go back to the operating system, where
-// these are more than a tenth of what was ever in use at once, and than 2 MiB: a program whose phases need different
-// sizes does not hold the memory of all of them. In steps that are worth a system call. Pages that come back then are
-// not paid for, or else the same ones might come and go for ever.
-void block_store::pay_for(std::size_t pages) noexcept {
-  constexpr std::size_t step = 256, least = 512;
-  unpaid_pages_ += pages;
-  if (unpaid_pages_ < step || options_.spare == SIZE_MAX) return;
-  const std::size_t unpaid = std::exchange(unpaid_pages_, 0);
+// How many resident pages lie idle beyond a tenth of what was ever in use at once, or 2 MiB.
+std::size_t block_store::excess_pages() const noexcept {
+  constexpr std::size_t least = 512;
   const std::size_t most = peak_pages_ + std::max(peak_pages_ / 10, least);
   const std::size_t resident = used_pages_ + idle_pages_[0] + idle_pages_[1];
-  if (resident <= most) return;
-  std::size_t due = std::min(unpaid, resident - most);
+  return resident - std::min(resident, most);
+}
+
+// So many pages are about to be touched that never were. As many that lie idle go back to the operating system, where
+// there is an excess of them: a program whose phases need different sizes does not hold the memory of all of them. In
+// steps that are worth a system call. Pages that come back then are not paid for, or else the same ones might come and
+// go for ever.
+void block_store::pay_for(std::size_t pages) noexcept {
+  constexpr std::size_t step = 256;
+  unpaid_pages_ += pages;
+  if (unpaid_pages_ < step || options_.spare == SIZE_MAX) return;
+  std::size_t due = std::min(std::exchange(unpaid_pages_, 0), excess_pages());
   due -= decommit(1, due);
   due -= decommit(0, due);
   if (due == 0) return;
@@ -976,9 +980,11 @@ void block_store::collect(std::size_t bytes, MayBegin may_begin, Enough is_enoug
 // A run from what lies idle, before memory is used that never was. What is taken from one size may be missed there
 // soon: one whose sizes come and go at random would take from one for another for ever. So it costs credit, which
 // blocks that come and go, and memory that is new, earn: a program whose phases need different sizes has enough to hold
-// little more than the largest of them needs, and where there is none left, memory grows until less is missed.
+// little more than the largest of them needs, and where there is none left, memory grows until less is missed, or there
+// is an excess of it.
 run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
-  if (credit_ < 0) return nullptr;
+  const bool costs = excess_pages() == 0;
+  if (costs && credit_ < 0) return nullptr;
   const std::size_t freed_before = freed_runs_;
   run* found = nullptr;
   // Where there is no other memory it must be enough: a request that is refused changes nothing.
@@ -988,7 +994,8 @@ run* block_store::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
     if (found == nullptr) found = borrow(pages, kind);
     return found != nullptr;
   });
-  credit_ = std::min(credit_, most_credit) - run_price * static_cast<std::int64_t>(freed_runs_ - freed_before);
+  if (costs)
+    credit_ = std::min(credit_, most_credit) - run_price * static_cast<std::int64_t>(freed_runs_ - freed_before);
   return found;
 }
 

@@ -42,8 +42,9 @@ struct alignas(64) run {
   state is;
   std::uint8_t size_class;
   std::uint16_t carved;  // blocks that have been handed out at least once: the first ones; of a whole run, 1
-  // How many of those of a partial run are in use; the bits of the others are set. Of any other run in use 1, so that
-  // the first block that comes back is noticed. Less what the holder has, while that matters.
+  // Of a partial run, how many of the carved blocks are in use; the bits of the others are set. Of a full or whole run
+  // 1, so that count_free() comes to 0 with the first block that is given back. Between count_held(1) and
+  // count_held(-1), less the blocks that the holder has.
   std::int32_t busy;
   run* next;
   run* previous;
@@ -348,6 +349,7 @@ class block_store {
   void collect(std::size_t bytes, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   std::size_t decommit(std::uint32_t kind, std::size_t pages) noexcept;
+  [[nodiscard]] std::size_t excess_pages() const noexcept;
   void pay_for(std::size_t pages) noexcept;
   void keep_spare_pages() noexcept;
   void free_run(run* freed) noexcept;
@@ -389,8 +391,8 @@ class block_store {
   std::size_t freed_runs_ = 0;      // since release()
   std::size_t unpaid_pages_ = 0;    // see pay_for
   std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
-  // Where blocks were found last. Chunks have 64 KiB or more, so two at most share 64 KiB; where upstream had no more
-  // than small ones, three may, and nothing is remembered of that place.
+  // Where blocks were found last. Chunks have 64 KiB or more, so at most two share one aligned place of 64 KiB. Only
+  // where upstream had no more than smaller ones may three, and such a place is looked up each time.
   static constexpr std::size_t found_room = 128;
   [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
   struct alignas(32) neighbours {

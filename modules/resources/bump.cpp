@@ -70,14 +70,15 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
-  const bool is_without = memory_ == nullptr && bytes <= capacity_;  // after release()
-  if (is_without) acquire();
+  const bool had_no_memory = memory_ == nullptr && bytes <= capacity_;  // after release()
+  if (had_no_memory) acquire();
   if (void* block = now_.take_aligned(bytes, alignment)) {
     static_cast<void>(order_.issue(nullptr));  // there may be a hole now
     return block;
   }
-  if (is_without) give_memory_back();  // where it lies, there is no room for the alignment
-  throw exhausted(bytes, available(alignment), capacity_);
+  const exhausted full(bytes, available(alignment), capacity_);
+  if (had_no_memory) give_memory_back();  // where it lies, there is no room for the alignment
+  throw full;
 }
 
 void bump_resource::restore(const checkpoint_type& cp) {
@@ -85,18 +86,18 @@ void bump_resource::restore(const checkpoint_type& cp) {
   order_.require_valid(cp.serial);
   if (cp.serial < reshaped_) leave_reshape();
   order_.went_back_to(cp.serial);
-  go_back_to(now_.base + cp.height);
+  go_back_past_holes(now_.base + cp.height);
   grows_after_ = now_.top;
 }
 
 void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
   if (!order_.close_scope_slow(opened, nullptr)) return;
   if (opened.serial < reshaped_) leave_reshape();
-  go_back_to(opened.top);
+  go_back_past_holes(opened.top);
   grows_after_ = std::min(grows_after_, now_.top);  // checkpoints made in it are gone
 }
 
-void bump_resource::go_back_to(std::uintptr_t top) noexcept {
+void bump_resource::go_back_past_holes(std::uintptr_t top) noexcept {
   if (memory_ == nullptr) return;  // after a trim(): what is still valid is of the empty buffer
   if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
   meter_.falling(now_.top);
@@ -166,10 +167,6 @@ std::byte* bump_resource::reshape(std::size_t bytes, std::size_t alignment) {
     detail::unpoison_in_program(reinterpret_cast<void*>(now_.base + 1), now_.last - now_.base);
   }
   return reinterpret_cast<std::byte*>(now_.base + 1);
-}
-
-bool bump_resource::owns(const void* byte) const noexcept {
-  return detail::address(byte) > now_.base && detail::address(byte) <= now_.last;
 }
 
 }  // namespace buffers

@@ -7,7 +7,7 @@
 //
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end; `exhausted` when it does not fit
-//   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it
 //   reset                  O(1)   forgets all blocks
@@ -109,8 +109,8 @@ class bump_resource final : public std::pmr::memory_resource {
   }
   /// Gives back all that was allocated after the checkpoint, which can be restored again.
   /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is older than an open
-  /// scope, and one that is younger than one restored since. Of the last kind it knows four ranges with checkpoints in
-  /// between that may still be restored, in the hardened build 64; those of an older range are not recognised.
+  /// scope, and one that is younger than one restored since. It remembers the four latest ranges of those, 64 in the
+  /// hardened build, with checkpoints in between that may still be restored; one of an older range is not recognised.
   void restore(const checkpoint_type& cp);
 
   /// Forgets all blocks and keeps the memory. Throws order_error while a scope is open.
@@ -136,7 +136,7 @@ class bump_resource final : public std::pmr::memory_resource {
   /// The bytes that the buffer has in total.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
   /// Whether the byte lies in this buffer's memory.
-  [[nodiscard]] bool owns(const void* byte) const noexcept;
+  [[nodiscard]] inline bool owns(const void* byte) const noexcept { return now_.contains(byte); }
   /// Where the memory is from; null for memory that this does not own.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
@@ -157,7 +157,7 @@ class bump_resource final : public std::pmr::memory_resource {
   }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;
-  void go_back_to(std::uintptr_t top) noexcept;
+  void go_back_past_holes(std::uintptr_t top) noexcept;
   void note_freed(const void* block, std::size_t bytes) noexcept;
   void acquire();
   void give_memory_back() noexcept;
@@ -170,6 +170,7 @@ class bump_resource final : public std::pmr::memory_resource {
     return allocate_slow(bytes, alignment);
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    detail::poison_in_virtual(block, bytes);
     deallocate(block, bytes, alignment);
   }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }

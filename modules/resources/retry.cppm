@@ -29,7 +29,8 @@ export namespace buffers {
 
 /// A callback for when upstream is out of memory. It is called as `callback()`, or as `callback(bytes)` when it takes
 /// the size of the request, and says whether to try again: return false when there is nothing more to free, or
-/// allocate never ends. It may deallocate from this and from upstream, and is kept by value in here.
+/// allocate never ends. It is kept by value in here. It may deallocate from this and from upstream, but not from a
+/// concurrent_pool_resource or synchronized_resource in front of this, which wait for this call to end.
 template <class Callback>
   requires std::predicate<Callback&> || std::predicate<Callback&, std::size_t>
 class retry_resource final : public std::pmr::memory_resource {

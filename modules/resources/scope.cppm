@@ -1,5 +1,6 @@
 // scope gives back, at its closing brace, all that a buffer handed out since it was opened: on return, break and
-// exception alike. no_escape runs a function in a scope and lets only values out that cannot point into the buffer.
+// exception alike. no_escape runs a function in a scope, and does not compile where the result's type shows that it
+// could point into the buffer; what a struct of yours, a closure or a std::function holds is not seen.
 //
 //     buffers::slab_resource scratch;
 //     const int total = buffers::no_escape(scratch, [&](auto& buffer) {
@@ -75,6 +76,7 @@ export namespace buffers {
 template <checkpointable R>
 class [[nodiscard]] scope {
  public:
+  using borrows_memory = void;  // see escapes
   constexpr explicit scope(R& resource)
     requires detail::scoped<R>
       : resource_(resource) {

@@ -266,7 +266,9 @@ slab_resource::oversize** slab_resource::find_oversize(const void* block) noexce
   return at;
 }
 
-void slab_resource::deallocate_oversize(void* block) noexcept {
+void slab_resource::deallocate_slow(void* block, std::size_t bytes) noexcept {
+  step_back();  // where the current slab is empty, the newest block is in the one below
+  if (give_newest(block, bytes) || bytes < smallest_oversize_) return;
   if (now_.contains(block)) return;  // as most large blocks that are not the newest: nothing to look for
   oversize** const at = find_oversize(block);
   oversize* const found = *at;
@@ -309,7 +311,8 @@ void slab_resource::restore(const checkpoint_type& cp) {
 
 void slab_resource::go_back(slab* to, std::uintptr_t top, std::uint64_t serial) noexcept {
   settle();
-  forget_oversize_after(serial);  // before the end moves, which may be upwards
+  forget_oversize_after(serial);                          // before the end moves, which may be upwards
+  last_checkpoint_ = std::min(last_checkpoint_, serial);  // the younger ones are dead
   if (to == nullptr && current_ != nullptr) {
     to = first_;
     top = first_->away.base;
@@ -365,19 +368,18 @@ void slab_resource::reset() {
   order_.reset();
   settle();
   const std::size_t needed = meter_.round + oversize_padding_peak_;
-  meter_.next_round();
   if (detail::is_watched())
     for (slab* s = current_; s != nullptr; s = s->below)
       detail::poison_in_program(reinterpret_cast<void*>(s->first()), s->payload());
   forget_oversize_after(0);
+  meter_.next_round();
   oversize_padding_peak_ = 0;
   now_ = {};
   current_ = nullptr;
   meter_.high = 0;
-  if (first_ == nullptr) return;
-  if (needed > first_->payload() && options_.extendable)
+  if (options_.extendable && needed > (first_ != nullptr ? first_->payload() : 0))
     wanted_ = (needed + needed / 16 + slab_alignment - 1) & ~(slab_alignment - 1);  // and a little to spare
-  else
+  else if (first_ != nullptr)
     enter(first_);
 }
 
@@ -441,7 +443,7 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
     if (top->upstream_bytes != 0) give_upstream(top);  // not the initial buffer
     top = next;
   }
-  if (wanted_ != 0) wanted_ = std::min(wanted_, std::max(keep_bytes, options_.first_slab));
+  if (wanted_ != 0) wanted_ = std::min(wanted_, std::max(keep_bytes & ~(slab_alignment - 1), options_.first_slab));
   if (capacity_ != before) {  // it grows on from the largest that is left
     grown_to_ = 0;
     for (const slab* s = first_; s != nullptr; s = s->above)
@@ -455,7 +457,7 @@ std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
 // The slab in use that a block lies in.
 slab_resource::slab* slab_resource::find_slab(const void* block) noexcept {
   slab* s = current_;
-  while (s != nullptr && detail::address(block) - s->first() >= s->payload()) s = s->below;
+  while (s != nullptr && !s->contains(block)) s = s->below;
   return s;
 }
 
@@ -530,7 +532,7 @@ void slab_resource::leave_reshape() noexcept {
 
 bool slab_resource::owns(const void* byte) const noexcept {
   for (const slab* s = first_; s != nullptr; s = s->above)
-    if (detail::address(byte) >= s->first() && detail::address(byte) - s->first() < s->payload()) return true;
+    if (s->contains(byte)) return true;
   for (const oversize* list : {oversize_, kept_})
     for (const oversize* block = list; block != nullptr; block = block->older)
       if (byte >= block->memory && byte < block->memory + block->bytes) return true;

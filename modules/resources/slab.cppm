@@ -9,7 +9,7 @@
 //
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
-//   deallocate             O(1)   gives back the newest block; any other stays until the end comes back to it
+//   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
 //                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
@@ -17,7 +17,7 @@
 //   trim, release          O(s)   give slabs upstream, s of them
 //   drop                   O(s+k) k blocks dropped out of order and not yet reclaimed
 //
-// Threads: one at a time.
+// Going back takes a step more for each block with memory of its own. Threads: one at a time.
 //
 //     buffers::slab_resource scratch;
 //     for (std::size_t n : {10uz, 1000uz, 100uz}) {
@@ -74,19 +74,13 @@ class slab_resource final : public std::pmr::memory_resource {
     return allocate_slow(bytes, alignment);
   }
 
-  /// Gives the block back when it is the newest in its slab or has memory of its own. Null is ignored.
+  /// Gives the block back when it is the newest or has memory of its own. Null is ignored.
   /// What is from outside an open scope counts as used again when that ends.
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
-    if (now_.is_newest(block, bytes)) {
-      meter_.falling(now_.top);
-      now_.top = detail::address(block) - 1;
-      if (now_.holes != nullptr) [[unlikely]]
-        now_.reclaim(order_.floor(current_, current_));
-    } else if (bytes >= smallest_oversize_) [[unlikely]] {
-      deallocate_oversize(block);
-    }
+    if (!give_newest(block, bytes) && (bytes >= smallest_oversize_ || now_.top == now_.base)) [[unlikely]]
+      deallocate_slow(block, bytes);
   }
 
   /// The same for a block that may be from anywhere: one that is not from here is left alone.
@@ -94,8 +88,8 @@ class slab_resource final : public std::pmr::memory_resource {
                                 std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if (now_.contains(block) || (detail::hardened && owns(block)))
       deallocate(block, bytes, alignment);
-    else if (bytes >= smallest_oversize_) [[unlikely]]
-      deallocate_oversize(block);  // which looks for it
+    else if (bytes >= smallest_oversize_ || now_.top == now_.base) [[unlikely]]
+      deallocate_slow(block, bytes);  // which looks for it
   }
 
   /// Makes the newest block longer, where it is; false, and nothing done, when it is not the newest, does not fit, or
@@ -115,8 +109,8 @@ class slab_resource final : public std::pmr::memory_resource {
   [[nodiscard]] checkpoint_type checkpoint() noexcept;
   /// Gives back all that was allocated after the checkpoint, which can be restored again. The slabs are kept.
   /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is older than an open
-  /// scope, and one that is younger than one restored since. Of the last kind it knows four ranges with checkpoints in
-  /// between that may still be restored, in the hardened build 64; those of an older range are not recognised.
+  /// scope, and one that is younger than one restored since. It remembers the four latest ranges of those, 64 in the
+  /// hardened build, with checkpoints in between that may still be restored; one of an older range is not recognised.
   void restore(const checkpoint_type& cp);
 
   /// Forgets all blocks and keeps the memory. When they lay in several places, the next request gets one slab as large
@@ -124,8 +118,8 @@ class slab_resource final : public std::pmr::memory_resource {
   void reset();
   /// reset(), and gives all memory upstream. Throws order_error while a scope is open.
   void release();
-  /// Gives slabs and blocks that are not in use upstream until at most keep_bytes of them are left. Returns the bytes
-  /// given.
+  /// Gives slabs and large blocks that are not in use upstream until at most keep_bytes of them are left. Returns the
+  /// bytes given.
   std::size_t trim(std::size_t keep_bytes) noexcept;
 
   /// Whether it may get more memory from upstream.
@@ -147,7 +141,7 @@ class slab_resource final : public std::pmr::memory_resource {
   void reset_peak() noexcept { meter_.restart(used()); }
   /// The bytes that it holds, in use or not.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
-  /// Whether the byte lies in memory that this holds. O(slabs).
+  /// Whether the byte lies in memory that this holds. O(slabs and blocks with memory of their own).
   [[nodiscard]] bool owns(const void* byte) const noexcept;
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
@@ -172,6 +166,7 @@ class slab_resource final : public std::pmr::memory_resource {
     std::size_t upstream_bytes = 0;  // 0: not owned
     std::size_t payload() const noexcept { return away.last - away.base; }
     std::uintptr_t first() const noexcept { return away.base + 1; }
+    bool contains(const void* byte) const noexcept { return detail::address(byte) - first() < payload(); }
     bool has_room(std::size_t bytes, std::size_t alignment) const noexcept;
     // The bytes that its alignment leaves between it and the first block: nobody's.
     void* fence() noexcept { return &upstream_bytes + 1; }
@@ -191,7 +186,15 @@ class slab_resource final : public std::pmr::memory_resource {
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
-  [[gnu::cold]] void deallocate_oversize(void* block) noexcept;
+  inline bool give_newest(void* block, std::size_t bytes) noexcept {
+    if (!now_.is_newest(block, bytes)) return false;
+    meter_.falling(now_.top);
+    now_.top = detail::address(block) - 1;
+    if (now_.holes != nullptr) [[unlikely]]
+      now_.reclaim(order_.floor(current_, current_));
+    return true;
+  }
+  [[gnu::cold]] void deallocate_slow(void* block, std::size_t bytes) noexcept;
   [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;
   void note_freed(const void* block, std::size_t bytes) noexcept;
 
@@ -228,6 +231,7 @@ class slab_resource final : public std::pmr::memory_resource {
     return allocate_slow(bytes, alignment);
   }
   void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    detail::poison_in_virtual(block, bytes);
     deallocate(block, bytes, alignment);
   }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }

@@ -14,11 +14,13 @@
 //   trim, release            O(b)   give memory upstream, b blocks of it
 //   used, stats              O(t)   over t threads
 //
-// Half a stack or more at a time is given and taken, so that there is a lock for every 4 to 192 blocks, and memory
-// stays flat where one thread allocates what another one frees. The lock is held for about a microsecond, so a thread
-// waits for it awake at first. The memory of a block that is freed is not touched.
+// Half a stack or more at a time is given and taken, and memory stays flat where one thread allocates what another one
+// frees: for blocks of up to 16 KiB that were in use before there is a lock for every 4 to 192 of them. New ones come
+// by 8 KiB, and larger blocks one by one. The lock is held for about a microsecond, so a thread waits for it awake at
+// first. The memory of a block that is freed is not touched.
 //
-// Threads: any, at the same time; release() while no other thread uses it. Upstream is called by one thread at a time.
+// Threads: any, at the same time; release() while no other thread uses it. Upstream is called by one thread at a time,
+// with the lock held: neither it nor a retry_resource's callback in it may call this pool, which would wait for itself.
 //
 //     buffers::concurrent_pool_resource pool;
 //     std::pmr::string message{"to be read and freed by another thread", &pool};

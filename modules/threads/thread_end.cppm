@@ -1,8 +1,9 @@
 // at_thread_end calls a function when the thread at hand ends: after the destructors of its thread_local variables, so
 // that these may still use what the function is to clear away.
 //
-// A destructor of a POSIX thread key does the same at the same time: when such a one asks for another call, that
-// follows. The main thread does not end, the process does: nothing is called then.
+// It runs in the destructor of a POSIX thread key. The destructor of another key may still ask for a call, which
+// follows in the system's next round of destructors; after the last round, of four or more, nothing is called. The main
+// thread does not end, the process does: nothing is called then.
 //
 // Threads: any.
 export module buffers.threads:thread_end;

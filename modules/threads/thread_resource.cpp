@@ -42,7 +42,7 @@ struct waiting_thread {
   std::condition_variable served;
 };
 
-constexpr const char* still_held = "buffers: this buffer is held by a lease or a scope";
+constexpr const char* still_held = "buffers: this buffer is held by a lease or a scope, which must end first";
 
 milliseconds checked(long long wait_ms) {
   if (wait_ms < 0) throw_option("thread_options::wait", "must not be negative");
@@ -92,10 +92,9 @@ struct shared_buffers {
 
   waiting_thread* next_waiting() noexcept {
     waiting_thread* const first = first_waiting;
-    if (first != nullptr) forget_first_waiting();
+    if (first != nullptr) unlink(&first_waiting);
     return first;
   }
-  void forget_first_waiting() noexcept { unlink(&first_waiting); }
   void unlink(waiting_thread** at) noexcept {
     waiting_thread* const thread = *at;
     *at = thread->next;
@@ -210,9 +209,7 @@ thread_buffers::thread_buffers(const buffer_functions& functions, const void* fa
                                long long wait_ms)
     : shared_(make_with_tbb<shared_buffers>(functions, factory, max_buffers, checked(wait_ms))),
       is_limited_(max_buffers != 0),
-      slots_(*this, [](thread_buffers& self, thread_slot& slot) noexcept {
-        if (slot.entry != nullptr) self.unbind(slot, true);
-      }) {}
+      slots_(*this, [](thread_buffers& self, thread_slot& slot) noexcept { self.unbind(slot, true); }) {}
 
 // Empties the buffer of a thread that ended. False when that was inside a scope: only repair() gets at it again.
 bool thread_buffers::is_reset(shared_buffer& left) {
@@ -243,10 +240,11 @@ void* thread_buffers::bind(thread_slot& slot, std::size_t bytes) {
 }
 
 void thread_buffers::unbind(thread_slot& slot, bool was_left) noexcept {
+  const std::lock_guard locked(shared_->mutex);
   shared_buffer* const entry = std::exchange(slot.entry, nullptr);
   slot.holds.store(0, std::memory_order_relaxed);  // of a thread that ended with a lease on the heap
   slot.buffer.store(nullptr, std::memory_order_relaxed);
-  const std::lock_guard locked(shared_->mutex);
+  if (entry == nullptr) return;  // a thread that ends has none, or repair() has just taken it
   entry->was_left = was_left;
   shared_->put(entry);
 }

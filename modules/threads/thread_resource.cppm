@@ -11,7 +11,8 @@
 //   lease, with_buffer     a scope     the buffer for a task: a scope in it, and then it is given back
 //   release, reset         a lock      give this thread's buffer back
 //   repair                 O(size)     takes back what tasks failed to give back
-//   used, peak, capacity   O(size)     of all buffers
+//   used, peak, capacity,  O(size)     of all buffers
+//   reset_peak
 //
 // Threads: any, at the same time; the last two rows only while no other thread uses a buffer of this. A buffer itself
 // is for the thread that it belongs to.

@@ -1,11 +1,15 @@
 // AddressSanitizer may be in the program and not in the library: no false alarm, whoever compiled what is called.
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory_resource>
 #include <string>
 #include <thread>
 import buffers;
+
+extern "C" int __asan_address_is_poisoned(const volatile void*);
 
 namespace {
 
@@ -47,13 +51,29 @@ void give_back_and_fill(Pool& pool) {
   fill(pool);
 }
 
+/// What a container gives back to a buffer is watched, the newest block or not.
+void is_watched(std::pmr::memory_resource& memory) {
+  void* const first = memory.allocate(100);
+  void* const second = memory.allocate(100);
+  memory.deallocate(nullptr, std::size_t{1} << 40);
+  for (void* block : {first, second}) {
+    memory.deallocate(block, 100);
+    if (__asan_address_is_poisoned(block)) continue;
+    std::puts("freed memory of a buffer is not poisoned");
+    std::exit(1);
+  }
+}
+
 }  // namespace
 
 int main() {
   buffers::bump_resource bump{1 << 20};
   fill_twice(bump);
+  is_watched(bump);
+  bump.deallocate(nullptr, std::size_t{1} << 40);
   buffers::slab_resource slab;
   fill_twice(slab);
+  is_watched(slab);
   fill_twice(buffers::default_buffer());
   buffers::meter_resource metered{&slab};
   fill(metered);

@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(a_released_buffer_takes_no_memory_for_a_request_that_does_n
     BOOST_ERROR("it fits");
   } catch (const exhausted& e) {
     BOOST_TEST(e.requested() == 4096u);
-    BOOST_TEST(e.available() == 4096u);
+    BOOST_TEST(e.available() < 4096u);
   }
   BOOST_TEST(upstream.live_bytes() == 0u);
   BOOST_TEST(buffer.used() == 0u);

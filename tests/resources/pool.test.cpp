@@ -1348,6 +1348,31 @@ BOOST_AUTO_TEST_CASE(phases_of_a_program_share_memory) {
   BOOST_TEST(upstream.resident_bytes() < 12 * mib, upstream.resident_bytes() / kib << " KiB");
 }
 
+// Each phase fills up to 16 MiB with blocks of about one size, and leaves a twentieth of all behind.
+BOOST_AUTO_TEST_CASE(phases_that_leave_blocks_behind) {
+  untouched_memory upstream;
+  pool_resource pool{{}, &upstream};
+  std::mt19937 random(1);
+  std::vector<std::span<std::byte>> live;
+  std::size_t used = 0;
+  for (int phase = 0; phase < 60; ++phase) {
+    const std::size_t least = 16uz << random() % 16;
+    while (used < 16 * mib) {
+      const std::size_t size = least + random() % least;
+      live.emplace_back(bytes(pool, size), size);
+      std::memset(live.back().data(), 1, size);
+      used += size;
+    }
+    std::ranges::shuffle(live, random);
+    while (used > 16 * mib / 20) {
+      pool.deallocate(live.back().data(), live.back().size());
+      used -= live.back().size();
+      live.pop_back();
+    }
+  }
+  BOOST_TEST(upstream.resident_bytes() < 64 * mib, upstream.resident_bytes() / kib << " KiB");
+}
+
 BOOST_AUTO_TEST_CASE(a_program_that_goes_round_comes_to_hold_what_it_needs) {
   if (sanitized || thread_sanitized) return;  // they have page faults of their own
   untouched_memory upstream;

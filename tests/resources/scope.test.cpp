@@ -329,6 +329,7 @@ struct pointing {
 using view = std::mdspan<int, std::dextents<std::size_t, 2>>;
 static_assert(escapes<int*> && escapes<const char*> && escapes<void*> && escapes<int* const>);
 static_assert(escapes<int&> && escapes<const double&> && escapes<int&&>);
+static_assert(escapes<scope<slab_resource>>);
 static_assert(escapes<std::span<int>> && escapes<std::span<std::byte, 4>> && escapes<std::string_view>);
 static_assert(escapes<view> && escapes<const view> &&
               escapes<std::mdspan<float, std::extents<int, 3>, std::layout_left>>);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <list>
 #include <memory_resource>
 #include <optional>
 #include <random>
@@ -368,6 +369,38 @@ BOOST_AUTO_TEST_CASE(after_reset_one_slab_as_large_as_the_peak) {
   BOOST_TEST(upstream.mistakes() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(after_reset_one_slab_when_all_blocks_had_memory_of_their_own) {
+  test_resource upstream;
+  slab_resource buffer{{.first_slab = 1024}, &upstream};
+  for (int round = 0; round < 5; ++round) {
+    for (std::size_t bytes : {70'000uz, 30'000uz, 70'000uz}) (void)buffer.allocate(bytes);
+    BOOST_TEST(upstream.live_blocks() == (round == 0 ? 3u : 1u));
+    buffer.reset();
+  }
+  BOOST_TEST(upstream.allocations() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(own_blocks_of_a_round_do_not_count_in_the_next) {
+  slab_resource buffer;
+  (void)buffer.allocate(100);
+  (void)buffer.allocate(10 << 20);
+  buffer.reset();
+  (void)buffer.trim(0);
+  (void)buffer.allocate(100);
+  buffer.reset();
+  (void)buffer.allocate(100);
+  BOOST_TEST(buffer.capacity() == 16u * 1024);
+}
+
+BOOST_AUTO_TEST_CASE(a_slab_after_a_trim_is_of_whole_lines) {
+  slab_resource buffer;
+  for (int i = 0; i < 10; ++i) (void)buffer.allocate(10'000);
+  buffer.reset();
+  (void)buffer.trim(20'001);
+  (void)buffer.allocate(1);
+  BOOST_TEST(buffer.capacity() % 64 == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(after_reset_one_slab_for_own_blocks_of_odd_sizes) {
   test_resource upstream;
   slab_resource buffer{slabs_of(64), &upstream};
@@ -654,6 +687,15 @@ BOOST_AUTO_TEST_CASE(trim_gives_slabs_from_below_an_initial_buffer_too) {
   BOOST_TEST(upstream.live_blocks() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(a_dead_checkpoint_keeps_no_slab) {
+  slab_resource buffer;
+  const auto start = buffer.checkpoint();
+  (void)buffer.allocate(10);
+  (void)buffer.checkpoint();
+  buffer.restore(start);
+  BOOST_TEST(buffer.trim(0) == 16u * 1024);
+}
+
 BOOST_AUTO_TEST_CASE(trim_in_a_scope_that_began_in_an_empty_slab) {
   slab_resource buffer{{.first_slab = 64, .growth = 4}};
   buffer.deallocate(buffer.allocate(16), 16);
@@ -759,6 +801,47 @@ BOOST_AUTO_TEST_CASE(over_aligned_blocks_in_lifo_order_give_all_back) {
   BOOST_TEST(buffer.used() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(blocks_of_many_slabs_in_lifo_order_give_all_back) {
+  test_resource upstream;
+  slab_resource buffer{{.first_slab = 1024, .largest_slab = 4096}, &upstream};
+  std::size_t capacity = 0;
+  for (int round = 0; round < 10; ++round) {
+    std::vector<void*> blocks;
+    for (int i = 0; i < 100; ++i) blocks.push_back(i % 10 == 9 ? buffer.allocate(5000, 64) : buffer.allocate(300));
+    for (std::size_t i = blocks.size(); i-- > 0;)
+      i % 10 == 9 ? buffer.deallocate(blocks[i], 5000, 64) : buffer.deallocate(blocks[i], 300);
+    BOOST_TEST(buffer.used() == 0u);
+    BOOST_TEST((round == 0 || buffer.capacity() == capacity));
+    capacity = buffer.capacity();
+  }
+  BOOST_TEST(buffer.peak() < capacity);
+}
+
+BOOST_AUTO_TEST_CASE(a_list_that_shrinks_from_its_end_gives_all_back) {
+  slab_resource buffer{slabs_of(1024)};
+  std::pmr::list<int> numbers{&buffer};
+  for (int i = 0; i < 2000; ++i) numbers.push_back(i);
+  while (!numbers.empty()) numbers.pop_back();
+  BOOST_TEST(buffer.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(freeing_below_the_slab_that_a_scope_began_in_waits_for_its_end) {
+  slab_resource buffer{slabs_of(1024)};
+  void* const a = buffer.allocate(1000);
+  void* const b = buffer.allocate(1000);
+  buffer.deallocate(b, 1000);
+  {
+    scope inner{buffer};  // in the second slab, which is empty
+    buffer.deallocate(a, 1000);
+    BOOST_TEST(buffer.used() == 1000u);
+    void* const c = buffer.allocate(1000);
+    BOOST_TEST(c == b);
+  }
+  BOOST_TEST(buffer.used() == 1000u);
+  buffer.deallocate(a, 1000);
+  BOOST_TEST(buffer.used() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(resizing_the_newest_block) {
   slab_resource buffer{slabs_of(1024)};
   void* const a = buffer.allocate(16);
@@ -818,6 +901,20 @@ BOOST_AUTO_TEST_CASE(a_drop_below_an_open_scope_is_reclaimed_when_it_ends) {
     drop_one(buffer, b);
     drop_one(buffer, a);
     BOOST_TEST(buffer.used() == 192u);
+  }
+  BOOST_TEST(buffer.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_drop_below_two_open_scopes_is_reclaimed_when_both_end) {
+  slab_resource buffer{slabs_of(1024)};
+  const auto a = block(buffer, 900);
+  {
+    scope outer{buffer};
+    (void)buffer.allocate(900);
+    scope inner{buffer};
+    (void)buffer.allocate(16);
+    drop_one(buffer, a);
+    BOOST_TEST(buffer.used() == 1828u);
   }
   BOOST_TEST(buffer.used() == 0u);
 }

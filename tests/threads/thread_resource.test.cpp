@@ -925,6 +925,47 @@ BOOST_AUTO_TEST_CASE(repair_leaves_a_buffer_that_is_on_its_way) {
   }
 }
 
+struct slow_to_reset final : std::pmr::memory_resource {
+  static inline std::atomic<bool> is_resetting = false;
+  slab_resource memory;
+
+  void reset() {
+    is_resetting = true;
+    std::this_thread::sleep_for(50ms);
+    memory.reset();
+  }
+  std::size_t used() const noexcept { return memory.used(); }
+  auto checkpoint() noexcept { return memory.checkpoint(); }
+  void restore(const slab_resource::checkpoint_type& cp) { memory.restore(cp); }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return memory.allocate(bytes, alignment); }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    memory.deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
+// Its buffer was taken while the thread ended: it must not come back a second time.
+BOOST_AUTO_TEST_CASE(repair_while_a_thread_ends) {
+  thread_resource<slow_to_reset> t;
+  std::atomic<bool> has_one = false;
+  std::thread ends([&] {
+    (void)t.local();
+    has_one = true;
+    while (!slow_to_reset::is_resetting) std::this_thread::yield();
+  });
+  while (!has_one) std::this_thread::yield();
+  t.repair();
+  ends.join();
+  worker one, two;
+  const void *first = nullptr, *second = nullptr;
+  one([&] { first = &t.local(); });
+  two([&] { second = &t.local(); });
+  BOOST_TEST(first != second);
+  BOOST_TEST(t.size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(repair_leaves_a_held_buffer_where_it_is) {
   thread_resource<> t;
   worker other;
