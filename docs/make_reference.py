@@ -35,7 +35,8 @@ def end_of(text, at):
     raise ValueError("a bracket is not closed")
 
 
-CLASS = re.compile(r"^(?:template\s*<.*>\s*)?(?:requires\b.*)?(?:class|struct|union)\s+(?:\[\[\w+\]\]\s*)?[\w<>:, ]*", re.S)
+def without_comments(text):
+    return re.sub(r"\s*//[^\n]*", "", text).strip()
 
 
 def is_type(head):
@@ -85,17 +86,30 @@ def declarations(text, is_public=True, trailing=False):
             else:
                 is_concept = is_concept or text.startswith("concept ", at)
                 at += 1
-        head = re.sub(r"\s*//[^\n]*", "", text[start:at]).strip()
+        head = without_comments(text[start:at])
         body = None
         if text[at] == "{":
             after = end_of(text, at)
-            if is_type(head):
+            of_object = re.fullmatch(r"inline constexpr (struct (\w+))", head)
+            if of_object:  # a type with its only object
+                members_of = " ".join(without_comments(text[at:after]).split())
+                at = text.index(";", after)
+                head = f"inline constexpr {of_object.group(2)} {text[after:at].strip().removesuffix('{}')}"
+                if is_public:
+                    yield comment, head, None, gap
+                is_short = len('{ }') < len(members_of) < 80
+                comment, gap, head = [], not is_short, of_object.group(1) + (f" {members_of}" if is_short else "")
+                at += 1
+            elif is_type(head):
                 body = text[at + 1:after - 1]
                 at = text.index(";", after) + 1
-            elif is_concept or re.search(r"=[^()]*$", head):  # an expression goes on
+            elif is_concept or re.search(r"=[^()]*$", head) or re.fullmatch(r"(?!namespace\b)[^()]*\w", head):
                 at = after
                 while text[at] != ";":
                     at = end_of(text, at) if text[at] in "{([" else at + 1
+                whole = without_comments(text[start:at])  # of a concept or a variable
+                is_long = not is_concept and len(whole) > 240
+                head = re.sub(r"\s*=[^=]*$", "", head) if is_long else re.sub(r"(?<!= )\{\}$", "", whole)
                 at += 1
             else:
                 at = after
@@ -114,19 +128,30 @@ def declarations(text, is_public=True, trailing=False):
         at += rest.end() if rest else 0
 
 
+# What is public for other parts of the library only.
+INTERNAL = re.compile(r"\b(node|write|release_block|view_of_new|view_of_reshaped|drop_views|(open|close)_scope)\(|\bscope_mark\b|"
+                      r"\b(expression_tag|borrows_memory) =|\bdetail::(uninitialised|block)\b")
+
+
 def is_shown(head):
-    return not re.search(r"= delete$|^static_assert|^friend|^~|^using .*mark\b|^struct scope_mark|_scope\(|^import|^template<>", head)
+    hidden = re.search(r"= delete$|^static_assert|^friend|^(inline |constexpr )*~|^import|^template<>", head)
+    return not hidden and not INTERNAL.search(tidy(head))
 
 
 def tidy(head):
-    head = re.sub(r"\[\[[^\]]*\]\]\s*|, private detail::[\w:]+", "", head)
-    head = re.sub(r"\b(inline|explicit constexpr|constexpr) (?=\S)", "", head) if "(" in head else head.replace("inline constexpr", "constexpr")
-    head = re.sub(r"\)\s*(const)?\s*(noexcept)?\s*:\s.*$", lambda m: " ".join(filter(None, (")", *m.groups()))), head, flags=re.S)
+    head = re.sub(r"\[\[[^\]]*\]\]\s*|, private detail::[\w:]+(<\w+>)?", "", re.sub(r",\s+private", ", private", head))
+    if re.search(r"\bconcept \w+ =", head):
+        return "\n".join(line.rstrip() for line in head.split("\n"))
+    if "(" in head:
+        head = re.sub(r"(?<!if )\b(inline|constexpr) (?=\S)", "", head)
+    head = head.replace("inline constexpr", "constexpr")
+    if not is_type(head):  # without the list of members that a constructor initialises
+        head = re.sub(r"(?<=[)>\w])\s+:\s+\w[\w:]*(<\w+>)?([({].*)?$", "", head, flags=re.S)
     return re.sub(r"\(\s+", "(", re.sub(r"\s+", " ", head)).strip()
 
 
 def name_of(head):
-    head = re.sub(r"\[\[[^\]]*\]\]\s*", "", head)
+    head = re.sub(r"\[\[[^\]]*\]\]\s*|\{[^{}]*\}$", "", head)
     if head.startswith("template"):
         depth, at = 0, head.index("<")
         for at in range(at, len(head)):
@@ -178,10 +203,20 @@ def as_markdown(lines):
     return out
 
 
-def members(body, is_class):
-    for comment, head, _, _ in declarations(body, is_public=not is_class, trailing=True):
-        if is_shown(head):
-            yield f"- `{tidy(head)}`" + (f"  \n  {' '.join(comment)}" if comment else "")
+def is_class(head):
+    return re.search(r"\bclass\s+(\[\[\w+\]\]\s+)?\w+", re.sub(r"template\s*<.*?>", "", head)) is not None
+
+
+def members(head, body, indent=""):
+    shown = set()
+    for comment, head, inside, _ in declarations(body, is_public=not is_class(head), trailing=True):
+        # What a resource of the library is asked besides is the library's affair: the same, for another.
+        text = re.sub(r" requires detail::scoped<R>$", "", tidy(head))
+        if is_shown(head) and not (text in shown and not comment):
+            shown.add(text)
+            yield f"{indent}- `{text}`" + (f"  \n{indent}  {' '.join(comment)}" if comment else "")
+            if inside is not None:
+                yield from members(head, inside, indent + "  ")
 
 
 def partition(path):
@@ -196,7 +231,7 @@ def partition(path):
                 values = " {" + body + "}" if is_enum else ""
                 out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head) + values, "```", "", " ".join(comment), ""]
                 if not is_enum:
-                    out += members(body, is_class=re.search(r"\bclass\s+(\[\[\w+\]\]\s+)?\w+", re.sub(r"template\s*<.*?>", "", head)) is not None)
+                    out += members(head, body)
             elif comment:
                 out += ["", f"#### {name_of(head)}", "", "```c++", tidy(head), "```", "", " ".join(comment)]
             else:  # another overload of the one above
