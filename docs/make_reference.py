@@ -3,7 +3,6 @@
 
     docs/make_reference.py            writes it
     docs/make_reference.py --check    fails when it is not what the sources say, or an exported type has no comment
-    docs/make_reference.py --names    prints the exported names, one a line
 """
 import pathlib
 import re
@@ -259,15 +258,6 @@ def reference():
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).rstrip("\n") + "\n"
 
 
-def names():
-    found = set()
-    for _, files in sources():
-        for path in files:
-            for part in exported(path.read_text()):
-                found |= {name_of(head) for _, head, _, _ in declarations(part) if is_shown(head)}
-    return sorted(found - {None, "detail", "requires"})
-
-
 def without_comment():
     """The exported types that say nothing, and are therefore not in the reference."""
     for _, files in sources():
@@ -278,9 +268,7 @@ def without_comment():
                         yield f"{path.relative_to(ROOT)}: {name_of(head)}"
 
 
-if sys.argv[1:] == ["--names"]:
-    print("\n".join(names()))
-elif sys.argv[1:] == ["--check"]:
+if sys.argv[1:] == ["--check"]:
     if silent := list(without_comment()):
         sys.exit("no /// comment in front of " + ", ".join(silent))
     if REFERENCE.read_text() != reference():

@@ -1046,8 +1046,11 @@ chunk* block_store::look_up(const void* block) const noexcept {
                        1;
   if (last - chunks_ > 1 && place_of(last[-2]->memory() + last[-2]->pages * page_bytes - 1) == place)
     return find(block);  // three share it: upstream had no more than small ones
-  found_[place % found_room] = {place_of(last[0]) < place ? place : 0, place, last != chunks_ ? last[-1] : last[0],
-                                last[0]};
+  const std::size_t at = place % found_room;
+  found_.all_of_high[at] = place_of(last[0]) < place ? place : 0;
+  found_.high[at] = last[0];
+  found_.place[at] = place;
+  found_.low[at] = last != chunks_ ? last[-1] : last[0];
   return home_of(block);
 }
 
@@ -1098,7 +1101,7 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   std::copy_backward(place, chunks_ + chunk_count_, chunks_ + chunk_count_ + 1);
   *place = made;
   ++chunk_count_;
-  std::ranges::fill(found_, neighbours{});
+  found_ = {};
   capacity_ += bytes;
 }
 
@@ -1120,7 +1123,7 @@ void block_store::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
-  std::ranges::fill(found_, neighbours{});
+  found_ = {};
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
   if (chunk_count_ == 0 && chunks_ != few_chunks_) {

@@ -300,12 +300,12 @@ class block_store {
   // The same for a block that is in use.
   [[nodiscard]] inline chunk* home_of(const void* block) const noexcept {
     const std::uintptr_t place = place_of(block);
-    const neighbours& last = found_[place % found_room];
-    if (last.all_of_high == place) [[likely]]
-      return last.high;
-    if (last.place != place) [[unlikely]]
+    const std::size_t at = place % found_room;
+    if (found_.all_of_high[at] == place) [[likely]]
+      return found_.high[at];
+    if (found_.place[at] != place) [[unlikely]]
       return look_up(block);
-    return address(block) < address(last.high) ? last.low : last.high;
+    return address(block) < address(found_.high[at]) ? found_.low[at] : found_.high[at];
   }
   [[gnu::cold]] chunk* look_up(const void* block) const noexcept;
   [[nodiscard]] run* run_of(const void* block) const noexcept;
@@ -395,13 +395,13 @@ class block_store {
   // where upstream had no more than smaller ones may three, and such a place is looked up each time.
   static constexpr std::size_t found_room = 128;
   [[nodiscard]] static inline std::uintptr_t place_of(const void* byte) noexcept { return address(byte) >> 16; }
-  struct alignas(32) neighbours {
-    std::uintptr_t all_of_high;  // the place, where no block of `low` is there, else none
-    std::uintptr_t place;
-    chunk* low;
-    chunk* high;
+  struct neighbours {
+    std::uintptr_t all_of_high[found_room];  // the place, where no block of `low` is there, else none
+    chunk* high[found_room];
+    std::uintptr_t place[found_room];
+    chunk* low[found_room];
   };
-  mutable neighbours found_[found_room] = {};
+  mutable neighbours found_ = {};
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;
   chunk* few_chunks_[64];

@@ -213,8 +213,8 @@ struct thread_options {
   }();
   /// With so many buffers in use, a thread that needs one waits. 0: no maximum.
   std::size_t max_buffers = 0;
-  /// For how long it waits, as any std::chrono::duration, before it throws `exhausted`. Threads that wait get buffers
-  /// in the order in which they came.
+  /// For how long it waits before it throws `exhausted`: any std::chrono::duration. Ten seconds. Threads that wait get
+  /// buffers in the order in which they came.
   detail::time_limit wait{10'000};
 };
 

@@ -1,4 +1,4 @@
-// Every name that the library exports, used once by an importer; exports.sh finds those that are missing here.
+// Names of each module, used by an importer; those of buffers.tensor are tested in tests/tensor.
 #include <cstddef>
 #include <functional>
 #include <mdspan>

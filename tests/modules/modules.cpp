@@ -45,7 +45,7 @@ int main() {
   expect(without_includes() == 5 + 7 + 64, "a program needs no include");
   expect(with_all_includes() == 3, "all includes may come before the import");
   expect(without_macros() == 1, "no macro is visible");
-  expect(every_export() > 0, "all exported names can be used");
+  expect(every_export() > 0, "exported names can be used");
   expect(sum_in_library(scratch) == 100 && scratch.used() == 0, "a library takes the program's buffer");
   expect(default_in_library() == &buffers::default_buffer(), "a thread has one default buffer in all libraries");
   expect(core_alone() && resources_alone() && threads_alone() && tensor_alone() && testing_alone() && usage_alone(),
