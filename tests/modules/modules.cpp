@@ -50,7 +50,8 @@ int main() {
   expect(default_in_library() == &buffers::default_buffer(), "a thread has one default buffer in all libraries");
   expect(core_alone() && resources_alone() && threads_alone() && tensor_alone() && testing_alone() && usage_alone(),
          "each room alone");
-  expect(caught_as<buffers::exhausted>() && caught_as<std::bad_alloc>() && caught_as<std::exception>(), "caught by type");
+  expect(caught_as<buffers::exhausted>() && caught_as<std::bad_alloc>() && caught_as<std::exception>(),
+         "caught by type");
   expect(!caught_as<buffers::order_error>(), "and by no other");
   return failures;
 }
