@@ -125,13 +125,12 @@ template <class Result, class N>
 }
 
 template <std::size_t Axis, class Result, class... Nodes>
-struct concatenation : expression_base {
-  using self_evaluating = void;
+struct concatenation : computed_before {
   using value_type = Result;
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
-  static constexpr std::size_t leaves = (Nodes::leaves + ...), slots = 0, largest = sizeof(Result);
+  static constexpr std::size_t leaves = (Nodes::leaves + ...), largest = sizeof(Result);
   // After the first part is written.
-  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...), loops = false, is_ready = false;
+  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...);
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
     shape_[Axis] = 0;
@@ -169,10 +168,6 @@ struct concatenation : expression_base {
     each([&](const auto& part) { first = first != nullptr ? first : part.resource(); });
     return first;
   }
-  static void check() noexcept {}
-  [[nodiscard]] owned<Result, rank> ready(std::pmr::memory_resource* memory) const {
-    return owned<Result, rank>(evaluated<Result>(*this, on_this_thread{}, memory));
-  }
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
     strided<T, rank> part_of_target = target;
@@ -200,19 +195,13 @@ struct concatenation : expression_base {
 
 // What expressions of all elements of one operand have in common.
 template <class A>
-struct rearranged : expression_base {
-  using self_evaluating = void;
+struct rearranged : computed_before {
   using value_type = typename A::value_type;
-  static constexpr std::size_t rank = A::rank, leaves = A::leaves, slots = 0, largest = sizeof(value_type);
-  static constexpr bool may_fail = A::may_fail, loops = false, is_ready = false;
+  static constexpr std::size_t rank = A::rank, leaves = A::leaves, largest = sizeof(value_type);
+  static constexpr bool may_fail = A::may_fail;
 
   void list(operand*& next) const noexcept { from_.list(next); }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return from_.resource(); }
-  static void check() noexcept {}
-  template <class Self>
-  [[nodiscard]] owned<value_type, rank> ready(this const Self& self, std::pmr::memory_resource* memory) {
-    return owned<value_type, rank>(evaluated<value_type>(self, on_this_thread{}, memory));
-  }
 
  protected:
   explicit rearranged(A&& operand) : from_(std::move(operand)) {}

@@ -291,12 +291,11 @@ inline constexpr std::size_t reduced_rank = Keep ? A::rank : A::rank - static_ca
 
 // What all reductions over some dimensions have in common. The operand is a node.
 template <class A, class Result, unsigned Mask, bool Keep>
-struct reduction_base : expression_base {
-  using self_evaluating = void;
+struct reduction_base : computed_before {
   using value_type = Result;
   static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
-  static constexpr std::size_t leaves = A::leaves, slots = 0, largest = sizeof(Result);
-  static constexpr bool may_fail = false, loops = false, is_ready = false;
+  static constexpr std::size_t leaves = A::leaves, largest = sizeof(Result);
+  static constexpr bool may_fail = false;
 
   reduction_base(A&& operand, const char* name, bool needs_elements)
       : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
@@ -307,11 +306,6 @@ struct reduction_base : expression_base {
   [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
   void list(operand*& next) const noexcept { operand_.list(next); }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return operand_.resource(); }
-  static void check() noexcept {}
-  template <class Self>
-  [[nodiscard]] owned<Result, rank> ready(this const Self& self, std::pmr::memory_resource* resource) {
-    return owned<Result, rank>(evaluated<Result>(self, on_this_thread{}, resource));
-  }
 
  protected:
   // The entries of the dimensions that stay.
@@ -731,7 +725,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
-    if constexpr (A::may_fail) node.check();
+    check_all(node);
     const std::size_t count = base::reduced_count();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
@@ -812,7 +806,7 @@ struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
   void evaluate_into(const strided<T, rank>& target, Threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
-    if constexpr (A::may_fail) node.check();
+    check_all(node);
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());

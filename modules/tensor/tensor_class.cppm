@@ -336,10 +336,12 @@ class tensor {
   /// The elements in a tensor of their own, from the default resource unless another is named.
   [[nodiscard]] inline tensor copy(const allocator_type& allocator = {}) const { return tensor(*this, allocator); }
   /// The elements in std::vectors of std::vectors; of a tensor of no dimensions, the element.
-  [[nodiscard]] auto to_nested() const { return leaf().to_nested(); }
+  [[nodiscard]] auto to_nested() const { return node().to_nested(); }
 
   /// As an operand: seen when it is an lvalue, moved when it is an rvalue.
-  [[nodiscard]] inline detail::leaf<T, Rank> node() const& noexcept { return leaf(); }
+  [[nodiscard]] inline detail::leaf<T, Rank> node() const& noexcept {
+    return {data(), shape(), strides(), block_.resource()};
+  }
   [[nodiscard]] inline detail::owned<T, Rank> node() && noexcept { return detail::owned<T, Rank>(std::move(block_)); }
   void node() const&& = delete;
 
@@ -369,7 +371,7 @@ class tensor {
         }
       } else {
         const auto& now = detail::ready(node, block_.resource());
-        if constexpr (Node::may_fail) now.check();
+        detail::check_all(now);
         if (detail::write_ready(here, now, threads)) return block_.reshape(shape);
         if constexpr (!Node::is_ready) return take(detail::evaluated<T>(now, threads, block_.resource()));
       }
@@ -384,9 +386,6 @@ class tensor {
   void take(detail::block<T, Rank>&& fresh) noexcept { block_.swap_elements(fresh); }
   void copy_elements(const tensor& other) noexcept {
     if (other.numel() != 0) std::memcpy(data(), other.data(), other.numel() * sizeof(T));
-  }
-  [[nodiscard]] inline detail::leaf<T, Rank> leaf() const noexcept {
-    return {data(), shape(), strides(), block_.resource()};
   }
 
   detail::block<T, Rank> block_;

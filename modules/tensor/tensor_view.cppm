@@ -209,11 +209,7 @@ class tensor_view {
   /// The distance in elements of data() from the beginning of the tensor that is seen.
   [[nodiscard]] inline std::ptrdiff_t offset() const noexcept { return offset_; }
   /// The number of elements.
-  [[nodiscard]] inline std::size_t numel() const noexcept {
-    std::size_t count = 1;
-    for (const std::size_t extent : shape_) count *= extent;
-    return count;
-  }
+  [[nodiscard]] inline std::size_t numel() const noexcept { return detail::product(shape_); }
   [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
   [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
   /// Whether the elements lie row by row without gaps. Dimensions of size 1 have no say.
@@ -467,7 +463,7 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
   } else {
     std::pmr::memory_resource* resource = Node::is_ready ? nullptr : resource_for(memory, node);
     const auto& now = detail::ready(node, resource);
-    if constexpr (Node::may_fail) now.check();
+    check_all(now);
     if (write_ready(target, now, threads)) return;
     if constexpr (Node::is_ready) resource = resource_for(memory, node);
     const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
