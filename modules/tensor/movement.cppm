@@ -33,14 +33,17 @@ import :tensor_class;
 
 namespace buffers::detail {
 
-[[noreturn]] void throw_order();
+[[noreturn]] void throw_order(const std::ptrdiff_t* order, std::size_t rank);
+[[noreturn]] void throw_axis(int axis, std::size_t rank);
 
 // The strides with which elements of that shape and those strides have another shape of as many elements, in the same
 // row-major order; false when there are none.
 [[nodiscard]] bool reshape_strides(shape_span shape, const std::ptrdiff_t* strides, shape_span to,
                                    std::ptrdiff_t* to_strides) noexcept;
 
-// The shape that is asked for, with its one -1 (if any) filled in.
+// The extent that the one -1 in `wanted` stands for; 0 when there is none. std::invalid_argument when there are
+// several, when there is another negative one, and when nothing fits; std::bad_array_new_length when the others are too
+// large.
 [[nodiscard]] std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std::size_t rank);
 
 template <std::size_t Rank, std::size_t N>
@@ -100,15 +103,25 @@ template <class T, std::size_t Rank>
 
 template <std::size_t Rank>
 [[nodiscard]] std::array<std::size_t, Rank> checked_order(const auto& order) {
+  std::array<std::ptrdiff_t, Rank> wanted{};
+  for (std::size_t d = 0; d < Rank; ++d) wanted[d] = number(order[d]).value;
   std::array<std::size_t, Rank> dimensions{};
   std::array<bool, Rank> seen{};
   for (std::size_t d = 0; d < Rank; ++d) {
-    const std::ptrdiff_t from = place(number(order[d]).value, Rank);
-    if (from < 0 || static_cast<std::size_t>(from) >= Rank || seen[static_cast<std::size_t>(from)]) throw_order();
+    const std::ptrdiff_t from = place(wanted[d], Rank);
+    if (from < 0 || static_cast<std::size_t>(from) >= Rank || seen[static_cast<std::size_t>(from)])
+      throw_order(wanted.data(), Rank);
     seen[static_cast<std::size_t>(from)] = true;
     dimensions[d] = static_cast<std::size_t>(from);
   }
   return dimensions;
+}
+
+[[nodiscard]] inline std::size_t checked_axis(int axis, std::size_t rank) {
+  const std::ptrdiff_t at = place(axis, rank);
+  if (at < 0 || static_cast<std::size_t>(at) >= rank) [[unlikely]]
+    throw_axis(axis, rank);
+  return static_cast<std::size_t>(at);
 }
 
 // What can have its dimensions in another order: it, and expressions.
@@ -369,7 +382,7 @@ template <class X>
   constexpr std::size_t rank = detail::rank_of<X>;
   std::array<std::size_t, rank> order{};
   for (std::size_t d = 0; d < rank; ++d) order[d] = d;
-  std::swap(order[detail::checked_place(i, rank)], order[detail::checked_place(j, rank)]);
+  std::swap(order[detail::checked_axis(i, rank)], order[detail::checked_axis(j, rank)]);
   return detail::reordered(std::forward<X>(x), order);
 }
 

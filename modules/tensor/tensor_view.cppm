@@ -31,6 +31,7 @@ module;
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <mdspan>
 #include <memory_resource>
 #include <span>
@@ -274,11 +275,12 @@ class tensor_view {
   [[nodiscard]] std::mdspan<T, std::dextents<std::size_t, Rank>, Layout> mdspan() const {
     const std::dextents<std::size_t, Rank> extents(shape_);
     if constexpr (std::is_same_v<Layout, std::layout_right>) {
-      if (!is_contiguous()) detail::throw_mdspan("the elements do not lie row by row");
+      if (!is_contiguous())
+        detail::throw_mdspan("the elements do not lie row by row: ask for std::layout_stride, or make a copy()");
       return {data_, extents};
     } else if constexpr (std::is_same_v<Layout, std::layout_left>) {
       if (!detail::is_row_major(detail::reversed(shape_), detail::reversed(strides_)))
-        detail::throw_mdspan("the elements do not lie column by column");
+        detail::throw_mdspan("the elements do not lie column by column: ask for std::layout_stride, or make a copy()");
       return {data_, extents};
     } else {
       strides_type strides = strides_;
@@ -286,10 +288,11 @@ class tensor_view {
       for (std::size_t d = 0; d < Rank; ++d) {
         if (shape_[d] == 1) strides[d] = 1;  // which matters to nobody, but has to be positive
         if (nothing) strides[d] = row_major_of_some(d);
-        if (strides[d] <= 0) detail::throw_mdspan("std::layout_stride has no strides that are zero or negative");
+        if (strides[d] <= 0)
+          detail::throw_mdspan("std::layout_stride has no strides that are zero or negative: make a copy()");
       }
       if (!detail::are_apart({data_, sizeof(T), Rank, shape_.data(), strides.data()}))
-        detail::throw_mdspan("std::layout_stride has no elements of several indices");
+        detail::throw_mdspan("std::layout_stride has no elements of several indices: make a copy()");
       return {data_, std::layout_stride::mapping<std::dextents<std::size_t, Rank>>(extents, strides)};
     }
   }
@@ -334,10 +337,12 @@ class tensor_view {
       detail::assign(detail::handed_over<Node, Rank>(here), detail::handed_over<Node, Rank>(node),
                      detail::on_this_thread{}, memory_);
   }
-  // A stride that std::layout_stride takes for an array without elements.
+  // A stride that std::layout_stride takes for an array without elements: more than 0, however large the others are.
   [[nodiscard]] std::ptrdiff_t row_major_of_some(std::size_t d) const noexcept {
     std::ptrdiff_t stride = 1;
-    while (++d < Rank) stride *= shape_[d] == 0 ? 1 : static_cast<std::ptrdiff_t>(shape_[d]);
+    while (++d < Rank)
+      if (shape_[d] > 1 && __builtin_mul_overflow(stride, shape_[d], &stride))
+        return std::numeric_limits<std::ptrdiff_t>::max();
     return stride;
   }
 
