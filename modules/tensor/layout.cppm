@@ -161,7 +161,7 @@ template <std::size_t N>
 
 namespace buffers::detail {
 
-// Not operator==: what all it could mean takes compilers long to find out, in each program again.
+// Instead of std::array's operator==, for which compilers look through many candidates, in each program again.
 template <class U, std::size_t N>
 [[nodiscard]] constexpr bool are_equal(const std::array<U, N>& a, const std::array<U, N>& b) noexcept {
   bool equal = true;

@@ -124,7 +124,7 @@ template <std::size_t Rank>
   return static_cast<std::size_t>(at);
 }
 
-// What can have its dimensions in another order: it, and expressions.
+// What permute and transpose take: views, tensors that are not temporaries, and expressions.
 template <class X>
 concept permutable = viewable<X> || (operand_expression<X> && !is_tensor<std::remove_cvref_t<X>>);
 
@@ -142,7 +142,7 @@ struct concatenation : computed_before {
   using value_type = Result;
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
   static constexpr std::size_t leaves = (Nodes::leaves + ...), largest = sizeof(Result);
-  // After the first part is written.
+  // An error in a later part comes when the first one is written already.
   static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...);
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
@@ -301,8 +301,9 @@ template <class X, std::size_t Rank>
 export namespace buffers {
 
 /// The same elements in another shape, row-major. One extent may be -1: as much as is left for it. A view;
-/// std::invalid_argument when the numbers of elements differ, and when the strides do not allow a view: of elements
-/// that lie without gaps they always do. Of a temporary tensor: a tensor with its memory.
+/// std::invalid_argument when the numbers of elements differ, when an extent is less than -1 or several are -1, and
+/// when the strides do not allow a view: of elements that lie without gaps they always do. Of a temporary tensor: a
+/// tensor with its memory.
 template <class X, std::size_t N>
   requires detail::viewable<X>
 [[nodiscard]] auto reshape(X&& x, const detail::number (&shape)[N]) {

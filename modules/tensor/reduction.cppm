@@ -13,10 +13,11 @@
 //   argmin      or minimum
 //   all, any    bool: whether all, or any, are not zero          true, false
 //
-// Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
-// of elements. Operands have up to 31 dimensions. Integer sums wrap around, those of small integers as well, which are
-// of their type: sum(cast<std::int64_t>(t)) is NumPy's. Not-a-number is the maximum, and the minimum, of everything
-// that it is in.
+// The rounding error of a sum grows at most with the logarithm of the number of elements. Of float and double, elements
+// that are neighbours in memory are added more exactly: a few dozen in their own type, and what those come to in
+// double; of double, with the error of each addition carried along. Operands have up to 31 dimensions. Integer sums
+// wrap around, those of small integers as well, which are of their type: sum(cast<std::int64_t>(t)) is NumPy's.
+// Not-a-number is the maximum, and the minimum, of everything that it is in.
 //
 // Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,
 // unless there are others inside. A reduction over some dimensions is evaluated straight into its target; inside of an
@@ -705,8 +706,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
   }
 
-  // Reduces elements in memory to a target of the same shape, which is apart from them, by one call of a kernel, and
-  // few elements that a loop computes likewise; false, with nothing done, where they are not that.
+  // Reduces by one call of a kernel, straight into a target of this shape: elements that are in memory and are not
+  // overlapped by the target, or few elements, which a loop computes first. False, with nothing done, for all others.
   template <class T>
   [[nodiscard]] bool write_at_once(const strided<T, rank>& target) const {
     const auto& shape = base::operand_.shape();

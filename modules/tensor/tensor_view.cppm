@@ -177,24 +177,32 @@ class tensor_view {
     write(detail::scalar<U>(value));
     return *this;
   }
+  /// Adds x, element by element: a tensor, a view, an expression or a value, repeated to this shape where it
+  /// broadcasts. Results are converted to T as cast<T>() does. Throws: std::invalid_argument, naming both shapes, when
+  /// x does not broadcast; what computing x throws; what the resource throws. Memory is taken only for reductions in x,
+  /// and where an element would be overwritten before x needs it. All or nothing: after an error the elements are as
+  /// they were.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator+=(X&& x) const {
     write(*this + std::forward<X>(x));
     return *this;
   }
+  /// Subtracts likewise.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator-=(X&& x) const {
     write(*this - std::forward<X>(x));
     return *this;
   }
+  /// Multiplies likewise.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator*=(X&& x) const {
     write(*this * std::forward<X>(x));
     return *this;
   }
+  /// Divides likewise. std::domain_error when an integer is divided by zero.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator/=(X&& x) const {
