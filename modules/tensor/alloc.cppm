@@ -49,7 +49,7 @@ concept extents_type = is_extents<E>;
 template <class T, class Extents>
 constexpr std::size_t size_of(const Extents& extents) {
   std::array<std::size_t, Extents::rank()> shape{};
-  for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = to_size(extents.extent(d));
+  for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = to_extent(extents.extent(d));
   return multiply(numel(shape), sizeof(T));
 }
 
@@ -79,7 +79,7 @@ template <class T, class Layout, byte_source R, class Extents>
 
 template <std::integral... I>
 [[nodiscard]] constexpr auto extents_of(I... dims) {
-  return std::dextents<std::size_t, sizeof...(I)>(to_size(dims)...);
+  return std::dextents<std::size_t, sizeof...(I)>(to_extent(dims)...);
 }
 
 }  // namespace buffers::detail
@@ -94,7 +94,7 @@ template <class T, class Layout = std::layout_right, byte_source R, std::integra
 [[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, I... dims) {
   return detail::alloc_extents<T, Layout>(resource, alignof(T), detail::extents_of(dims...));
 }
-/// ... aligned to at least `align.bytes` bytes.
+/// ... aligned to at least `align.bytes` bytes. Throws invalid_argument as well when that is no power of two.
 template <class T, class Layout = std::layout_right, byte_source R, std::integral... I>
 [[nodiscard, gnu::always_inline]] constexpr auto alloc(R& resource, alignment align, I... dims) {
   detail::require_alignment(align.bytes);
@@ -198,8 +198,9 @@ export namespace buffers {
 
 /// Gives back views that alloc made (mdspans and spans), in any order: their memory is reclaimed from the end of the
 /// buffer as soon as it can be, so a view dropped before younger ones is when those are dropped too. Empty views are
-/// ignored. For a resource without `drop`, the views are deallocated from the highest address down.
-/// Throws invalid_argument, and drops nothing, when a view is not from this buffer or was dropped before.
+/// ignored. Throws invalid_argument, and drops nothing, when a view is not from this buffer or was dropped before.
+/// A resource without a `drop` of its own, as a pool or any other memory resource, has the views deallocated, from the
+/// highest address down; it does not throw, and has to be given its own live views.
 template <byte_source R, detail::byte_view... Views>
 constexpr void drop(R& resource, const Views&... views) {
   detail::drop(resource, 1, views...);
@@ -211,9 +212,10 @@ constexpr void drop(R& resource, alignment align, const Views&... views) {
 }
 
 /// The buffer's own memory, from its beginning, as an array: nothing is allocated, and later calls see the same memory
-/// in other shapes. Until the buffer is reset, nothing can be allocated from it. Throws: order_error when the buffer
-/// has allocations; exhausted when it is fixed and too small; invalid_argument when its memory is not aligned for a T;
-/// what alloc throws.
+/// in other shapes. Until the buffer is reset, nothing can be allocated from it. A slab_resource that may grow takes
+/// new memory when a call needs more than its slab has: later calls see that, views from before keep the old memory,
+/// and nothing is copied. Throws: order_error when the buffer has allocations; exhausted when it is fixed and too
+/// small; invalid_argument when its memory is not aligned for a T; what alloc throws.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
 [[nodiscard]] constexpr auto reshape_buffer(R& resource, I... dims) {
   return detail::reshape_extents<T, Layout>(resource, 0, detail::extents_of(dims...));
@@ -221,7 +223,8 @@ template <class T, class Layout = std::layout_right, detail::reshapable R, std::
 /// ... from that element on.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
 [[nodiscard]] constexpr auto reshape_buffer_at(R& resource, std::integral auto offset_elements, I... dims) {
-  return detail::reshape_extents<T, Layout>(resource, detail::to_size(offset_elements), detail::extents_of(dims...));
+  return detail::reshape_extents<T, Layout>(resource, detail::to_extent(offset_elements, "an offset"),
+                                            detail::extents_of(dims...));
 }
 
 }  // namespace buffers

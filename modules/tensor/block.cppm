@@ -50,11 +50,7 @@ class block {
   [[nodiscard]] inline const T* data() const noexcept { return const_cast<block*>(this)->data(); }
   [[nodiscard]] inline const std::array<std::size_t, Rank>& shape() const noexcept { return shape_; }
   [[nodiscard]] inline std::pmr::memory_resource* resource() const noexcept { return resource_; }
-  [[nodiscard]] inline std::size_t size() const noexcept {
-    std::size_t count = 1;
-    for (const std::size_t extent : shape_) count *= extent;
-    return count;
-  }
+  [[nodiscard]] inline std::size_t size() const noexcept { return product(shape_); }
 
   // Precondition: the same number of elements.
   inline void reshape(const std::array<std::size_t, Rank>& shape) noexcept { shape_ = shape; }

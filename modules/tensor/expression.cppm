@@ -79,9 +79,7 @@ struct expression_base {
   /// The number of elements.
   template <class Self>
   [[nodiscard]] std::size_t numel(this const Self& self) noexcept {
-    std::size_t count = 1;
-    for (const std::size_t extent : self.shape()) count *= extent;
-    return count;
+    return detail::product(self.shape());
   }
   /// Computes one element. Negative indices count from the end; not checked.
   template <class Self, std::integral... I>
@@ -158,14 +156,16 @@ struct value_row {
 
 // The operand that an operation of fewer operands does not have.
 struct none {
+  using value_type = none;
   static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
   static constexpr bool may_fail = false, loops = false, is_ready = true;
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
+  [[nodiscard]] static constexpr none at(std::size_t) noexcept { return {}; }
+  [[nodiscard]] static constexpr none element(const std::size_t*) noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
   [[nodiscard]] static constexpr bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
-  static constexpr void check() noexcept {}
   template <std::size_t, std::size_t, std::size_t>
   static none row(const row_request&) noexcept {
     return {};
@@ -173,19 +173,26 @@ struct none {
   [[gnu::always_inline]] static inline void advance(const std::ptrdiff_t*&) {}
 };
 
+// Op of as many values as it has operands.
+template <class Op, class... T>
+[[gnu::always_inline]] inline auto apply_to(T... value) {
+  return Op::apply(value...);
+}
+template <class Op, class A>
+[[gnu::always_inline]] inline auto apply_to(A a, none, none) {
+  return Op::apply(a);
+}
+template <class Op, class A, class B>
+[[gnu::always_inline]] inline auto apply_to(A a, B b, none) {
+  return Op::apply(a, b);
+}
+
 template <class Op, class A, class B, class C>
 struct computed_row {
   [[no_unique_address]] A a;
   [[no_unique_address]] B b;
   [[no_unique_address]] C c;
-  [[gnu::always_inline]] inline auto at(std::size_t i) const {
-    if constexpr (std::is_same_v<B, none>)
-      return Op::apply(a.at(i));
-    else if constexpr (std::is_same_v<C, none>)
-      return Op::apply(a.at(i), b.at(i));
-    else
-      return Op::apply(a.at(i), b.at(i), c.at(i));
-  }
+  [[gnu::always_inline]] inline auto at(std::size_t i) const { return apply_to<Op>(a.at(i), b.at(i), c.at(i)); }
   [[gnu::always_inline]] inline void advance(const std::ptrdiff_t*& step) {
     a.advance(step);
     b.advance(step);
@@ -239,7 +246,6 @@ struct scalar : expression_base {
   explicit scalar(T v) : value(v) {}
   [[nodiscard]] std::array<std::size_t, 0> shape() const noexcept { return {}; }
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
-  static void check() noexcept {}
   void list(operand*&) const noexcept {}
   [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
@@ -265,7 +271,6 @@ struct leaf : expression_base {
       : data(d), extents(e), strides(s), memory(m) {}
 
   [[nodiscard]] const std::array<std::size_t, Rank>& shape() const noexcept { return extents; }
-  static void check() noexcept {}
   [[nodiscard]] T element(const std::size_t* index) const noexcept {
     std::ptrdiff_t offset = 0;
     for (std::size_t d = 0; d < Rank; ++d)
@@ -311,7 +316,6 @@ struct owned : expression_base {
   [[nodiscard]] const std::array<std::size_t, Rank>& shape() const noexcept { return memory.shape(); }
   [[nodiscard]] leaf<T, Rank> view() const noexcept { return {memory.data(), shape(), strides, memory.resource()}; }
   [[nodiscard]] leaf<T, Rank> ready(std::pmr::memory_resource*) const noexcept { return view(); }
-  static void check() noexcept {}
   [[nodiscard]] T element(const std::size_t* index) const noexcept { return view().element(index); }
   void list(operand*& next) const noexcept {
     *next++ = {memory.data(), sizeof(T), Rank, shape().data(), strides.data()};
@@ -360,6 +364,12 @@ template <class N>
     return (node);
 }
 
+// Throws what computing some element would. For nodes that are ready.
+template <class N>
+void check_all(const N& node) {
+  if constexpr (N::may_fail) node.check();
+}
+
 template <class Op>
 struct fails {
   static bool apply(auto... value) { return Op::fails(value...); }
@@ -375,27 +385,12 @@ struct elementwise : expression_base {
   static constexpr auto operands = std::is_same_v<B, none> ? 1 : std::is_same_v<C, none> ? 2 : 3;
 
  private:
-  static auto result(auto&&... value) {
-    if constexpr (operands == 1) {
-      return [](auto a, auto...) { return Op::apply(a); }(value...);
-    } else if constexpr (operands == 2) {
-      return [](auto a, auto b, auto...) { return Op::apply(a, b); }(value...);
-    } else {
-      return Op::apply(value...);
-    }
-  }
-  template <class N>
-  static constexpr auto zero_of() {
-    if constexpr (!std::is_same_v<N, none>)
-      return typename N::value_type{};
-    else
-      return none{};
-  }
   static constexpr std::size_t larger(std::size_t a, std::size_t b) { return a > b ? a : b; }
 
  public:
   using operation = Op;
-  using value_type = decltype(result(zero_of<A>(), zero_of<B>(), zero_of<C>()));
+  using value_type =
+      decltype(apply_to<Op>(typename A::value_type{}, typename B::value_type{}, typename C::value_type{}));
   static constexpr std::size_t rank = larger(A::rank, larger(B::rank, C::rank));
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
   // An operation with a loop of its own over a result that has no loop computes a chunk first.
@@ -432,12 +427,7 @@ struct elementwise : expression_base {
     return value_of(*this);
   }
   [[nodiscard]] value_type element(const std::size_t* index) const {
-    if constexpr (operands == 1)
-      return Op::apply(part(a, index));
-    else if constexpr (operands == 2)
-      return Op::apply(part(a, index), part(b, index));
-    else
-      return Op::apply(part(a, index), part(b, index), part(c, index));
+    return apply_to<Op>(part(a, index), part(b, index), part(c, index));
   }
 
   void list(operand*& next) const noexcept {
@@ -486,9 +476,9 @@ struct elementwise : expression_base {
   }
   // Throws what computing some element would, before anything is written. For nodes that are ready.
   void check() const {
-    if constexpr (A::may_fail) a.check();
-    if constexpr (B::may_fail) b.check();
-    if constexpr (C::may_fail) c.check();
+    check_all(a);
+    check_all(b);
+    check_all(c);
     if constexpr (can_fail_itself) {
       auto first = detail::ready(a, nullptr);
       auto second = detail::ready(b, nullptr);
@@ -734,6 +724,19 @@ template <class T, class Node, class Threads>
                 resource);
   return result;
 }
+
+// What is computed as a whole before the expression that it is part of.
+struct computed_before : expression_base {
+  using self_evaluating = void;
+  static constexpr std::size_t slots = 0;
+  static constexpr bool loops = false, is_ready = false;
+
+  template <class Self>
+  [[nodiscard]] auto ready(this const Self& self, std::pmr::memory_resource* resource) {
+    using T = typename Self::value_type;
+    return owned<T, Self::rank>(evaluated<T>(self, on_this_thread{}, resource));
+  }
+};
 
 // The resource for what evaluation needs beside the target: the target's or, where that has none, an operand's.
 template <class Node>

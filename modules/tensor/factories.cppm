@@ -12,7 +12,8 @@
 //   full              the value
 //   empty             not initialised
 //   uniform, normal   random: even in [0, 1), and normal with mean 0 and deviation 1. Without an engine, from one that
-//                     each thread has, seeded by the system. The same engine gives the same values everywhere.
+//                     each thread has, seeded by the system. From the same engine, uniform gives the same values
+//                     everywhere; normal up to the last bits of the C library's log.
 //   arange            first, first + step, ... before last
 //
 // Negative extents are a std::invalid_argument; more elements than there can be, a std::bad_array_new_length.
@@ -71,7 +72,7 @@ template <random_engine G>
   return bits;
 }
 
-// Even in [0, 1), with as many bits as T has.
+// Even in [0, 1), with as many bits as T has, up to 53.
 template <std::floating_point T, random_engine G>
 [[nodiscard]] T uniform_value(G& engine) {
   constexpr int digits = std::numeric_limits<T>::digits < 53 ? std::numeric_limits<T>::digits : 53;
@@ -219,7 +220,7 @@ template <element T>
   return detail::make_uninitialised<T>(shape, allocator);
 }
 
-/// Random values, even in [0, 1). From that engine ...
+/// Random values, even in [0, 1), with as many bits as T has, up to 53. From that engine ...
 template <std::floating_point T, detail::random_engine G, std::size_t N>
 [[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N], G&& engine,
                                    const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -295,7 +296,8 @@ template <std::floating_point T>
   return normal<T>(shape, detail::default_engine(), allocator);
 }
 
-/// first, first + step, first + 2 * step, ... before last. std::invalid_argument for a step of 0.
+/// first, first + step, first + 2 * step, ... before last. The three are converted to T first: arange<int>(0.5, 2.5) is
+/// 0, 1. std::invalid_argument for a step that is 0 or not a number, and for more elements than there are numbers.
 template <element T>
 [[nodiscard]] tensor<T, 1> arange(std::type_identity_t<T> first, std::type_identity_t<T> last,
                                   std::type_identity_t<T> step,

@@ -2,6 +2,8 @@ module;
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <ostream>
@@ -59,6 +61,33 @@ std::size_t write_element(char* to, long long value) noexcept { return write_num
 std::size_t write_element(char* to, unsigned long long value) noexcept { return write_number(to, value); }
 std::size_t write_element(char* to, float value) noexcept { return write_floating_point(to, value); }
 std::size_t write_element(char* to, double value) noexcept { return write_floating_point(to, value); }
+// Standard libraries have a std::to_chars of long double that knows no more than double does.
+std::size_t write_element(char* to, long double value) noexcept {
+  const auto reads_back = [&](std::size_t count) {
+    to[count] = '\0';
+    return std::strtold(to, nullptr) == value;
+  };
+  std::size_t count = write_element(to, static_cast<double>(value));
+  if (std::isnan(value) || reads_back(count)) return count;
+  using limits = std::numeric_limits<long double>;
+  int digits = limits::digits10;
+  do count = static_cast<std::size_t>(std::snprintf(to, 60, "%.*Lg", digits, value));
+  while (!reads_back(count) && ++digits <= limits::max_digits10);
+  // A locale may have another decimal point, of several bytes.
+  std::size_t kept = 0;
+  bool is_whole = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool is_point = std::string_view("+-0123456789e").find(to[i]) == std::string_view::npos;
+    if (is_point && !is_whole && to[kept - 1] == '.') continue;
+    is_whole &= !is_point && to[i] != 'e';
+    to[kept++] = is_point ? '.' : to[i];
+  }
+  if (is_whole) {
+    to[kept++] = '.';
+    to[kept++] = '0';
+  }
+  return kept;
+}
 
 void put(std::ostream& out, const char* first, std::size_t count) {
   out.write(first, static_cast<std::streamsize>(count));

@@ -36,6 +36,7 @@ std::size_t write_element(char* to, long long value) noexcept;
 std::size_t write_element(char* to, unsigned long long value) noexcept;
 std::size_t write_element(char* to, float value) noexcept;
 std::size_t write_element(char* to, double value) noexcept;
+std::size_t write_element(char* to, long double value) noexcept;
 
 template <element T>
 std::size_t write_any_element(char* to, T value) noexcept {
@@ -45,7 +46,10 @@ std::size_t write_any_element(char* to, T value) noexcept {
     return write_element(to,
                          static_cast<std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>>(value));
   else
-    return write_element(to, static_cast<std::conditional_t<(sizeof(T) <= sizeof(float)), float, double>>(value));
+    return write_element(
+        to,
+        static_cast<std::conditional_t<(sizeof(T) <= sizeof(float)), float,
+                                       std::conditional_t<(sizeof(T) <= sizeof(double)), double, long double>>>(value));
 }
 
 void put(std::ostream& out, const char* first, std::size_t count);

@@ -22,18 +22,18 @@ export module buffers.tensor:kernels;
 
 export namespace buffers::detail::kernels {
 
-/// y[i] = exp(x[i]) and log(x[i]) for i < n, at most 1 ulp from the exact value. Infinities, NaN, denormal arguments
-/// and results as C says: exp(-inf) = 0, log(0) = -inf, log of less than 0 is NaN. y may be x, but not overlap it
-/// otherwise. Past the caches: for results that are larger than they are, and so will not be there when they are read;
-/// stream_end() follows.
+/// y[i] = exp(x[i]) and log(x[i]) for i < n, at most 1 ulp from the exact value. Infinities, NaN and denormal numbers
+/// are treated as in C: exp(-inf) = 0, log(0) = -inf, log of less than 0 is NaN. y may be x, but not overlap it
+/// otherwise. With `past_caches`, y is written past the caches, which is faster where it is larger than they are; the
+/// caller then calls stream_end().
 void exp(const float* x, float* y, std::size_t n, bool past_caches = false) noexcept;
 void exp(const double* x, double* y, std::size_t n, bool past_caches = false) noexcept;
 void log(const float* x, float* y, std::size_t n, bool past_caches = false) noexcept;
 void log(const double* x, double* y, std::size_t n, bool past_caches = false) noexcept;
 
-/// The sum of n elements. Sixteen are added after each other at most, and such partial sums in pairs, and blocks of
-/// them in double precision (blocks of double: with the error of each addition carried along); more exact than adding
-/// pairs.
+/// The sum of n elements. They are added in blocks: in a block, at most sixteen elements one after the other, and these
+/// partial sums in pairs. The sums of the blocks are added in double precision; those of doubles, with the rounding
+/// error of each addition carried along. This is more exact than adding all in pairs.
 [[nodiscard]] float sum(const float* x, std::size_t n) noexcept;
 [[nodiscard]] double sum(const double* x, std::size_t n) noexcept;
 

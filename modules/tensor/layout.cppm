@@ -42,8 +42,16 @@ class shape_span {
 
 // "buffers: <what>: shapes (2, 3) and (4, 3) <why>".
 [[noreturn]] void throw_shapes(const char* what, shape_span one, shape_span other, const char* why);
-// "buffers: <what>: shape (2, 3) <why>".
-[[noreturn]] void throw_shape(const char* what, shape_span shape, const char* why);
+// "buffers: <what> is negative: -3".
+[[noreturn]] void throw_negative(const char* what, std::ptrdiff_t value);
+
+// A dimension, or an offset, as std::size_t; std::invalid_argument, naming it, for a negative one.
+template <std::integral I>
+[[nodiscard]] constexpr std::size_t to_extent(I value, const char* what = "a dimension") {
+  if (std::cmp_less(value, 0)) [[unlikely]]
+    throw_negative(what, static_cast<std::ptrdiff_t>(value));
+  return static_cast<std::size_t>(value);
+}
 
 }  // namespace buffers::detail
 
@@ -153,7 +161,7 @@ template <std::size_t N>
 
 namespace buffers::detail {
 
-// Not operator==: what all it could mean takes compilers long to find out, in each program again.
+// Instead of std::array's operator==, for which compilers look through many candidates, in each program again.
 template <class U, std::size_t N>
 [[nodiscard]] constexpr bool are_equal(const std::array<U, N>& a, const std::array<U, N>& b) noexcept {
   bool equal = true;

@@ -33,14 +33,17 @@ import :tensor_class;
 
 namespace buffers::detail {
 
-[[noreturn]] void throw_order();
+[[noreturn]] void throw_order(const std::ptrdiff_t* order, std::size_t rank);
+[[noreturn]] void throw_axis(int axis, std::size_t rank);
 
 // The strides with which elements of that shape and those strides have another shape of as many elements, in the same
 // row-major order; false when there are none.
 [[nodiscard]] bool reshape_strides(shape_span shape, const std::ptrdiff_t* strides, shape_span to,
                                    std::ptrdiff_t* to_strides) noexcept;
 
-// The shape that is asked for, with its one -1 (if any) filled in.
+// The extent that the one -1 in `wanted` stands for; 0 when there is none. std::invalid_argument when there are
+// several, when there is another negative one, and when nothing fits; std::bad_array_new_length when the others are too
+// large.
 [[nodiscard]] std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std::size_t rank);
 
 template <std::size_t Rank, std::size_t N>
@@ -100,18 +103,28 @@ template <class T, std::size_t Rank>
 
 template <std::size_t Rank>
 [[nodiscard]] std::array<std::size_t, Rank> checked_order(const auto& order) {
+  std::array<std::ptrdiff_t, Rank> wanted{};
+  for (std::size_t d = 0; d < Rank; ++d) wanted[d] = number(order[d]).value;
   std::array<std::size_t, Rank> dimensions{};
   std::array<bool, Rank> seen{};
   for (std::size_t d = 0; d < Rank; ++d) {
-    const std::ptrdiff_t from = place(number(order[d]).value, Rank);
-    if (from < 0 || static_cast<std::size_t>(from) >= Rank || seen[static_cast<std::size_t>(from)]) throw_order();
+    const std::ptrdiff_t from = place(wanted[d], Rank);
+    if (from < 0 || static_cast<std::size_t>(from) >= Rank || seen[static_cast<std::size_t>(from)])
+      throw_order(wanted.data(), Rank);
     seen[static_cast<std::size_t>(from)] = true;
     dimensions[d] = static_cast<std::size_t>(from);
   }
   return dimensions;
 }
 
-// What can have its dimensions in another order: it, and expressions.
+[[nodiscard]] inline std::size_t checked_axis(int axis, std::size_t rank) {
+  const std::ptrdiff_t at = place(axis, rank);
+  if (at < 0 || static_cast<std::size_t>(at) >= rank) [[unlikely]]
+    throw_axis(axis, rank);
+  return static_cast<std::size_t>(at);
+}
+
+// What permute and transpose take: views, tensors that are not temporaries, and expressions.
 template <class X>
 concept permutable = viewable<X> || (operand_expression<X> && !is_tensor<std::remove_cvref_t<X>>);
 
@@ -125,13 +138,12 @@ template <class Result, class N>
 }
 
 template <std::size_t Axis, class Result, class... Nodes>
-struct concatenation : expression_base {
-  using self_evaluating = void;
+struct concatenation : computed_before {
   using value_type = Result;
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
-  static constexpr std::size_t leaves = (Nodes::leaves + ...), slots = 0, largest = sizeof(Result);
-  // After the first part is written.
-  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...), loops = false, is_ready = false;
+  static constexpr std::size_t leaves = (Nodes::leaves + ...), largest = sizeof(Result);
+  // An error in a later part comes when the first one is written already.
+  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...);
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
     shape_[Axis] = 0;
@@ -169,10 +181,6 @@ struct concatenation : expression_base {
     each([&](const auto& part) { first = first != nullptr ? first : part.resource(); });
     return first;
   }
-  static void check() noexcept {}
-  [[nodiscard]] owned<Result, rank> ready(std::pmr::memory_resource* memory) const {
-    return owned<Result, rank>(evaluated<Result>(*this, on_this_thread{}, memory));
-  }
   template <class T, class Threads>
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
     strided<T, rank> part_of_target = target;
@@ -200,19 +208,13 @@ struct concatenation : expression_base {
 
 // What expressions of all elements of one operand have in common.
 template <class A>
-struct rearranged : expression_base {
-  using self_evaluating = void;
+struct rearranged : computed_before {
   using value_type = typename A::value_type;
-  static constexpr std::size_t rank = A::rank, leaves = A::leaves, slots = 0, largest = sizeof(value_type);
-  static constexpr bool may_fail = A::may_fail, loops = false, is_ready = false;
+  static constexpr std::size_t rank = A::rank, leaves = A::leaves, largest = sizeof(value_type);
+  static constexpr bool may_fail = A::may_fail;
 
   void list(operand*& next) const noexcept { from_.list(next); }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return from_.resource(); }
-  static void check() noexcept {}
-  template <class Self>
-  [[nodiscard]] owned<value_type, rank> ready(this const Self& self, std::pmr::memory_resource* memory) {
-    return owned<value_type, rank>(evaluated<value_type>(self, on_this_thread{}, memory));
-  }
 
  protected:
   explicit rearranged(A&& operand) : from_(std::move(operand)) {}
@@ -299,8 +301,9 @@ template <class X, std::size_t Rank>
 export namespace buffers {
 
 /// The same elements in another shape, row-major. One extent may be -1: as much as is left for it. A view;
-/// std::invalid_argument when the numbers of elements differ, and when the strides do not allow a view: of elements
-/// that lie without gaps they always do. Of a temporary tensor: a tensor with its memory.
+/// std::invalid_argument when the numbers of elements differ, when an extent is less than -1 or several are -1, and
+/// when the strides do not allow a view: of elements that lie without gaps they always do. Of a temporary tensor: a
+/// tensor with its memory.
 template <class X, std::size_t N>
   requires detail::viewable<X>
 [[nodiscard]] auto reshape(X&& x, const detail::number (&shape)[N]) {
@@ -380,7 +383,7 @@ template <class X>
   constexpr std::size_t rank = detail::rank_of<X>;
   std::array<std::size_t, rank> order{};
   for (std::size_t d = 0; d < rank; ++d) order[d] = d;
-  std::swap(order[detail::checked_place(i, rank)], order[detail::checked_place(j, rank)]);
+  std::swap(order[detail::checked_axis(i, rank)], order[detail::checked_axis(j, rank)]);
   return detail::reordered(std::forward<X>(x), order);
 }
 

@@ -335,11 +335,7 @@ class new_file {
       if (file_ < 0) fail(errno, "cannot write", path);
       return;
     }
-    // A symbolic link stays one: what it leads to is replaced.
-    if (!exists || ::realpath(path, target_) == nullptr) {
-      if (std::strlen(path) >= sizeof target_) fail(ENAMETOOLONG, "cannot write", path);
-      std::memcpy(target_, path, std::strlen(path) + 1);
-    }
+    follow_links();
     static std::atomic<unsigned> number{0};
     do {
       const char* const slash = std::strrchr(target_, '/');  // beside it, by a name that is never too long
@@ -379,6 +375,26 @@ class new_file {
   }
 
  private:
+  // The target: a symbolic link stays one, and what it leads to, which need not be there, is replaced.
+  void follow_links() {
+    std::size_t folder = 0;  // the characters of the folder that a link is in
+    const auto append = [&](const char* name, std::size_t length) {
+      if (length >= sizeof target_ - folder) fail(ENAMETOOLONG, "cannot write", path_);
+      std::memcpy(target_ + folder, name, length);
+      target_[folder + length] = '\0';
+    };
+    append(path_, std::strlen(path_));
+    char name[PATH_MAX];
+    for (int links = 0;; ++links) {
+      const ssize_t length = ::readlink(target_, name, sizeof name);
+      if (length < 0) return;  // it is none
+      if (links == 40) fail(ELOOP, "cannot write", path_);
+      const char* const slash = name[0] != '/' ? std::strrchr(target_, '/') : nullptr;
+      folder = slash != nullptr ? static_cast<std::size_t>(slash + 1 - target_) : 0;
+      append(name, static_cast<std::size_t>(length));
+    }
+  }
+
   const char* path_;
   int file_ = -1;
   bool is_temporary_ = false;

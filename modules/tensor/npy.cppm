@@ -122,8 +122,7 @@ void save_npy(file_path path, const tensor_view<T, Rank>& view) {
 /// ... a tensor's elements.
 template <detail::npy_element T, std::size_t Rank>
 void save_npy(file_path path, const tensor<T, Rank>& t) {
-  const auto strides = t.strides();
-  detail::write_npy(path.c_str(), detail::npy_kind<T>, sizeof(T), t.data(), Rank, t.shape().data(), strides.data());
+  save_npy(path, t.view());
 }
 
 }  // namespace buffers

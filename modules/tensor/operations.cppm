@@ -280,7 +280,7 @@ struct convert_to {
 
 export namespace buffers {
 
-/// Elementwise arithmetic.
+/// Elementwise arithmetic. std::invalid_argument, naming both shapes, when they do not broadcast.
 template <class A, class B>
   requires detail::operands<A, B>
 [[nodiscard]] auto operator+(A&& a, B&& b) {
@@ -302,6 +302,8 @@ template <class A, class B>
 [[nodiscard]] auto operator/(A&& a, B&& b) {
   return detail::apply<detail::divide>(std::forward<A>(a), std::forward<B>(b));
 }
+/// The negative of each element. Of bool and of integers smaller than int, ints. Integers wrap around: the least is its
+/// own negative.
 template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto operator-(A&& a) {
@@ -351,6 +353,7 @@ template <class A, class B>
 [[nodiscard]] auto operator||(A&& a, B&& b) {
   return detail::apply<detail::either>(std::forward<A>(a), std::forward<B>(b));
 }
+/// Whether each element is false, or zero. Not-a-number is not zero.
 template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto operator!(A&& a) {
@@ -381,23 +384,31 @@ template <class A, class B>
 [[nodiscard]] auto minimum(A&& a, B&& b) {
   return detail::apply<detail::smaller>(std::forward<A>(a), std::forward<B>(b));
 }
-/// The element of a where the condition's is true, or not zero, and that of b elsewhere.
+/// The element of a where the condition's is true, or not zero, and that of b elsewhere. All three broadcast;
+/// std::invalid_argument when they do not. Both choices are computed everywhere: of integers, a / b throws for a zero
+/// in b that is not chosen as well; write a / where(b != 0, b, 1).
 template <class Condition, class A, class B>
   requires detail::operands<Condition, A, B>
 [[nodiscard]] auto where(Condition&& condition, A&& a, B&& b) {
   return detail::apply<detail::choose>(std::forward<Condition>(condition), std::forward<A>(a), std::forward<B>(b));
 }
 
+/// e to the power of each element. Of integers and bool, a double. float and double are at most 1 ulp from the exact
+/// value; other types are as exact as std::exp. Special values are as in C: exp(-infinity) is 0, too large a result is
+/// infinity, and not-a-number stays.
 template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto exp(A&& a) {
   return detail::apply<detail::exponential>(std::forward<A>(a));
 }
+/// The natural logarithm. Of integers and bool, a double. float and double are at most 1 ulp from the exact value;
+/// other types are as exact as std::log. log(0) is -infinity, and that of a negative number is not a number.
 template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto log(A&& a) {
   return detail::apply<detail::logarithm>(std::forward<A>(a));
 }
+/// The square root, as std::sqrt has it. Of integers and bool, a double. That of a negative number is not a number.
 template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto sqrt(A&& a) {
@@ -409,7 +420,8 @@ template <class A>
 [[nodiscard]] auto abs(A&& a) {
   return detail::apply<detail::absolute>(std::forward<A>(a));
 }
-/// The elements as Ts, as static_cast has it.
+/// The elements as Ts, by C++'s conversions, defined for all values: a floating-point value beyond an integer type
+/// becomes its nearest integer, and not-a-number becomes 0; integers wrap around.
 template <element T, class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto cast(A&& a) {

@@ -13,10 +13,11 @@
 //   argmin      or minimum
 //   all, any    bool: whether all, or any, are not zero          true, false
 //
-// Sums add neighbours first, then sums of those, and so on: the rounding error grows with the logarithm of the number
-// of elements. Operands have up to 31 dimensions. Integer sums wrap around, those of small integers as well, which are
-// of their type: sum(cast<std::int64_t>(t)) is NumPy's. Not-a-number is the maximum, and the minimum, of everything
-// that it is in.
+// The rounding error of a sum grows at most with the logarithm of the number of elements. Of float and double, elements
+// that are neighbours in memory are added more exactly: a few dozen in their own type, and what those come to in
+// double; of double, with the error of each addition carried along. Operands have up to 31 dimensions. Integer sums
+// wrap around, those of small integers as well, which are of their type: sum(cast<std::int64_t>(t)) is NumPy's.
+// Not-a-number is the maximum, and the minimum, of everything that it is in.
 //
 // Cost: one pass over the operand, in the order in which its memory is walked best. Whole reductions allocate nothing,
 // unless there are others inside. A reduction over some dimensions is evaluated straight into its target; inside of an
@@ -291,12 +292,11 @@ inline constexpr std::size_t reduced_rank = Keep ? A::rank : A::rank - static_ca
 
 // What all reductions over some dimensions have in common. The operand is a node.
 template <class A, class Result, unsigned Mask, bool Keep>
-struct reduction_base : expression_base {
-  using self_evaluating = void;
+struct reduction_base : computed_before {
   using value_type = Result;
   static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
-  static constexpr std::size_t leaves = A::leaves, slots = 0, largest = sizeof(Result);
-  static constexpr bool may_fail = false, loops = false, is_ready = false;
+  static constexpr std::size_t leaves = A::leaves, largest = sizeof(Result);
+  static constexpr bool may_fail = false;
 
   reduction_base(A&& operand, const char* name, bool needs_elements)
       : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
@@ -307,11 +307,6 @@ struct reduction_base : expression_base {
   [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
   void list(operand*& next) const noexcept { operand_.list(next); }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return operand_.resource(); }
-  static void check() noexcept {}
-  template <class Self>
-  [[nodiscard]] owned<Result, rank> ready(this const Self& self, std::pmr::memory_resource* resource) {
-    return owned<Result, rank>(evaluated<Result>(self, on_this_thread{}, resource));
-  }
 
  protected:
   // The entries of the dimensions that stay.
@@ -711,8 +706,8 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     return static_cast<value_type>(Op::finish(parts.total(), base::reduced_count()));
   }
 
-  // Reduces elements in memory to a target of the same shape, which is apart from them, by one call of a kernel, and
-  // few elements that a loop computes likewise; false, with nothing done, where they are not that.
+  // Reduces by one call of a kernel, straight into a target of this shape: elements that are in memory and are not
+  // overlapped by the target, or few elements, which a loop computes first. False, with nothing done, for all others.
   template <class T>
   [[nodiscard]] bool write_at_once(const strided<T, rank>& target) const {
     const auto& shape = base::operand_.shape();
@@ -731,7 +726,7 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
   void evaluate_into(const strided<T, rank>& target, Threads threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
-    if constexpr (A::may_fail) node.check();
+    check_all(node);
     const std::size_t count = base::reduced_count();
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
@@ -812,7 +807,7 @@ struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
   void evaluate_into(const strided<T, rank>& target, Threads, std::pmr::memory_resource* resource) const {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
-    if constexpr (A::may_fail) node.check();
+    check_all(node);
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());

@@ -106,7 +106,7 @@ class tensor {
   /// No elements; with no dimensions, one that is zero.
   inline tensor() noexcept : tensor(allocator_type()) {}
   inline explicit tensor(const allocator_type& allocator) noexcept : block_(allocator.resource()) {}
-  // Else a pointer is a bool before it is an allocator.
+  // A tensor{&resource} of bool without dimensions: without this, the pointer would become the element `true`.
   inline explicit tensor(std::pmr::memory_resource* resource) noexcept
     requires(Rank == 0 && std::is_same_v<T, bool>)
       : tensor(allocator_type(resource)) {}
@@ -188,24 +188,32 @@ class tensor {
     view() = value;
     return *this;
   }
+  /// Adds x, element by element: a tensor, a view, an expression or a value, repeated to this shape where it
+  /// broadcasts. Results are converted to T as cast<T>() does. Throws: std::invalid_argument, naming both shapes, when
+  /// x does not broadcast; what computing x throws; what the resource throws. Memory is taken only for reductions in x,
+  /// and where an element would be overwritten before x needs it. All or nothing: after an error the elements are as
+  /// they were.
   template <class X>
     requires detail::update_of<X, tensor>
   [[gnu::always_inline]] inline tensor& operator+=(X&& x) {
     view() += std::forward<X>(x);
     return *this;
   }
+  /// Subtracts likewise.
   template <class X>
     requires detail::update_of<X, tensor>
   [[gnu::always_inline]] inline tensor& operator-=(X&& x) {
     view() -= std::forward<X>(x);
     return *this;
   }
+  /// Multiplies likewise.
   template <class X>
     requires detail::update_of<X, tensor>
   [[gnu::always_inline]] inline tensor& operator*=(X&& x) {
     view() *= std::forward<X>(x);
     return *this;
   }
+  /// Divides likewise. std::domain_error when an integer is divided by zero.
   template <class X>
     requires detail::update_of<X, tensor>
   [[gnu::always_inline]] inline tensor& operator/=(X&& x) {
@@ -336,10 +344,12 @@ class tensor {
   /// The elements in a tensor of their own, from the default resource unless another is named.
   [[nodiscard]] inline tensor copy(const allocator_type& allocator = {}) const { return tensor(*this, allocator); }
   /// The elements in std::vectors of std::vectors; of a tensor of no dimensions, the element.
-  [[nodiscard]] auto to_nested() const { return leaf().to_nested(); }
+  [[nodiscard]] auto to_nested() const { return node().to_nested(); }
 
   /// As an operand: seen when it is an lvalue, moved when it is an rvalue.
-  [[nodiscard]] inline detail::leaf<T, Rank> node() const& noexcept { return leaf(); }
+  [[nodiscard]] inline detail::leaf<T, Rank> node() const& noexcept {
+    return {data(), shape(), strides(), block_.resource()};
+  }
   [[nodiscard]] inline detail::owned<T, Rank> node() && noexcept { return detail::owned<T, Rank>(std::move(block_)); }
   void node() const&& = delete;
 
@@ -369,7 +379,7 @@ class tensor {
         }
       } else {
         const auto& now = detail::ready(node, block_.resource());
-        if constexpr (Node::may_fail) now.check();
+        detail::check_all(now);
         if (detail::write_ready(here, now, threads)) return block_.reshape(shape);
         if constexpr (!Node::is_ready) return take(detail::evaluated<T>(now, threads, block_.resource()));
       }
@@ -384,9 +394,6 @@ class tensor {
   void take(detail::block<T, Rank>&& fresh) noexcept { block_.swap_elements(fresh); }
   void copy_elements(const tensor& other) noexcept {
     if (other.numel() != 0) std::memcpy(data(), other.data(), other.numel() * sizeof(T));
-  }
-  [[nodiscard]] inline detail::leaf<T, Rank> leaf() const noexcept {
-    return {data(), shape(), strides(), block_.resource()};
   }
 
   detail::block<T, Rank> block_;
@@ -423,7 +430,8 @@ tensor_view(tensor<T, Rank>&) -> tensor_view<T, Rank>;
 template <element T, std::size_t Rank>
 tensor_view(const tensor<T, Rank>&) -> tensor_view<const T, Rank>;
 
-/// Evaluates an expression once, into a tensor from that resource (or the default one).
+/// Evaluates an expression once, into a tensor from that resource (or the default one). Throws: what the resource
+/// throws; std::domain_error when an integer is divided by zero.
 template <class E>
   requires detail::operand_expression<E>
 [[nodiscard]] auto evaluate(E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -431,11 +439,14 @@ template <class E>
                                                                                            allocator);
 }
 
-/// Says that an evaluation may use all threads of oneTBB. Small ones do not.
+/// Says that an evaluation may use all threads of oneTBB: evaluate(parallel, e), assign(parallel, t, e). Fewer than 32
+/// Ki elements are computed on the calling thread alone. That thread takes part, and alone allocates from the resource.
+/// It may run other tasks of oneTBB while it waits: hold no mutex that those lock. Sums over some dimensions may differ
+/// in their last bits from those of one thread.
 inline constexpr struct parallel_t {
 } parallel{};
 
-/// ... on several threads when there is enough to do.
+/// ... on several threads when there is enough to do. Throws the same. The operands must not change meanwhile.
 template <class E>
   requires detail::operand_expression<E>
 [[nodiscard]] auto evaluate(parallel_t, E&& expression, const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -444,7 +455,8 @@ template <class E>
   return result;
 }
 
-/// target = expression, with a policy.
+/// target = expression, on several threads when there is enough to do. Throws what the assignment does. Until it
+/// returns, no other thread may use the target or change an operand.
 template <element T, std::size_t Rank, class E>
   requires(detail::operand_expression<E> && std::remove_cvref_t<E>::rank == Rank)
 void assign(parallel_t, tensor<T, Rank>& target, E&& expression) {
@@ -470,6 +482,8 @@ template <class T, std::size_t Rank>
   return view.copy(allocator);
 }
 /// Swaps the elements of two views of one shape, as two rows of a matrix; std::invalid_argument when the shapes differ.
+/// O(numel): it takes memory for a copy of one of them, from the resource of a's tensor, or of b's, or the default one;
+/// when there is none, nothing is swapped.
 template <class T, std::size_t Rank>
   requires(!std::is_const_v<T>)
 void swap(tensor_view<T, Rank> a, tensor_view<T, Rank> b) {

@@ -31,6 +31,7 @@ module;
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <mdspan>
 #include <memory_resource>
 #include <span>
@@ -176,24 +177,32 @@ class tensor_view {
     write(detail::scalar<U>(value));
     return *this;
   }
+  /// Adds x, element by element: a tensor, a view, an expression or a value, repeated to this shape where it
+  /// broadcasts. Results are converted to T as cast<T>() does. Throws: std::invalid_argument, naming both shapes, when
+  /// x does not broadcast; what computing x throws; what the resource throws. Memory is taken only for reductions in x,
+  /// and where an element would be overwritten before x needs it. All or nothing: after an error the elements are as
+  /// they were.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator+=(X&& x) const {
     write(*this + std::forward<X>(x));
     return *this;
   }
+  /// Subtracts likewise.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator-=(X&& x) const {
     write(*this - std::forward<X>(x));
     return *this;
   }
+  /// Multiplies likewise.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator*=(X&& x) const {
     write(*this * std::forward<X>(x));
     return *this;
   }
+  /// Divides likewise. std::domain_error when an integer is divided by zero.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator/=(X&& x) const {
@@ -209,11 +218,7 @@ class tensor_view {
   /// The distance in elements of data() from the beginning of the tensor that is seen.
   [[nodiscard]] inline std::ptrdiff_t offset() const noexcept { return offset_; }
   /// The number of elements.
-  [[nodiscard]] inline std::size_t numel() const noexcept {
-    std::size_t count = 1;
-    for (const std::size_t extent : shape_) count *= extent;
-    return count;
-  }
+  [[nodiscard]] inline std::size_t numel() const noexcept { return detail::product(shape_); }
   [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
   [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
   /// Whether the elements lie row by row without gaps. Dimensions of size 1 have no say.
@@ -278,11 +283,12 @@ class tensor_view {
   [[nodiscard]] std::mdspan<T, std::dextents<std::size_t, Rank>, Layout> mdspan() const {
     const std::dextents<std::size_t, Rank> extents(shape_);
     if constexpr (std::is_same_v<Layout, std::layout_right>) {
-      if (!is_contiguous()) detail::throw_mdspan("the elements do not lie row by row");
+      if (!is_contiguous())
+        detail::throw_mdspan("the elements do not lie row by row: ask for std::layout_stride, or make a copy()");
       return {data_, extents};
     } else if constexpr (std::is_same_v<Layout, std::layout_left>) {
       if (!detail::is_row_major(detail::reversed(shape_), detail::reversed(strides_)))
-        detail::throw_mdspan("the elements do not lie column by column");
+        detail::throw_mdspan("the elements do not lie column by column: ask for std::layout_stride, or make a copy()");
       return {data_, extents};
     } else {
       strides_type strides = strides_;
@@ -290,10 +296,11 @@ class tensor_view {
       for (std::size_t d = 0; d < Rank; ++d) {
         if (shape_[d] == 1) strides[d] = 1;  // which matters to nobody, but has to be positive
         if (nothing) strides[d] = row_major_of_some(d);
-        if (strides[d] <= 0) detail::throw_mdspan("std::layout_stride has no strides that are zero or negative");
+        if (strides[d] <= 0)
+          detail::throw_mdspan("std::layout_stride has no strides that are zero or negative: make a copy()");
       }
       if (!detail::are_apart({data_, sizeof(T), Rank, shape_.data(), strides.data()}))
-        detail::throw_mdspan("std::layout_stride has no elements of several indices");
+        detail::throw_mdspan("std::layout_stride has no elements of several indices: make a copy()");
       return {data_, std::layout_stride::mapping<std::dextents<std::size_t, Rank>>(extents, strides)};
     }
   }
@@ -338,10 +345,12 @@ class tensor_view {
       detail::assign(detail::handed_over<Node, Rank>(here), detail::handed_over<Node, Rank>(node),
                      detail::on_this_thread{}, memory_);
   }
-  // A stride that std::layout_stride takes for an array without elements.
+  // A stride that std::layout_stride takes for an array without elements: more than 0, however large the others are.
   [[nodiscard]] std::ptrdiff_t row_major_of_some(std::size_t d) const noexcept {
     std::ptrdiff_t stride = 1;
-    while (++d < Rank) stride *= shape_[d] == 0 ? 1 : static_cast<std::ptrdiff_t>(shape_[d]);
+    while (++d < Rank)
+      if (shape_[d] > 1 && __builtin_mul_overflow(stride, shape_[d], &stride))
+        return std::numeric_limits<std::ptrdiff_t>::max();
     return stride;
   }
 
@@ -467,7 +476,7 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
   } else {
     std::pmr::memory_resource* resource = Node::is_ready ? nullptr : resource_for(memory, node);
     const auto& now = detail::ready(node, resource);
-    if constexpr (Node::may_fail) now.check();
+    check_all(now);
     if (write_ready(target, now, threads)) return;
     if constexpr (Node::is_ready) resource = resource_for(memory, node);
     const block<T, Node::rank> result = evaluated<T>(now, threads, resource);

@@ -142,8 +142,9 @@ export namespace buffers {
 /// A buffer without memory, which counts as a bump_resource does: blocks, views, scopes, checkpoints and errors are as
 /// there, and peak() is the capacity that the bump_resource needs. It is never full.
 ///
-/// It allocates nothing itself, up to 32 blocks that are dropped out of order and wait for younger ones; what it has to
-/// remember of more is from operator new.
+/// It has room of its own for 31 gaps below the newest block (padding, and blocks that are dropped out of order and
+/// wait for younger ones), and for 7 different places of blocks that are stricter than the buffer since the last reset.
+/// What it has to remember of more is from operator new.
 class dry_run {
  public:
   /// For a buffer whose memory begins at a multiple of `base_alignment`, which is a power of two: 64 is that of

@@ -77,12 +77,12 @@ class meter_resource final : public std::pmr::memory_resource {
   explicit meter_resource(gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource(),
                           gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(upstream, notes, nullptr) {}
-  /// ... which is a buffer, whose padding can be seen.
+  /// ... which is a buffer, whose padding can be seen. Null ends the program, as above.
   template <checkpointable R>
     requires std::derived_from<R, std::pmr::memory_resource> && requires(const R& r) { r.used(); }
   explicit meter_resource(R* upstream,
                           gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
-      : meter_resource(upstream, notes,
+      : meter_resource(gsl::not_null<std::pmr::memory_resource*>(upstream), notes,
                        [](const std::pmr::memory_resource& buffer) { return static_cast<const R&>(buffer).used(); }) {}
   meter_resource(const meter_resource&) = delete;
   meter_resource& operator=(const meter_resource&) = delete;

@@ -11,6 +11,7 @@ module;
 #include <memory_resource>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -198,7 +199,7 @@ std::string subtitle_of(const overview& all) {
 struct moments {
   moments(file_path trace, const overview& all, std::size_t count) : at(count) {
     const double per_nanosecond = static_cast<double>(count) / (static_cast<double>(all.end) + 1);
-    by_group now{};
+    by_group now{}, last{};
     std::uint64_t total = 0, best = 0;
     std::size_t part = 0;
     tracker follows(trace);
@@ -233,7 +234,6 @@ struct moments {
   }
 
   std::vector<by_group> at;
-  by_group last{};
 };
 
 void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) {
@@ -539,14 +539,14 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
     slices.push_back(s);
     std::ranges::push_heap(slices, heavier);
   };
-  std::map<std::uint32_t, bool> threads;
+  std::set<std::uint32_t> threads;
   std::uint64_t now = 0;
   tracker follows(trace);
   follows.follow(
       all, all.events, [](const drawn_block&) {}, [&](const drawn_block& b) { add({b, std::max(now, b.began)}); },
       [&](std::uint64_t time, const trace_event& e) {
         now = time;
-        threads.try_emplace(e.thread);
+        threads.insert(e.thread);
       });
   follows.for_each_live([&](std::uint64_t, const drawn_block& b) { add({b, all.end}); });
   std::ranges::sort(slices, {}, [](const slice& s) { return s.block.number; });
@@ -555,7 +555,7 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
   os << "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n"
      << "{\"ph\": \"M\", \"pid\": 1, \"name\": \"process_name\", \"args\": {\"name\": \"" << escaped_for_json(all.title)
      << "\"}}";
-  for (const auto& [thread, _] : threads)
+  for (const std::uint32_t thread : threads)
     os << std::format(
         ",\n{{\"ph\": \"M\", \"pid\": 1, \"tid\": {}, \"name\": \"thread_name\", \"args\": {{\"name\": \"thread "
         "{}\"}}}}",

@@ -50,10 +50,6 @@ struct event {
   std::vector<reference> about = {};  // blocks, a checkpoint or a scope
 };
 
-bool same_element(const element_type& a, const element_type& b) {
-  return a.name == b.name && a.bytes == b.bytes && a.alignment == b.alignment;
-}
-
 std::string text(std::size_t number) { return std::to_string(number); }
 
 }  // namespace
@@ -276,8 +272,7 @@ class writer {
   bool same(std::size_t i, std::size_t by, std::size_t begin) const {
     const event &a = events_[i], &b = events_[i + by];
     if (a.what != b.what || a.buffer != b.buffer || a.bytes != b.bytes || a.old_bytes != b.old_bytes ||
-        a.alignment != b.alignment || a.dims != b.dims || a.about.size() != b.about.size() ||
-        !same_element(a.type, b.type))
+        a.alignment != b.alignment || a.dims != b.dims || a.about.size() != b.about.size() || a.type != b.type)
       return false;
     for (std::size_t r = 0; r < a.about.size(); ++r) {
       const std::size_t made = a.about[r].made;

@@ -47,6 +47,7 @@ namespace buffers::detail {
 struct element_type {
   std::string_view name;
   std::size_t bytes, alignment;
+  bool operator==(const element_type&) const = default;
 };
 
 template <class T>

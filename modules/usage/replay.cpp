@@ -121,27 +121,28 @@ double seconds_now() {
 
 // --- what is checked -------------------------------------------------------------------------------------------------
 
-std::string describe(const step& s, const void* block) {
+[[noreturn]] void complain(const std::string& trace, const step& s, const void* block, const char* why) {
   char text[128];
-  std::snprintf(text, sizeof text, "event %u: the block of %zu bytes at %p", s.event, s.size(), block);
-  return text;
+  std::snprintf(text, sizeof text, ": event %u: the block of %zu bytes at %p ", s.event, s.size(), block);
+  throw replay_error("buffers: " + trace + text + why);
 }
 
 /// The places of the blocks that are live.
 class places {
  public:
+  explicit places(const std::string& trace) : trace_(trace) {}
   void add(const step& s, void* block) {
     const auto first = reinterpret_cast<std::uintptr_t>(block);
-    if (first % s.alignment() != 0) throw replay_error(describe(s, block) + " is not aligned as was asked for");
+    if (first % s.alignment() != 0) complain(trace_, s, block, "is not aligned as was asked for");
     const std::lock_guard guard(mutex_);
     const auto after = live_.lower_bound(first);
     const auto before = after == live_.begin() ? live_.end() : std::prev(after);
     for (const auto other : {before, after})
       if (other != live_.end() && first < other->first + other->second && other->first < first + s.size()) {
         char text[96];
-        std::snprintf(text, sizeof text, " overlaps the %zu bytes at %p", other->second,
+        std::snprintf(text, sizeof text, "overlaps the %zu bytes at %p", other->second,
                       reinterpret_cast<void*>(other->first));
-        throw replay_error(describe(s, block) + text);
+        complain(trace_, s, block, text);
       }
     live_.emplace_hint(after, first, s.size());
   }
@@ -151,6 +152,7 @@ class places {
   }
 
  private:
+  const std::string& trace_;
   std::mutex mutex_;
   page_resource pages_;
   pool_resource pool_{{}, &pages_};
@@ -188,9 +190,9 @@ class pattern {
 /// Does steps, and checks what is asked for.
 class performer {
  public:
-  performer(std::pmr::memory_resource& resource, const replay_options& options)
-      : resource_(resource), options_(options) {
-    if (options.check_overlap) places_.emplace();
+  performer(const std::string& trace, std::pmr::memory_resource& resource, const replay_options& options)
+      : trace_(trace), resource_(resource), options_(options) {
+    if (options.check_overlap) places_.emplace(trace);
   }
 
   /// The block of a step that makes it come. The step that makes it go is the same but for that.
@@ -211,7 +213,7 @@ class performer {
   /// Checks a block that came with the step `came` before it goes.
   void check(const step& came, void* block) {
     if (options_.contents == replay_contents::verified && !pattern(came).is_in(block, came.size()))
-      throw replay_error(describe(came, block) + " does not hold what was written to it");
+      complain(trace_, came, block, "does not hold what was written to it");
   }
   void go(const step& came, void* block) noexcept {
     if (places_) places_->remove(block);
@@ -219,6 +221,7 @@ class performer {
   }
 
  private:
+  const std::string& trace_;
   std::pmr::memory_resource& resource_;
   const replay_options& options_;
   std::optional<places> places_;
@@ -257,7 +260,7 @@ class follower {
   }
 
   /// Gives each thread a lane, and each step its thread's; threads that follow one another share one. Returns how many.
-  std::uint32_t use_lanes() {
+  std::uint32_t use_lanes(const std::string& trace) {
     std::pmr::vector<thread*> by_begin{&pool_};
     for (thread& of : threads_)
       if (of.first <= of.last) by_begin.push_back(&of);
@@ -275,7 +278,8 @@ class follower {
       ends.emplace(of->last, of->lane);
     }
     if (lanes > UINT16_MAX)
-      throw std::system_error(EAGAIN, std::generic_category(), "there were too many threads at the same time");
+      throw std::system_error(EAGAIN, std::generic_category(),
+                              "buffers: " + trace + ": there were too many threads at the same time");
     for (std::size_t i = 0; i < thread_of_step_.size(); ++i)
       steps_[i].lane = static_cast<std::uint16_t>(threads_[thread_of_step_[i]].lane);
     return lanes;
@@ -378,6 +382,7 @@ struct replayer::state {
   std::span<const step> by_program() const { return {steps.begin(), steps_of_program}; }
   std::span<const step> left() const { return {steps.begin() + steps_of_program, steps.end()}; }
 
+  std::string trace;  // its path
   page_vector<step> steps;
   std::size_t steps_of_program = 0;  // and after them, those that give back what is left
   std::size_t peak_step = 0;
@@ -389,7 +394,7 @@ struct replayer::state {
   mutable std::atomic<bool> is_running = false;
 };
 
-replayer::state::state(file_path path) {
+replayer::state::state(file_path path) : trace(path.c_str()) {
   follower of(steps, known);
   trace_reader reader(path);
   try {
@@ -397,7 +402,7 @@ replayer::state::state(file_path path) {
   } catch (const trace_error& damage) {
     known.damage = damage;
   }
-  lanes = of.use_lanes();
+  lanes = of.use_lanes(trace);
   steps_of_program = steps.size();
   of.add_left();
   peak_step = of.peak_step;
@@ -564,7 +569,7 @@ double replayer::state::run_freely(performer& does, const replay_options& option
 
 replay_summary replayer::run_on(std::pmr::memory_resource& resource, probe held, const void* of,
                                 const replay_options& options) const {
-  performer does(resource, options);
+  performer does(state_->trace, resource, options);
   sampler samples(held, of);
   replay_summary summary = state_->known;
   // One thread alone needs no freedom, nor a resource that bears to be looked at meanwhile.

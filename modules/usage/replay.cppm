@@ -48,10 +48,10 @@ struct replay_options {
   bool free_running = false;
   bool check_overlap = true;  // no two blocks share a byte
   replay_contents contents = replay_contents::touched;
-  std::atomic<std::uint64_t>* progress = nullptr;  // where to say from time to time how many events are done
+  std::atomic<std::uint64_t>* progress = nullptr;  // grows by the allocations and deallocations done, now and then
 };
 
-/// What a replay came to.
+/// What a replay came to. A block of more than 4 TiB is replayed, and counted, as one of 4 TiB.
 struct replay_summary {
   std::uint64_t events = 0;         // of the trace
   std::uint64_t allocations = 0;    // that the program made

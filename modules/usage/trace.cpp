@@ -21,22 +21,32 @@ module buffers.usage;
 
 namespace buffers {
 
-trace_error::trace_error(std::uint64_t record, const char* what)
-    : std::runtime_error("record " + std::to_string(record) + ": " + what), record_(record) {}
+namespace {
+
+// What errors begin with.
+std::string about(const char* file) {
+  return file != nullptr ? std::string("buffers: ") + file + ": " : std::string("buffers: ");
+}
+
+}  // namespace
+
+trace_error::trace_error(std::uint64_t record, const char* what, const char* file)
+    : std::runtime_error(about(file) + "record " + std::to_string(record) + ": " + what), record_(record) {}
 
 namespace {
 
 /// The bytes of a file, or of memory.
 class source {
  public:
-  explicit source(const char* path) : file_(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a FIFO would wait
-    struct stat about;
-    if (file_ < 0 || fstat(file_, &about) != 0) fail(errno, path);
-    if (S_ISDIR(about.st_mode)) fail(EISDIR, path);
-    if (!S_ISREG(about.st_mode)) fail(EINVAL, std::string(path) + ": not a regular file");
-    detail::flush_recording(about.st_dev, about.st_ino);
-    if (fstat(file_, &about) != 0) fail(errno, path);
-    size_ = static_cast<std::uint64_t>(about.st_size);
+  explicit source(const char* path)
+      : path_(path), file_(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a FIFO would wait
+    struct stat is;
+    if (file_ < 0 || fstat(file_, &is) != 0) fail(errno);
+    if (S_ISDIR(is.st_mode)) fail(EISDIR);
+    if (!S_ISREG(is.st_mode)) fail(EINVAL, ": not a regular file");
+    detail::flush_recording(is.st_dev, is.st_ino);
+    if (fstat(file_, &is) != 0) fail(errno);
+    size_ = static_cast<std::uint64_t>(is.st_size);
   }
   explicit source(std::span<const std::byte> bytes) : bytes_(bytes), size_(bytes.size()) {}
   source(const source&) = delete;
@@ -46,6 +56,19 @@ class source {
   }
 
   std::uint64_t size() const { return size_; }
+  /// Null for memory.
+  const char* path() const { return file_ >= 0 ? path_.c_str() : nullptr; }
+  /// Where bytes are that are not in a hole, from `at` on, as far as the system knows of holes.
+  std::uint64_t next_data(std::uint64_t at) const {
+#ifdef SEEK_DATA
+    if (file_ >= 0) {
+      const off_t data = lseek(file_, static_cast<off_t>(at), SEEK_DATA);
+      if (data < 0) return errno == ENXIO ? size_ : at;
+      return static_cast<std::uint64_t>(data);
+    }
+#endif
+    return at;
+  }
   /// How many of the bytes from `at` on are there, and those.
   std::size_t read(std::uint64_t at, void* to, std::size_t bytes) const {
     if (at >= size_) return 0;
@@ -57,7 +80,8 @@ class source {
     std::size_t done = 0;
     while (done < bytes) {
       const ssize_t got = pread(file_, static_cast<char*>(to) + done, bytes - done, static_cast<off_t>(at + done));
-      if (got < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "reading the trace");
+      if (got < 0 && errno != EINTR)
+        throw std::system_error(errno, std::generic_category(), about(path()) + "cannot be read");
       if (got == 0) break;  // it has become shorter
       if (got > 0) done += static_cast<std::size_t>(got);
     }
@@ -65,11 +89,12 @@ class source {
   }
 
  private:
-  [[noreturn]] void fail(int error, std::string_view what) {
+  [[noreturn]] void fail(int error, const char* why = "") {
     if (file_ >= 0) close(file_);
-    throw std::system_error(error, std::generic_category(), std::string(what));
+    throw std::system_error(error, std::generic_category(), "buffers: " + path_ + why);
   }
 
+  std::string path_;
   int file_ = -1;
   std::span<const std::byte> bytes_;
   std::uint64_t size_;
@@ -201,26 +226,27 @@ struct trace_reader::state {
 
 void trace_reader::state::read_header() {
   unsigned char header[trace_file::header_bytes];
+  const auto refuse = [&](const char* why) { throw trace_error(0, why, file.path()); };
   const std::size_t got = file.read(0, header, sizeof header);
   const trace_file::origin expected_origin;
   if (got < sizeof origin.magic || std::memcmp(header, expected_origin.magic, sizeof origin.magic) != 0)
-    throw trace_error(0, "this is no trace");
-  if (got < sizeof header) throw trace_error(0, "the file ends within its header");
+    refuse("this is no trace");
+  if (got < sizeof header) refuse("the file ends within its header");
   std::memcpy(&origin, header, sizeof origin);
   std::memcpy(&progress, header + trace_file::progress_at, sizeof progress);
-  if (origin.check != check_of(origin) || progress.check != check_of(progress))
-    throw trace_error(0, "the header is damaged");
+  if (origin.check != check_of(origin) || progress.check != check_of(progress)) refuse("the header is damaged");
   if (origin.version != expected_origin.version || origin.chunk != expected_origin.chunk)
-    throw trace_error(0, "this trace is of another version");
+    refuse("this trace is of another version");
   for (std::size_t i = 0; i < sizeof header; ++i)
     if (header[i] != 0 && i >= sizeof origin &&
         (i < trace_file::progress_at || i >= trace_file::progress_at + sizeof progress))
-      throw trace_error(0, "the header is damaged");
+      refuse("the header is damaged");
 }
 
 // A chunk has to be opened when its first number is due.
 void trace_reader::state::find_chunks() {
-  for (std::uint64_t at = trace_file::header_bytes; at < file.size(); at += trace_file::chunk_bytes) {
+  for (std::uint64_t at = trace_file::header_bytes, next; at < file.size(); at = next) {
+    next = at + trace_file::chunk_bytes;
     unsigned char first[trace_file::longest_record];
     const std::size_t got = file.read(at, first, sizeof first);
     trace_file::operation op;
@@ -228,8 +254,10 @@ void trace_reader::state::find_chunks() {
     trace_file::fields f;
     if (trace_file::decode(first, got, op, log_alignment, f) != 0 && op == trace_file::thread)
       chunks.push_back({f.number, at});
-    else if (damaged_at == 0 && std::any_of(first, first + got, [](unsigned char byte) { return byte != 0; }))
-      damaged_at = at;
+    else if (std::any_of(first, first + got, [](unsigned char byte) { return byte != 0; }))
+      damaged_at = damaged_at == 0 ? at : damaged_at;
+    else if (const std::uint64_t data = file.next_data(at); data > next)  // a file may have holes of any size
+      next = data - (data - next) % trace_file::chunk_bytes;
   }
   std::ranges::sort(chunks, [](const chunk_start& a, const chunk_start& b) { return a.first > b.first; });
 }
@@ -259,7 +287,7 @@ std::uint64_t trace_reader::state::nanoseconds(std::uint64_t ticks) const {
 
 void trace_reader::state::end_with(const std::string& why) {
   has_ended = true;
-  throw trace_error(expected, why.c_str());
+  throw trace_error(expected, why.c_str(), file.path());
 }
 
 bool trace_reader::state::next(trace_event& event) {

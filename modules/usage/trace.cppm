@@ -48,7 +48,8 @@ struct trace_event {
 /// A file that is no trace, or a damaged one.
 class trace_error : public std::runtime_error {
  public:
-  trace_error(std::uint64_t record, const char* what);
+  /// Says "buffers: <file>: record <record>: <what>"; of a trace in memory, there is no file.
+  trace_error(std::uint64_t record, const char* what, const char* file = nullptr);
   /// The number of the first event that is not there or cannot be trusted: all before it were read.
   [[nodiscard]] inline std::uint64_t record() const noexcept { return record_; }
 

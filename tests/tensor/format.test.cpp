@@ -1,8 +1,10 @@
 // std::format and << of tensors, views and expressions.
 #include <boost/test/unit_test.hpp>
+#include <clocale>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <format>
 #include <limits>
 #include <sstream>
@@ -32,6 +34,32 @@ BOOST_AUTO_TEST_CASE(elements_look_as_in_cpp) {
   BOOST_TEST((std::format("{}", tensor{true, false}) == "[true, false]"));
   BOOST_TEST((std::format("{}", tensor<std::int8_t, 1>{65, -1}) == "[65, -1]"));
   BOOST_TEST(std::format("{}", tensor{std::numeric_limits<std::uint64_t>::max()}) == "[18446744073709551615]");
+}
+
+// As many digits as a long double has, and its range.
+BOOST_AUTO_TEST_CASE(long_doubles_are_printed_as_themselves) {
+  BOOST_TEST((std::format("{}", tensor{5.0L, 0.1L, 1e16L, -0.0L, 100000.0L}) == "[5.0, 0.1, ..., -0.0, 1e+05]"));
+  constexpr long double infinite = std::numeric_limits<long double>::infinity();
+  BOOST_TEST((std::format("{}", tensor{infinite, -infinite, -std::nanl("")}) == "[inf, -inf, nan]"));
+  if (std::numeric_limits<long double>::max_exponent10 > 4000)
+    BOOST_TEST((std::format("{}", tensor{1e4000L, -1e-4000L}) == "[1e+4000, -1e-4000]"));
+  for (const long double value : {1 / 3.0L, -2 / 7.0L * 1e20L, std::numeric_limits<long double>::max(),
+                                  std::numeric_limits<long double>::denorm_min(), 1 + 1e-18L, 9007199254740993.0L}) {
+    const std::string text = std::format("{}", full<long double>({}, value));
+    BOOST_TEST(std::strtold(text.c_str(), nullptr) == value, text);
+    BOOST_TEST(text.find_first_of(".e") != text.npos, text);
+  }
+}
+
+// Whatever the C library writes in front of the decimals.
+BOOST_AUTO_TEST_CASE(long_doubles_have_a_point_in_every_locale) {
+  const char* const before = std::setlocale(LC_NUMERIC, nullptr);
+  const std::string old = before != nullptr ? before : "C";
+  for (const char* name : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"})
+    if (std::setlocale(LC_NUMERIC, name) != nullptr) break;
+  const std::string text = std::format("{}", tensor{0.1L, 1 + 1e-18L});
+  std::setlocale(LC_NUMERIC, old.c_str());
+  BOOST_TEST(text.starts_with("[0.1, 1.00"), text);
 }
 
 BOOST_AUTO_TEST_CASE(specifications_are_for_each_element) {

@@ -2,6 +2,8 @@
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
+#include <exception>
+#include <mdspan>
 #include <memory_resource>
 #include <new>
 #include <stdexcept>
@@ -23,6 +25,16 @@ template <int Axis>
 concept concatenates_along = requires(const tensor<int, 2>& m) { concatenate<Axis>(m, m); };
 template <class T>
 concept has_triangle = requires(const T& t) { tril(t); };
+
+template <class F>
+std::string said_of(F f) {
+  try {
+    f();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "nothing";
+}
 
 }  // namespace
 
@@ -69,6 +81,54 @@ BOOST_AUTO_TEST_CASE(reshape_of_other_numbers) {
   auto scalar = full<int>({}, 6);
   BOOST_TEST((reshape(scalar, {1, 1})[0, 0]) == 6);
   BOOST_TEST((reshape(zeros<int>({0, 3}), {2, 0}).shape() == std::array<std::size_t, 2>{2, 0}));
+}
+
+// Their product would be more than there are numbers.
+BOOST_AUTO_TEST_CASE(shapes_of_no_elements_may_be_huge) {
+  constexpr std::size_t huge = std::size_t{1} << 40;
+  const auto t = zeros<int>({0, 1});
+  const auto v = reshape(t, {std::size_t{0}, huge, huge});
+  BOOST_TEST((v.shape() == std::array<std::size_t, 3>{0, huge, huge}));
+  BOOST_TEST((v.strides() == row_major(v.shape())));
+  BOOST_TEST((reshape(t, {huge, huge, std::size_t{0}}).shape() == std::array<std::size_t, 3>{huge, huge, 0}));
+  BOOST_TEST((reshape(t, {std::size_t{0}, huge, huge, std::size_t{1}}).numel() == 0u));
+  // ... also for a std::mdspan, whose strides are above 0
+  const auto span = reshape(t, {std::size_t{0}, huge, std::size_t{8}}).mdspan();
+  BOOST_TEST(span.extent(1) == huge);
+  BOOST_TEST(span.stride(0) == 8 * huge);
+  BOOST_TEST(v.mdspan().extent(2) == huge);
+}
+
+BOOST_AUTO_TEST_CASE(messages_say_what_was_asked_for) {
+  auto t = zeros<int>({2, 3});
+  auto line = zeros<int>({3});
+  BOOST_TEST(said_of([&] { (void)transpose(t, 0, 2); }) ==
+             "buffers: transpose: axis 2 is out of range for an array of 2 dimensions");
+  BOOST_TEST(said_of([&] { (void)transpose(line, -2, 0); }) ==
+             "buffers: transpose: axis -2 is out of range for an array of 1 dimension");
+  BOOST_TEST(said_of([&] { (void)permute(t, {0, 2}); }) ==
+             "buffers: permute: the order (0, 2) does not name every dimension once");
+  BOOST_TEST(said_of([&] { (void)permute(t + 1, {-1, 1}); }) ==
+             "buffers: permute: the order (-1, 1) does not name every dimension once");
+  BOOST_TEST(said_of([&] { (void)reshape(t, {4, -1}); }) ==
+             "buffers: reshape: the 6 elements of shape (2, 3) cannot be divided into shape (4, -1)");
+  BOOST_TEST(said_of([&] { (void)reshape(zeros<int>({0}), {0, -1}); }) ==
+             "buffers: reshape: the 0 elements of shape (0,) cannot be divided into shape (0, -1)");
+  BOOST_TEST(said_of([&] { (void)reshape(t, {-1, -1}); }) == "buffers: reshape: shape (-1, -1) has more than one -1");
+  BOOST_TEST(said_of([&] { (void)reshape(t, {-2, 3}); }) ==
+             "buffers: reshape: shape (-2, 3) has the extent -2; the only negative one may be a -1, for what is left");
+  BOOST_TEST(said_of([&] { (void)expand(line, {-2, 3}); }) == "buffers: a dimension is negative: -2");
+  BOOST_TEST(said_of([] { (void)zeros<int>({2, -7}); }) == "buffers: a dimension is negative: -7");
+  slab_resource buffer;
+  BOOST_TEST(said_of([&] { (void)alloc<int>(buffer, 2, -3); }) == "buffers: a dimension is negative: -3");
+  BOOST_TEST(said_of([&] { (void)reshape_buffer_at<int>(buffer, -4, 2); }) == "buffers: an offset is negative: -4");
+  const auto turned = transpose(t);
+  BOOST_TEST(said_of([&] { (void)turned.mdspan<std::layout_right>(); }) ==
+             "buffers: mdspan: the elements do not lie row by row: ask for std::layout_stride, or make a copy()");
+  BOOST_TEST(said_of([&] { (void)t[all, range{0, 2}].mdspan<std::layout_left>(); }) ==
+             "buffers: mdspan: the elements do not lie column by column: ask for std::layout_stride, or make a copy()");
+  BOOST_TEST(said_of([&] { (void)expand(line, {2, 3}).mdspan(); }) ==
+             "buffers: mdspan: std::layout_stride has no strides that are zero or negative: make a copy()");
 }
 
 BOOST_AUTO_TEST_CASE(reshape_of_a_temporary_takes_its_memory) {

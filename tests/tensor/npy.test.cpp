@@ -363,6 +363,29 @@ BOOST_AUTO_TEST_CASE(are_replaced_in_one_step_or_not_at_all) {
   BOOST_TEST(here.files() == 2u);
 }
 
+// A symbolic link to a file that is not there yet: the file is made, and the link stays one.
+BOOST_AUTO_TEST_CASE(a_link_to_nothing_leads_to_what_is_written) {
+  const folder here;
+  const std::uint8_t value = 7;
+  std::filesystem::create_directory(here.path / "into");
+  std::filesystem::create_symlink("second.npy", here.path / "first.npy");
+  std::filesystem::create_symlink("into/new.npy", here.path / "second.npy");
+  write_npy((here / "first.npy").c_str(), 'u', 1, &value, 0, nullptr, nullptr);
+  BOOST_TEST(std::filesystem::is_symlink(here.path / "first.npy"));
+  BOOST_TEST(std::filesystem::is_symlink(here.path / "second.npy"));
+  BOOST_TEST(content_of(here / "into/new.npy") == npy(header("'|u1'", "False", "()"), "\7"));
+  std::filesystem::create_symlink(here.path / "whole.npy", here.path / "absolute.npy");
+  write_npy((here / "absolute.npy").c_str(), 'u', 1, &value, 0, nullptr, nullptr);
+  BOOST_TEST(std::filesystem::is_symlink(here.path / "absolute.npy"));
+  BOOST_TEST(content_of(here / "whole.npy") == npy(header("'|u1'", "False", "()"), "\7"));
+  // One that leads to itself leads nowhere.
+  std::filesystem::create_symlink("round.npy", here.path / "round.npy");
+  BOOST_CHECK_EXCEPTION(
+      write_npy((here / "round.npy").c_str(), 'u', 1, &value, 0, nullptr, nullptr), std::system_error,
+      [](const std::system_error& error) { return error.code() == std::errc::too_many_symbolic_link_levels; });
+  BOOST_TEST(std::filesystem::is_symlink(here.path / "round.npy"));
+}
+
 BOOST_AUTO_TEST_CASE(bools_are_zero_or_one) {
   const folder here;
   const npy_reader reader(here.file("b.npy", npy(header("'|b1'", "False", "(3,)"), "\0\1\2"s)).c_str());

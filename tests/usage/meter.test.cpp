@@ -471,6 +471,12 @@ BOOST_AUTO_TEST_CASE(is_read_while_other_threads_allocate) {
   BOOST_TEST(m.stats("even").entries == 100u);
 }
 
+BOOST_AUTO_TEST_CASE(a_null_upstream_ends_the_program) {
+  const auto ends = [](auto* upstream) { return run_in_child([&] { const meter_resource m{upstream}; }).aborted(""); };
+  BOOST_TEST(ends(static_cast<std::pmr::memory_resource*>(nullptr)));
+  BOOST_TEST(ends(static_cast<buffers::slab_resource*>(nullptr)));
+}
+
 BOOST_AUTO_TEST_CASE(more_deallocated_than_allocated_ends_a_hardened_program) {
   if (!hardened) return;
   const child c = run_in_child([] {

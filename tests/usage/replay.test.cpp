@@ -321,6 +321,8 @@ BOOST_AUTO_TEST_CASE(blocks_that_overlap_are_found) {
       BOOST_TEST(false);
     } catch (const replay_error& error) {
       BOOST_TEST(std::string(error.what()).contains("overlaps"), error.what());
+      BOOST_TEST(std::string(error.what()).starts_with(std::string("buffers: ") + file.c_str() + ": event "),
+                 error.what());
     }
   }
 }
@@ -375,8 +377,9 @@ BOOST_AUTO_TEST_CASE(contents_of_what_is_left_are_looked_at) {
     (void)rec.allocate(70);
   }
   for (const buffers::replay_options& options : {verified, free_and_verified}) {
-    const auto is_of_the_block = [](const replay_error& e) {
-      return std::string(e.what()).starts_with("event 0: the block of 50 bytes") &&
+    const auto is_of_the_block = [&](const replay_error& e) {
+      return std::string(e.what()).starts_with(std::string("buffers: ") + file.c_str() +
+                                               ": event 0: the block of 50 bytes") &&
              std::string(e.what()).ends_with("does not hold what was written to it");
     };
     BOOST_CHECK_EXCEPTION(replay(file, faulty, options), replay_error, is_of_the_block);

@@ -24,6 +24,7 @@
 #include <random>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -381,7 +382,7 @@ BOOST_AUTO_TEST_CASE(a_trace_of_another_version) {
     return read_all(std::span(bytes));
   };
   BOOST_TEST(!changed([](format::origin&) {}).damaged.has_value());
-  const std::string why = "record 0: this trace is of another version";
+  const std::string why = "buffers: record 0: this trace is of another version";
   for (const std::uint32_t version : {0u, 2u, UINT32_MAX})
     BOOST_TEST(changed([&](format::origin& origin) { origin.version = version; }).why == why);
   for (const std::uint32_t bytes : {0u, 4096u, UINT32_MAX})
@@ -403,7 +404,7 @@ BOOST_AUTO_TEST_CASE(a_file_cut_at_every_byte) {
       continue;
     }
     BOOST_REQUIRE(*cut.damaged == cut.events.size());
-    BOOST_REQUIRE(cut.why.starts_with("record " + std::to_string(cut.events.size()) + ": "));
+    BOOST_REQUIRE(cut.why.starts_with("buffers: record " + std::to_string(cut.events.size()) + ": "));
     BOOST_REQUIRE(begin_with(all.events, cut.events));
     longest = std::max(longest, cut.events.size());
   }
@@ -445,6 +446,27 @@ BOOST_AUTO_TEST_CASE(random_bytes) {
   }
 }
 
+// What a file says it has, without having it, takes no time.
+BOOST_AUTO_TEST_CASE(a_file_that_is_mostly_a_hole) {
+  const temporary_file file;
+  record_a_bit(file.c_str());
+  const read_result all = read_all(file.c_str());
+  if (truncate(file.c_str(), off_t{1} << 42) != 0) return;  // not on every file system
+  const auto begin = std::chrono::steady_clock::now();
+  const read_result read = read_all(file.c_str());
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(5)));
+  BOOST_TEST(!read.damaged.has_value());
+  BOOST_TEST(read.events.size() == all.events.size());
+  BOOST_TEST(begin_with(all.events, read.events));
+  // ... and what is behind the hole is found.
+  const int end = open(file.c_str(), O_WRONLY | O_CLOEXEC);
+  BOOST_REQUIRE(end >= 0);
+  const off_t at = 4096 + (off_t{1} << 41);
+  BOOST_REQUIRE(pwrite(end, "?", 1, at) == 1);
+  close(end);
+  BOOST_TEST(read_all(file.c_str()).why.contains("damaged, at byte " + std::to_string(at)));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_no_trace) {
   const temporary_file file;
   BOOST_CHECK_THROW(trace_reader(file.c_str()), std::system_error);  // there is none
@@ -461,6 +483,35 @@ BOOST_AUTO_TEST_CASE(what_is_no_trace) {
     std::ofstream(file.c_str()) << text;
     BOOST_CHECK_THROW(trace_reader(file.c_str()), trace_error);
   }
+}
+
+BOOST_AUTO_TEST_CASE(errors_name_the_file) {
+  const temporary_file file;
+  const auto said_of = [](auto f) -> std::string {
+    try {
+      f();
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  const std::string name = std::string("buffers: ") + file.c_str() + ": ";
+  const auto read = [&] { trace_reader(file.c_str()); };
+  std::ostringstream os;
+  const auto draw = [&] { buffers::draw_trace(os, file.c_str()); };
+  const auto replay = [&] { buffers::replay(file.c_str(), *std::pmr::new_delete_resource()); };
+  BOOST_TEST(said_of(read).starts_with(name));  // there is none
+  BOOST_TEST(said_of(draw).starts_with(name));
+  BOOST_TEST(said_of(replay).starts_with(name));
+  std::ofstream(file.c_str()) << "#include <print>\n";
+  for (const std::string& said : {said_of(read), said_of(draw), said_of(replay)})
+    BOOST_TEST(said == name + "record 0: this is no trace");
+  BOOST_TEST(said_of([] { trace_reader("/tmp"); }).starts_with("buffers: /tmp: "));
+  unlink(file.c_str());
+  record_a_bit(file.c_str());
+  BOOST_REQUIRE(truncate(file.c_str(), 4096 + 64) == 0);
+  const read_result cut = read_all(file.c_str());
+  BOOST_TEST(cut.why.starts_with(name + "record " + std::to_string(cut.events.size()) + ": "), cut.why);
 }
 
 // --- errors ----------------------------------------------------------------------------------------------------------
