@@ -20,26 +20,26 @@ void throw_axis(int axis, std::size_t rank) {
 }
 
 std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std::size_t rank) {
-  const auto refuse = [&](const std::string& why) { throw std::invalid_argument("buffers: reshape: " + why); };
+  const auto refusal = [&](const std::string& why) { return std::invalid_argument("buffers: reshape: " + why); };
   const auto asked_for = [&] { return "shape " + words(std::span(wanted, rank)); };
   std::size_t unknown = 0;
   bool is_empty = false;
   for (std::size_t d = 0; d < rank; ++d) {
     if (wanted[d] < -1)
-      refuse(asked_for() + " has the extent " + std::to_string(wanted[d]) +
-             "; the only negative one may be a -1, for what is left");
+      throw refusal(asked_for() + " has the extent " + std::to_string(wanted[d]) +
+                    "; the only negative one may be a -1, for what is left");
     unknown += wanted[d] == -1 ? 1 : 0;
     is_empty |= wanted[d] == 0;
   }
   if (unknown == 0) return 0;
-  if (unknown > 1) refuse(asked_for() + " has more than one -1");
+  if (unknown > 1) throw refusal(asked_for() + " has more than one -1");
   std::size_t known = is_empty ? 0 : 1, count = 1;
   for (std::size_t d = 0; d < rank && !is_empty; ++d)
     if (wanted[d] != -1) known = multiply(known, static_cast<std::size_t>(wanted[d]));
   for (const std::size_t extent : shape) count *= extent;
   if (known == 0 || count % known != 0)
-    refuse("the " + std::to_string(count) + " elements of shape " + words(shape) + " cannot be divided into " +
-           asked_for());
+    throw refusal("the " + std::to_string(count) + " elements of shape " + words(shape) + " cannot be divided into " +
+                  asked_for());
   return count / known;
 }
 
