@@ -70,9 +70,10 @@ std::size_t write_element(char* to, long double value) noexcept {
   std::size_t count = write_element(to, static_cast<double>(value));
   if (std::isnan(value) || reads_back(count)) return count;
   using limits = std::numeric_limits<long double>;
-  int digits = limits::digits10;
-  do count = static_cast<std::size_t>(std::snprintf(to, 60, "%.*Lg", digits, value));
-  while (!reads_back(count) && ++digits <= limits::max_digits10);
+  for (int digits = limits::digits10; digits <= limits::max_digits10; ++digits) {
+    count = static_cast<std::size_t>(std::snprintf(to, 60, "%.*Lg", digits, value));
+    if (reads_back(count)) break;
+  }
   // A locale may have another decimal point, of several bytes.
   std::size_t kept = 0;
   bool is_whole = true;
