@@ -1,6 +1,6 @@
 // What the parts of buffers-trace share.
-// To be included after <algorithm>, <cstddef>, <cstdint>, <cstdio>, <format>, <print>, <span>, <string>, <string_view>,
-// <utility> and <vector>.
+// To be included after <algorithm>, <cstddef>, <cstdint>, <cstdio>, <exception>, <format>, <print>, <span>, <string>,
+// <string_view>, <utility> and <vector>.
 #pragma once
 #include "text.h"
 
@@ -13,6 +13,13 @@ inline constexpr int success = 0, failure = 1, wrong_usage = 2, not_executable =
 template <class... Args>
 void complain(std::format_string<Args...> format, Args&&... args) {
   std::println(stderr, "buffers-trace: {}", std::format(format, std::forward<Args>(args)...));
+}
+
+/// What an error says, which begins with the library's name and the file's, without the library's.
+inline std::string_view said_by(const std::exception& error) {
+  constexpr std::string_view library = "buffers: ";
+  const std::string_view all = error.what();
+  return all.starts_with(library) ? all.substr(library.size()) : all;
 }
 
 using buffers::detail::bytes_text;

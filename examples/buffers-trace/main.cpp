@@ -116,17 +116,6 @@ std::string trace_among(arguments& from, Take take) {
   return *trace;
 }
 
-/// Says which file it is that is no trace.
-template <class Command>
-int with_trace(const std::string& trace, Command command) {
-  try {
-    return command();
-  } catch (const buffers::trace_error& error) {
-    complain("{}: {}", trace, error.what());
-    return failure;
-  }
-}
-
 int parse_record(arguments from) {
   record_command wanted;
   while (const auto option = from.option()) {
@@ -155,12 +144,12 @@ int parse_replay(arguments from) {
     else
       refuse_option(option);
   });
-  return with_trace(wanted.trace, [&] { return replay_on_all(wanted); });
+  return replay_on_all(wanted);
 }
 
 /// Says where a trace is damaged, which makes it a failure.
-int tell(const std::string& trace, const std::optional<buffers::trace_error>& damage) {
-  if (damage) complain("{}: {}", trace, damage->what());
+int tell(const std::optional<buffers::trace_error>& damage) {
+  if (damage) complain("{}", said_by(*damage));
   return damage ? failure : success;
 }
 
@@ -205,7 +194,7 @@ int info(const std::string& trace) {
   std::cout.flush();
   const auto damage = buffers::draw_trace(std::cout, trace, {.format = buffers::picture_format::text});
   std::cout.flush();
-  return tell(trace, damage);
+  return tell(damage);
 }
 
 struct plot_command {
@@ -219,7 +208,7 @@ int plot(const std::string& trace, const plot_command& wanted) {
   const auto damage = buffers::draw_trace(drawn, trace, wanted.picture);
   if (file.empty()) {
     std::cout << drawn.view() << std::flush;
-    return tell(trace, damage);
+    return tell(damage);
   }
   errno = 0;
   std::ofstream out(file, std::ios::binary);
@@ -229,12 +218,12 @@ int plot(const std::string& trace, const plot_command& wanted) {
     complain("{}: {}", file, std::generic_category().message(errno != 0 ? errno : EIO));
     return failure;
   }
-  return tell(trace, damage);
+  return tell(damage);
 }
 
 int parse_info(arguments from) {
   const std::string trace = trace_among(from, [](std::string_view option, arguments&) { refuse_option(option); });
-  return with_trace(trace, [&] { return info(trace); });
+  return info(trace);
 }
 
 int parse_plot(arguments from) {
@@ -259,7 +248,7 @@ int parse_plot(arguments from) {
     wanted.picture.format = buffers::picture_format::json;
   else if (!wanted.file.empty() && !wanted.file.ends_with(".txt"))
     throw usage_error{std::format("-o {}: a FILE.svg, FILE.json or FILE.txt", wanted.file)};
-  return with_trace(trace, [&] { return plot(trace, wanted); });
+  return plot(trace, wanted);
 }
 
 int run(arguments from) {
@@ -299,7 +288,7 @@ int main(int argc, char** argv) {
     complain("{}", error.what);
     return wrong_usage;
   } catch (const std::runtime_error& error) {  // a system_error, or a trace_error
-    complain("{}", error.what());
+    complain("{}", said_by(error));
     return failure;
   } catch (const std::bad_alloc&) {
     complain("out of memory");

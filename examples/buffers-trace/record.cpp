@@ -134,7 +134,7 @@ int record(const record_command& wanted) {
     const buffers::replay_summary all = buffers::replayer(file).summary();
     std::println(stderr, "buffers-trace: {}: {} events of {} {}, {} live at most", file, grouped(all.events),
                  all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(all.peak_bytes));
-    if (all.damage) complain("{}: {}", file, all.damage->what());
+    if (all.damage) complain("{}", said_by(*all.damage));
     if (!buffers::trace_reader(file).is_finished())
       complain("{}: the program did not come to its end: its last events are missing", file);
   }

@@ -42,7 +42,7 @@ struct outcome {
   double first = 0, seconds = 0;  // of the first run, where memory is new; of those after it, the median
   std::size_t held = 0;           // resident bytes at most, of the first run
   std::size_t wanted = 0;         // bytes: what the resource should be made with
-  char error[200] = {};
+  char error[400] = {};           // which names the trace
 };
 
 struct measuring {
@@ -209,7 +209,7 @@ outcome run_alone(const contestant& who, measuring of) {
     try {
       result = who.run(of);
     } catch (const std::exception& error) {
-      std::strncpy(result.error, error.what(), sizeof result.error - 1);
+      said_by(error).copy(result.error, sizeof result.error - 1);
     }
     [[maybe_unused]] const auto told = write(ends[1], &result, sizeof result);
     _exit(0);
@@ -277,7 +277,7 @@ int replay_on_all(const replay_command& wanted) {
   std::println("{}: {} events of {} {}, at most {} live in {} blocks{}\n", wanted.trace, grouped(all.events),
                all.threads, all.threads == 1 ? "thread" : "threads", bytes_text(all.peak_bytes),
                grouped(all.peak_blocks), wanted.free_running ? "; free-running" : "");
-  if (all.damage) complain("{}: {}", wanted.trace, all.damage->what());
+  if (all.damage) complain("{}", said_by(*all.damage));
   const std::size_t memory = physical_memory();
   if (all.peak_bytes > memory) {
     complain("{}: more was live than this machine has memory", wanted.trace);

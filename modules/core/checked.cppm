@@ -28,11 +28,11 @@ inline constexpr std::size_t largest_request = std::numeric_limits<std::ptrdiff_
   return product;
 }
 
-/// A dimension, offset or count as std::size_t; std::invalid_argument for a negative one.
+/// A dimension, or what else it is, as std::size_t; std::invalid_argument, naming it, for a negative one.
 template <std::integral I>
-[[nodiscard]] constexpr std::size_t to_size(I value) {
+[[nodiscard]] constexpr std::size_t to_size(I value, const char* what = "a dimension") {
   if (std::cmp_less(value, 0)) [[unlikely]]
-    throw_negative_dimension();
+    throw_negative(what, static_cast<std::ptrdiff_t>(value));
   return static_cast<std::size_t>(value);
 }
 

@@ -28,7 +28,9 @@ void throw_bad_alloc() { throw std::bad_alloc(); }
 
 void throw_bad_array_new_length() { throw std::bad_array_new_length(); }
 
-void throw_negative_dimension() { throw std::invalid_argument("buffers: a dimension is negative"); }
+void throw_negative(const char* what, std::ptrdiff_t value) {
+  throw std::invalid_argument(std::string("buffers: ") + what + " is negative: " + std::to_string(value));
+}
 
 void throw_alignment(std::size_t alignment) {
   throw std::invalid_argument("buffers: alignment " + std::to_string(alignment) + " is not a power of two");

@@ -55,7 +55,7 @@ export namespace buffers::detail {
 // Throwing takes more code than what surrounds it: these keep it out of the callers.
 [[noreturn]] void throw_bad_alloc();
 [[noreturn]] void throw_bad_array_new_length();
-[[noreturn]] void throw_negative_dimension();
+[[noreturn]] void throw_negative(const char* what, std::ptrdiff_t value);
 [[noreturn]] void throw_alignment(std::size_t alignment);
 [[noreturn]] void throw_option(const char* field, const char* rule);
 

@@ -49,7 +49,7 @@ concept extents_type = is_extents<E>;
 template <class T, class Extents>
 constexpr std::size_t size_of(const Extents& extents) {
   std::array<std::size_t, Extents::rank()> shape{};
-  for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = to_extent(extents.extent(d));
+  for (std::size_t d = 0; d < shape.size(); ++d) shape[d] = to_size(extents.extent(d));
   return multiply(numel(shape), sizeof(T));
 }
 
@@ -79,7 +79,7 @@ template <class T, class Layout, byte_source R, class Extents>
 
 template <std::integral... I>
 [[nodiscard]] constexpr auto extents_of(I... dims) {
-  return std::dextents<std::size_t, sizeof...(I)>(to_extent(dims)...);
+  return std::dextents<std::size_t, sizeof...(I)>(to_size(dims)...);
 }
 
 }  // namespace buffers::detail
@@ -223,7 +223,7 @@ template <class T, class Layout = std::layout_right, detail::reshapable R, std::
 /// ... from that element on.
 template <class T, class Layout = std::layout_right, detail::reshapable R, std::integral... I>
 [[nodiscard]] constexpr auto reshape_buffer_at(R& resource, std::integral auto offset_elements, I... dims) {
-  return detail::reshape_extents<T, Layout>(resource, detail::to_extent(offset_elements, "an offset"),
+  return detail::reshape_extents<T, Layout>(resource, detail::to_size(offset_elements, "an offset"),
                                             detail::extents_of(dims...));
 }
 

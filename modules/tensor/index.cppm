@@ -10,7 +10,6 @@ module;
 #include <utility>
 export module buffers.tensor:index;
 import buffers.core;
-import :layout;
 
 export namespace buffers {
 
@@ -42,7 +41,7 @@ struct number {
 template <std::size_t N>
 [[nodiscard]] constexpr std::array<std::size_t, N> shape_of(const number (&extents)[N]) {
   std::array<std::size_t, N> shape{};
-  for (std::size_t d = 0; d < N; ++d) shape[d] = to_extent(extents[d].value);
+  for (std::size_t d = 0; d < N; ++d) shape[d] = to_size(extents[d].value);
   return shape;
 }
 

@@ -13,8 +13,4 @@ void throw_shapes(const char* what, shape_span one, shape_span other, const char
                               " " + why);
 }
 
-void throw_negative(const char* what, std::ptrdiff_t value) {
-  throw std::invalid_argument(std::string("buffers: ") + what + " is negative: " + std::to_string(value));
-}
-
 }  // namespace buffers::detail

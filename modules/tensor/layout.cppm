@@ -42,16 +42,6 @@ class shape_span {
 
 // "buffers: <what>: shapes (2, 3) and (4, 3) <why>".
 [[noreturn]] void throw_shapes(const char* what, shape_span one, shape_span other, const char* why);
-// "buffers: <what> is negative: -3".
-[[noreturn]] void throw_negative(const char* what, std::ptrdiff_t value);
-
-// A dimension, or an offset, as std::size_t; std::invalid_argument, naming it, for a negative one.
-template <std::integral I>
-[[nodiscard]] constexpr std::size_t to_extent(I value, const char* what = "a dimension") {
-  if (std::cmp_less(value, 0)) [[unlikely]]
-    throw_negative(what, static_cast<std::ptrdiff_t>(value));
-  return static_cast<std::size_t>(value);
-}
 
 }  // namespace buffers::detail
 
