@@ -991,7 +991,8 @@ template <class X>
                                                                                                 "argmax");
 }
 
-/// ... of the first minimum.
+/// The place of the first minimum in row-major order; of the first that is not a number, if there is one. Throws
+/// std::invalid_argument when there are no elements.
 template <class X>
   requires detail::operand_expression<X>
 [[nodiscard]] std::size_t argmin(X&& x) {
