@@ -72,6 +72,9 @@ struct state {
   }
 };
 
+/// The hardened build keeps a byte for each block in its tables: what those of some megabytes take more.
+constexpr std::size_t larger_tables = BUFFERS_HARDENED ? 512 * kib : 0;
+
 /// `count` blocks of one size.
 std::vector<std::byte*> blocks(std::pmr::memory_resource& pool, std::size_t count, std::size_t size) {
   std::vector<std::byte*> all(count);
@@ -176,7 +179,7 @@ BOOST_AUTO_TEST_CASE(a_block_that_needs_it_gets_a_larger_chunk) {
   std::byte* const block = bytes(pool, 4 * mib);
   std::memset(block, 1, 4 * mib);
   BOOST_TEST(pool.capacity() > 4 * mib);
-  BOOST_TEST(pool.capacity() < 4 * mib + 200 * kib);
+  BOOST_TEST(pool.capacity() < 4 * mib + 200 * kib + larger_tables);
   pool.release();
   BOOST_TEST(upstream.is_clean(), upstream.first_mistake());
 }
@@ -1598,9 +1601,9 @@ BOOST_AUTO_TEST_CASE(trim_gives_idle_pages_beside_blocks_in_use_to_the_system) {
     BOOST_TEST(before >= 64 * mib);
     pool.trim(20 * mib);
     BOOST_TEST(upstream.resident_bytes() >= 20 * mib);
-    BOOST_TEST(upstream.resident_bytes() <= 25 * mib + 8 * size);
+    BOOST_TEST(upstream.resident_bytes() <= 25 * mib + 8 * size + larger_tables);
     pool.trim(0);
-    BOOST_TEST(upstream.resident_bytes() <= 5 * mib + 8 * size);
+    BOOST_TEST(upstream.resident_bytes() <= 5 * mib + 8 * size + larger_tables);
     for (std::size_t i = each / 2; i < all.size(); i += each) {
       BOOST_TEST((all[i][size - 1] == std::byte{1}));
       pool.deallocate(all[i], size);
