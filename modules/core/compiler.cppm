@@ -74,7 +74,7 @@ extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes
       return unpoisoned_in_program(first, bytes);
   return first;
 }
-/// Of a block that may be null.
+/// poison_in_program() for virtual functions, of a block that may be null.
 inline void poison_in_virtual(const volatile void* first, std::size_t bytes) noexcept {
   if constexpr (!hardened && !address_sanitizer)
     if (asan_unpoison != nullptr && first != nullptr) [[unlikely]]

@@ -113,7 +113,7 @@ class slab_resource final : public std::pmr::memory_resource {
   /// hardened build, with checkpoints in between that may still be restored; one of an older range is not recognised.
   void restore(const checkpoint_type& cp);
 
-  /// Forgets all blocks and keeps the memory. When they lay in several places, the next request gets one slab as large
+  /// Forgets all blocks and keeps the memory. When they did not all lie in one slab, the next request gets one as large
   /// as their peak, and the rest goes upstream. Throws order_error while a scope is open.
   void reset();
   /// reset(), and gives all memory upstream. Throws order_error while a scope is open.
