@@ -41,6 +41,9 @@ import :block;
 
 namespace buffers::detail {
 
+template <class E>
+struct borrowed;
+
 template <class T, std::size_t Rank>
 struct nested_vector {
   using type = std::vector<typename nested_vector<T, Rank - 1>::type>;
@@ -105,11 +108,14 @@ struct expression_base {
     return detail::to_nested<0>(self, index);
   }
 
-  // An expression that owns a temporary cannot be copied: it becomes an operand by std::move.
-  template <class Self>
-    requires std::constructible_from<std::remove_cvref_t<Self>, Self>
-  auto node(this Self&& self) -> std::remove_cvref_t<Self> {
-    return std::forward<Self>(self);
+  // A named expression that owns a temporary cannot be copied: it is referred to, as a tensor is.
+  template <class Self, class E = std::remove_cvref_t<Self>>
+    requires(std::constructible_from<E, Self> || std::is_lvalue_reference_v<Self>)
+  auto node(this Self&& self) {
+    if constexpr (std::constructible_from<E, Self>)
+      return E(std::forward<Self>(self));
+    else
+      return detail::borrowed<E>(self);
   }
 };
 
@@ -363,6 +369,25 @@ template <class N>
   else
     return (node);
 }
+
+// An expression that somebody else holds.
+template <class E>
+struct borrowed : expression_base {
+  using value_type = typename E::value_type;
+  static constexpr std::size_t rank = E::rank, leaves = E::leaves, slots = 0, largest = E::largest;
+  static constexpr bool may_fail = E::may_fail, loops = false, is_ready = false;
+
+  explicit borrowed(const E& expression) noexcept : of_(&expression) {}
+
+  [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return of_->shape(); }
+  [[nodiscard]] value_type element(const std::size_t* index) const { return of_->element(index); }
+  void list(operand*& next) const noexcept { of_->list(next); }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return of_->resource(); }
+  [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const { return detail::ready(*of_, memory); }
+
+ private:
+  const E* of_;
+};
 
 // Throws what computing some element would. For nodes that are ready.
 template <class N>

@@ -568,10 +568,27 @@ BOOST_AUTO_TEST_CASE(large_targets) {
 
 template <class E>
 concept an_operand = requires(E&& e) { std::forward<E>(e) + 1.0f; };
-BOOST_AUTO_TEST_CASE(expressions_that_own_a_temporary_are_moved) {
+BOOST_AUTO_TEST_CASE(expressions_that_own_a_temporary_are_referred_to_by_name) {
   const auto f = ones<float>({2, 2});
   auto e = f * full<float>({2, 2}, 3.0f);
-  static_assert(!an_operand<decltype(e)&> && an_operand<decltype(e)> && an_operand<decltype(f * f)&>);
+  static_assert(an_operand<decltype(e)&> && an_operand<const decltype(e)&> && an_operand<decltype(f * f)&>);
+  static_assert(an_operand<decltype(e)> && !an_operand<const decltype(e)>);
+  BOOST_TEST(same(evaluate(e + 1.0f), full<float>({2, 2}, 4.0f)));
+  BOOST_TEST(same(evaluate(e * e + f), full<float>({2, 2}, 10.0f)));
+  BOOST_TEST(same(evaluate(exp(e - e)), f));
+  BOOST_TEST(sum(e) == 12.0f);
+  BOOST_TEST((e[1, 1]) == 3.0f);
+  BOOST_TEST(evaluate(sum(e, axes<0>)).to_nested() == (std::vector{6.0f, 6.0f}));
+  BOOST_TEST(same(evaluate(transpose(e)), evaluate(e)));
+  BOOST_TEST(evaluate(concatenate<0>(e, f)).shape()[0] == 4);
+  const auto largest = max(full<float>({2, 2}, 5.0f), axes<1>, keepdims);
+  BOOST_TEST(same(evaluate(e - largest), full<float>({2, 2}, -2.0f)));
+  tensor target = f.copy();
+  target += e;
+  BOOST_TEST(same(target, full<float>({2, 2}, 4.0f)));
+  auto quotient = full<int>({2}, 1) / zeros<int>({2});
+  BOOST_CHECK_THROW(static_cast<void>(evaluate(quotient + 1)), std::domain_error);
+  BOOST_CHECK_THROW(static_cast<void>(sum(quotient)), std::domain_error);
   BOOST_TEST(same(evaluate(std::move(e) + 1.0f), full<float>({2, 2}, 4.0f)));
 }
 
