@@ -243,8 +243,10 @@ void slab_resource::keep(oversize* block) noexcept {
   detail::poison_in_program(block->memory, block->bytes);
 }
 
+// Half as much again as the most that was in use at once: then two sizes in turn, one of which does not serve the
+// other, and what a vector needs while it grows by doubling come from upstream once.
 void slab_resource::bound_kept() noexcept {
-  while (kept_ != nullptr && oversize_live_ + oversize_kept_ > oversize_peak_) {
+  while (kept_ != nullptr && oversize_live_ + oversize_kept_ > oversize_peak_ + oversize_peak_ / 2) {
     oversize** oldest = &kept_;
     while ((*oldest)->older != nullptr) oldest = &(*oldest)->older;
     give_upstream(oldest);

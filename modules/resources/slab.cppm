@@ -252,7 +252,7 @@ class slab_resource final : public std::pmr::memory_resource {
   std::size_t oversize_padding_peak_ = 0;  // ... at most since the last reset
   std::size_t oversize_live_ = 0;          // bytes of memory behind the blocks in use ...
   std::size_t oversize_peak_ = 0;          // ... at most so far ...
-  std::size_t oversize_kept_ = 0;          // ... and kept: never more than that peak
+  std::size_t oversize_kept_ = 0;          // ... and kept: see bound_kept
   std::size_t capacity_ = 0;
   std::size_t grown_to_ = 0;  // the payload of the newest slab that growth made
   std::size_t wanted_ = 0;    // the payload of the one slab to run in after reset()
