@@ -67,6 +67,13 @@ std::size_t bump_resource::available(std::size_t alignment) const noexcept {
 }
 
 void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+  std::size_t left = 0;
+  if (void* const block = try_allocate_slow(bytes, alignment, &left)) return block;
+  throw exhausted(bytes, left, capacity_);
+}
+
+// Where it does not fit: null, and what is left for a block of that alignment.
+void* bump_resource::try_allocate_slow(std::size_t bytes, std::size_t alignment, std::size_t* left) {
   detail::require_alignment(alignment);
   if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
@@ -76,9 +83,9 @@ void* bump_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
     static_cast<void>(order_.issue(nullptr));  // there may be a hole now
     return block;
   }
-  const exhausted full(bytes, available(alignment), capacity_);
+  if (left != nullptr) *left = available(alignment);
   if (had_no_memory) give_memory_back();  // where it lies, there is no room for the alignment
-  throw full;
+  return nullptr;
 }
 
 void bump_resource::restore(const checkpoint_type& cp) {

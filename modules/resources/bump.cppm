@@ -7,6 +7,7 @@
 //
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end; `exhausted` when it does not fit
+//   try_allocate           O(1)   the same; null when it does not fit
 //   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it
@@ -59,6 +60,12 @@ class bump_resource final : public std::pmr::memory_resource {
     if (void* block = now_.take(bytes, alignment)) [[likely]]
       return block;
     return allocate_slow(bytes, alignment);
+  }
+  /// The same, but null instead of `exhausted`.
+  [[nodiscard]] inline void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return block;
+    return try_allocate_slow(bytes, alignment);
   }
 
   /// Gives the block back when it is the newest. Null is ignored.
@@ -156,6 +163,7 @@ class bump_resource final : public std::pmr::memory_resource {
     now_.return_to(top);
   }
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void* try_allocate_slow(std::size_t bytes, std::size_t alignment, std::size_t* left = nullptr);
   [[gnu::cold]] void close_scope_slow(scope_mark& opened) noexcept;
   void go_back_past_holes(std::uintptr_t top) noexcept;
   void note_freed(const void* block, std::size_t bytes) noexcept;

@@ -1,11 +1,12 @@
 // fallback_resource takes memory from a second resource when the first has none.
 //
-//     allocate   ─▶ first ── bad_alloc ──▶ second, and the block's address is noted
+//     allocate   ─▶ first ── has none ──▶ second, and the block's address is noted
 //     deallocate ─▶ noted? ── no ──▶ first
 //                      └───── yes ──▶ second
 //
 //   operation     cost                      what it does
-//   allocate      first's                   or an exception, a table look-up and second's
+//   allocate      first's                   or a table look-up and second's; and an exception, where first is not
+//                                           known to have try_allocate
 //   deallocate    first's or second's       and a table look-up while blocks of second are live
 //
 // Threads: one at a time.
@@ -17,27 +18,60 @@
 //     std::pmr::vector<int> many(10'000, 0, &memory);  // on the heap
 //     assert(memory.second_blocks() == 1);
 module;
+#include <concepts>
 #include <cstddef>
 #include <new>
+#include <type_traits>
 export module buffers.resources:fallback;
 import buffers.core;
 import buffers.std;
 import :adaptor;
 import :address_set;
 
+namespace buffers::detail {
+
+/// Whether null tells that it has no memory: an exception takes hundreds of times as long.
+template <class R>
+concept has_try_allocate = std::is_final_v<R> && requires(R& resource, std::size_t bytes, std::size_t alignment) {
+  { resource.try_allocate(bytes, alignment) } -> std::same_as<void*>;
+};
+
+/// A block of a resource; null when it has no memory.
+using try_function = void* (*)(std::pmr::memory_resource & resource, std::size_t bytes, std::size_t alignment);
+template <std::derived_from<std::pmr::memory_resource> R>
+void* try_to_allocate(std::pmr::memory_resource& resource, std::size_t bytes, std::size_t alignment) try {
+  if constexpr (has_try_allocate<R>)
+    return static_cast<R&>(resource).try_allocate(bytes, alignment);
+  else
+    return resource.allocate(bytes, alignment);
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+}  // namespace buffers::detail
+
 export namespace buffers {
 
-/// Two resources, of which the second is asked when the first throws bad_alloc. Blocks have no header: those of second
-/// are noted in a table. Six of them need no more memory than this object; for more the table is from second too, 11 to
-/// 22 bytes for each of the most blocks at a time, and given back when second's last block is. Until then, second must
-/// not be reset.
+/// Two resources, of which the second is asked when the first throws bad_alloc, or its try_allocate returns null.
+/// Blocks have no header: those of second are noted in a table. Six of them need no more memory than this object; for
+/// more the table is from second too, 11 to 22 bytes for each of the most blocks at a time, and given back when
+/// second's last block is. Until then, second must not be reset.
 class fallback_resource final : public std::pmr::memory_resource {
  public:
   /// Both must outlive this.
   inline explicit fallback_resource(
       gsl::not_null<std::pmr::memory_resource*> first,
       gsl::not_null<std::pmr::memory_resource*> second = std::pmr::new_delete_resource()) noexcept
-      : first_(first), second_(second), from_second_(second) {}
+      : fallback_resource(first.get(), second) {}
+  /// Where first is known to be a bump_resource, slab_resource or limit_resource, or a final class of yours that has
+  /// try_allocate, what does not fit costs no exception.
+  template <std::derived_from<std::pmr::memory_resource> R>
+  inline explicit fallback_resource(
+      R* first, gsl::not_null<std::pmr::memory_resource*> second = std::pmr::new_delete_resource()) noexcept
+      : first_(gsl::not_null<R*>(first)),
+        try_first_(detail::try_to_allocate<R>),
+        second_(second),
+        from_second_(second) {}
   fallback_resource(const fallback_resource&) = delete;
   fallback_resource& operator=(const fallback_resource&) = delete;
 
@@ -47,10 +81,8 @@ class fallback_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (!detail::is_plain(bytes, alignment)) [[unlikely]]
       return detail::answer(bytes, alignment);
-    try {
-      return first_->allocate(bytes, alignment);
-    } catch (const std::bad_alloc&) {
-    }
+    if (void* const block = try_first_(*first_, bytes, alignment)) [[likely]]
+      return block;
     return allocate_from_second(bytes, alignment);
   }
 
@@ -77,6 +109,7 @@ class fallback_resource final : public std::pmr::memory_resource {
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::pmr::memory_resource* first_;
+  detail::try_function try_first_;
   std::pmr::memory_resource* second_;
   detail::address_set from_second_;
 };

@@ -6,6 +6,7 @@
 //
 //   operation     cost                      what it does
 //   allocate      two atomics and upstream  `exhausted` when more is asked for than is left
+//   try_allocate  two atomics and upstream  the same; null when more is asked for than is left
 //   deallocate    one atomic and upstream   the bytes are available again
 //   reset_peak    O(1)                      peak() begins anew
 //
@@ -48,15 +49,14 @@ class limit_resource final : public std::pmr::memory_resource {
     std::size_t used;
     if (!count_.reserve(bytes, limit_, used)) [[unlikely]]
       throw_exhausted(bytes, used);
-    void* block;
-    try {
-      block = upstream_->allocate(bytes, alignment);
-    } catch (...) {
-      count_.give_back(bytes);
-      throw;
-    }
-    count_.raise_peak(used);
-    return block;
+    return allocate_reserved(bytes, alignment, used);
+  }
+  /// The same, but null instead of `exhausted` when more is asked for than is available. What upstream throws passes.
+  [[nodiscard]] inline void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (!detail::is_plain(bytes, alignment)) [[unlikely]]
+      return detail::answer(bytes, alignment);
+    std::size_t used;
+    return count_.reserve(bytes, limit_, used) ? allocate_reserved(bytes, alignment, used) : nullptr;
   }
 
   /// Gives the block upstream, and then its bytes back to the budget. Null is ignored.
@@ -80,6 +80,17 @@ class limit_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:
+  inline void* allocate_reserved(std::size_t bytes, std::size_t alignment, std::size_t used) {
+    void* block;
+    try {
+      block = upstream_->allocate(bytes, alignment);
+    } catch (...) {
+      count_.give_back(bytes);
+      throw;
+    }
+    count_.raise_peak(used);
+    return block;
+  }
   [[noreturn, gnu::cold]] void throw_exhausted(std::size_t requested, std::size_t used) const {
     throw exhausted(requested, limit_ - used, limit_);
   }

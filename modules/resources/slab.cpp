@@ -58,6 +58,12 @@ slab_resource::~slab_resource() {
 // --- growing ---------------------------------------------------------------------------------------------------------
 
 void* slab_resource::allocate_slow(std::size_t bytes, std::size_t alignment) {
+  if (void* const block = try_allocate_slow(bytes, alignment)) return block;
+  throw_exhausted(bytes);
+}
+
+// Null: it must not grow.
+void* slab_resource::try_allocate_slow(std::size_t bytes, std::size_t alignment) {
   detail::require_alignment(alignment);
   if (reshaped_ != 0) detail::throw_reshaped_until_reset();
   if (bytes == 0) return detail::no_bytes(alignment);
@@ -104,11 +110,10 @@ slab_resource::slab* slab_resource::kept_slab(std::size_t bytes, std::size_t ali
 }
 
 // A slab with room for that many bytes: a kept one, or a new one of at least that payload. Null: they need memory of
-// their own.
+// their own, or it must not grow.
 slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload) {
   if (slab* const kept = kept_slab(bytes, alignment)) return kept;
-  if (payload > next_payload()) return nullptr;
-  if (!options_.extendable && first_ != nullptr) throw_exhausted(bytes);
+  if (payload > next_payload() || (!options_.extendable && first_ != nullptr)) return nullptr;
   slab* const made = new_slab_of_budget(payload);
   grown_to_ = made->payload();
   insert_above_current(made);
@@ -186,10 +191,11 @@ void slab_resource::gather() noexcept {
 
 // --- blocks with memory of their own ---------------------------------------------------------------------------------
 
+// Null: it must not grow.
 void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment) {
   oversize* block = kept_for(bytes, alignment);
   if (block == nullptr) {
-    if (!options_.extendable) throw_exhausted(bytes);
+    if (!options_.extendable) return nullptr;
     const std::size_t size = detail::round_up(bytes, detail::granule);
     const std::size_t strictest = std::max(alignment, slab_alignment);
     auto* const memory =

@@ -9,6 +9,7 @@
 //
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
+//   try_allocate           O(1)   the same; null when it must not grow
 //   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
 //                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
@@ -72,6 +73,12 @@ class slab_resource final : public std::pmr::memory_resource {
     if (void* block = now_.take(bytes, alignment)) [[likely]]
       return block;
     return allocate_slow(bytes, alignment);
+  }
+  /// The same, but null instead of `exhausted` when it must not grow. What upstream throws passes.
+  [[nodiscard]] inline void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    if (void* block = now_.take(bytes, alignment)) [[likely]]
+      return block;
+    return try_allocate_slow(bytes, alignment);
   }
 
   /// Gives the block back when it is the newest or has memory of its own. Null is ignored.
@@ -185,6 +192,7 @@ class slab_resource final : public std::pmr::memory_resource {
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment);
+  [[gnu::cold]] void* try_allocate_slow(std::size_t bytes, std::size_t alignment);
   void* allocate_oversize(std::size_t bytes, std::size_t alignment);
   inline bool give_newest(void* block, std::size_t bytes) noexcept {
     if (!now_.is_newest(block, bytes)) return false;

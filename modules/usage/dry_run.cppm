@@ -5,9 +5,10 @@
 //                         ─▶  bump_resource   of n bytes: suffices; of n - 1: does not
 //
 //   operation                           cost   what it does
-//   allocate, deallocate, try_expand,   O(1)   moves an end that is a number
-//   shrink, checkpoint, restore, reset,
-//   release, used, peak, reset_peak
+//   allocate, try_allocate, deallocate, O(1)   moves an end that is a number
+//   try_expand, shrink, checkpoint,
+//   restore, reset, release, used,
+//   peak, reset_peak
 //   trim                                O(1)   nothing
 //   drop, out of order                  O(k)   among k such blocks not yet reclaimed
 //   peak_bytes                          f      runs f
@@ -167,6 +168,10 @@ class dry_run {
   /// order_error while the buffer is reshaped.
   [[nodiscard]] constexpr void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     return pointer_to<std::byte>(take(bytes, alignment)).at;
+  }
+  /// The same: it is never full.
+  [[nodiscard]] constexpr void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+    return allocate(bytes, alignment);
   }
   /// Gives the block back when it is the newest. Null is ignored.
   constexpr void deallocate(const void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {

@@ -151,6 +151,13 @@ class recorder final : public std::pmr::memory_resource {
     log_.allocated(number_, block, bytes, alignment);
     return block;
   }
+  [[nodiscard]] void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t))
+    requires requires(R& r) { r.try_allocate(bytes, alignment); }
+  {
+    void* const block = of_.try_allocate(bytes, alignment);
+    if (block != nullptr) log_.allocated(number_, block, bytes, alignment);
+    return block;
+  }
   void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     of_.deallocate(block, bytes, alignment);
     log_.deallocated(number_, block, bytes);
@@ -357,12 +364,12 @@ export namespace buffers {
 /// counts as a new allocation.
 ///
 /// f is called with something that stands in front of each buffer and is a std::pmr::memory_resource. Of the buffer's
-/// functions it has allocate, deallocate, try_expand, shrink, checkpoint, restore, reset, release, trim, used, peak,
-/// reset_peak, capacity, owns, extendable, set_extendable and upstream_resource, and alloc, drop, reshape_buffer and
-/// scope work on it. An f that needs others, such as a pool_resource's get and put or a thread_resource's local and
-/// lease, takes the buffers by their own types. It is called with the buffers themselves, as is every f that does not
-/// take what stands in front of them: then only their peaks are known. The peak() of each buffer begins anew. Throws
-/// what f throws, and prints nothing then.
+/// functions it has allocate, try_allocate, deallocate, try_expand, shrink, checkpoint, restore, reset, release, trim,
+/// used, peak, reset_peak, capacity, owns, extendable, set_extendable and upstream_resource, and alloc, drop,
+/// reshape_buffer and scope work on it. An f that needs others, such as a pool_resource's get and put or a
+/// thread_resource's local and lease, takes the buffers by their own types. It is called with the buffers themselves,
+/// as is every f that does not take what stands in front of them: then only their peaks are known. The peak() of each
+/// buffer begins anew. Throws what f throws, and prints nothing then.
 template <class F, byte_source... Buffers>
   requires(sizeof...(Buffers) > 0 &&
            (std::invocable<F&, detail::recorder<Buffers>&...> || std::invocable<F&, Buffers&...>))

@@ -1,5 +1,5 @@
-// The table of the contract: every kind of resource, called as what it is and through std::pmr::memory_resource. A
-// resource joins with one struct in kinds.hpp and its name in the list below.
+// The table of the contract: every kind of resource, called as what it is, through std::pmr::memory_resource, and by
+// try_allocate. A resource joins with one struct in kinds.hpp and its name in the list below.
 // To be included as kinds.hpp is, and after <boost/core/demangle.hpp>, <string>, <typeinfo> and <vector>.
 #pragma once
 #include <algorithm>
@@ -27,10 +27,21 @@ class subject {
 };
 
 template <class Kind>
+concept can_try = requires(Kind& of) { of.resource.try_allocate(1); };
+
+template <class Kind, bool Tries>
 class subject_of final : public subject {
  public:
   subject_of(std::size_t bytes, std::pmr::memory_resource* upstream) : of_(bytes, upstream) {}
-  void* allocate(std::size_t bytes, std::size_t alignment) override { return of_.resource.allocate(bytes, alignment); }
+  void* allocate(std::size_t bytes, std::size_t alignment) override {
+    if constexpr (Tries) {
+      if (void* const block = of_.resource.try_allocate(bytes, alignment)) return block;
+      void* const block = of_.resource.allocate(bytes, alignment);  // throws exhausted, as the tests expect
+      BOOST_ERROR("allocate has " << bytes << " bytes, and try_allocate has not");
+      return block;
+    }
+    return of_.resource.allocate(bytes, alignment);
+  }
   void deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
     of_.resource.deallocate(block, bytes, alignment);
   }
@@ -77,14 +88,12 @@ struct entry {
   bool through_base;
   std::unique_ptr<subject> (*make)(std::size_t bytes, std::pmr::memory_resource* upstream);
 
-  friend std::ostream& operator<<(std::ostream& os, const entry& e) {
-    return os << e.name << (e.through_base ? " as a memory_resource" : "");
-  }
+  friend std::ostream& operator<<(std::ostream& os, const entry& e) { return os << e.name; }
 };
 
-template <class Kind>
+template <class Kind, bool Tries>
 std::unique_ptr<subject> make_subject(std::size_t bytes, std::pmr::memory_resource* upstream) {
-  return std::make_unique<subject_of<Kind>>(bytes, upstream);
+  return std::make_unique<subject_of<Kind, Tries>>(bytes, upstream);
 }
 
 template <class Kind>
@@ -93,13 +102,21 @@ constexpr bool ends() {
   return Kind::is_fixed;
 }
 
+/// Called as what it is and through std::pmr::memory_resource, and where there is a try_allocate, by that.
+template <class Kind>
+void add_entries_of(std::vector<entry>& all) {
+  const std::string name = boost::core::demangle(typeid(Kind).name());
+  const auto add = [&](const char* how, bool through_base, auto make) {
+    all.push_back({name + how, Kind::is_fixed, ends<Kind>(), through_base, make});
+  };
+  add("", false, make_subject<Kind, false>);
+  add(" as a memory_resource", true, make_subject<Kind, false>);
+  if constexpr (can_try<Kind>) add(" by try_allocate", false, make_subject<Kind, true>);
+}
 template <class... Kinds>
 std::vector<entry> entries_of() {
   std::vector<entry> all;
-  for (bool through_base : {false, true})
-    (all.push_back({boost::core::demangle(typeid(Kinds).name()), Kinds::is_fixed, ends<Kinds>(), through_base,
-                    make_subject<Kinds>}),
-     ...);
+  (add_entries_of<Kinds>(all), ...);
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <gsl/pointers>
 #include <map>
 #include <memory_resource>
 #include <new>
@@ -55,6 +56,55 @@ BOOST_AUTO_TEST_CASE(first_while_it_has_memory_and_then_second) {
     BOOST_TEST(r->first_mistake() == "");
     BOOST_TEST(r->is_clean());
   }
+}
+
+/// A resource of the user's, which is never asked to throw.
+struct no_memory final : std::pmr::memory_resource {
+  void* try_allocate(std::size_t, std::size_t) noexcept { return nullptr; }
+
+ private:
+  void* do_allocate(std::size_t, std::size_t) override { throw std::logic_error("asked to throw"); }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+/// A class that may be the base of one with another do_allocate is asked by that.
+struct not_final : std::pmr::memory_resource {
+  void* try_allocate(std::size_t, std::size_t) noexcept { return nullptr; }
+
+ private:
+  void* do_allocate(std::size_t, std::size_t) override { return &byte; }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  std::byte byte;
+};
+
+BOOST_AUTO_TEST_CASE(first_is_tried_where_it_can_be) {
+  test_resource second;
+  no_memory never;
+  fallback_resource tried{&never, &second};
+  void* const a = tried.allocate(100, 8);
+  BOOST_TEST(tried.second_blocks() == 1u);
+  tried.deallocate(a, 100, 8);
+  fallback_resource by_base{gsl::not_null<std::pmr::memory_resource*>(&never), &second};
+  BOOST_CHECK_THROW((void)by_base.allocate(100, 8), std::logic_error);
+  not_final open;
+  fallback_resource asked{&open, &second};
+  (void)asked.allocate(1, 1);
+  BOOST_TEST(asked.second_blocks() == 0u);
+  BOOST_TEST(asked.upstream_resource() == &open);
+  BOOST_TEST(second.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(a_budget_whose_upstream_fails_falls_back_too) {
+  test_resource first, second;
+  buffers::limit_resource budget{1000, &first};
+  fallback_resource memory{&budget, &second};
+  first.set_allocation_limit(0);
+  void* const a = memory.allocate(100);
+  BOOST_TEST(memory.second_blocks() == 1u);
+  BOOST_TEST(budget.used() == 0u);
+  memory.deallocate(a, 100);
+  BOOST_TEST(second.is_clean());
 }
 
 BOOST_AUTO_TEST_CASE(six_blocks_of_second_need_no_table) {
