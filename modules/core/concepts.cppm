@@ -31,4 +31,8 @@ export namespace buffers::detail {
 template <class T>
 concept borrowing = requires { typename T::borrows_memory; };
 
+/// A resource whose used() and capacity() are sums over buffers that other threads may be using.
+template <class R>
+concept summing_over_threads = requires { typename R::sums_over_threads; };
+
 }  // namespace buffers::detail

@@ -24,7 +24,7 @@ class exhausted : public std::bad_alloc {
 
   /// "buffers: exhausted: 64 bytes requested, 20 available, capacity 4096".
   [[nodiscard]] const char* what() const noexcept override;
-  /// The bytes that were asked for.
+  /// The bytes that were asked for: of a budget below a slab or pool, a whole slab or chunk.
   [[nodiscard]] inline std::size_t requested() const noexcept { return requested_; }
   /// The bytes that were left: of a bump_resource for a block of that alignment, else before any padding.
   [[nodiscard]] inline std::size_t available() const noexcept { return available_; }

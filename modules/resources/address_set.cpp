@@ -21,7 +21,7 @@ void address_set::put(void* block) noexcept {
 }
 
 void address_set::insert(void* block) {
-  if (size_ == slots() / 4 * 3) grow();
+  while (size_ >= slots() / 4 * 3) grow();
   put(block);
   ++size_;
 }
@@ -43,8 +43,10 @@ bool address_set::erase(const void* block) noexcept {
 
 void address_set::grow() {
   const std::size_t room = 2 * slots();
-  // Where memory is short that may give back blocks which are in here: so the table is looked at afterwards.
+  // Where memory is short that may give back blocks which are in here, or add some: so the table is looked at
+  // afterwards.
   void* const memory = memory_->allocate(multiply(room, sizeof(void*)), alignof(void*));
+  if (room <= slots()) return memory_->deallocate(memory, room * sizeof(void*), alignof(void*));
   void** const before = table_;
   const std::size_t slots_before = slots();
   use(static_cast<void**>(memory), room);

@@ -666,23 +666,22 @@ block_store::giving block_store::note_given(const void*, std::size_t) noexcept {
 
 // --- runs
 
-run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
+// Of so many pages; of no less than `fewest` where there is no memory for these.
+run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest) {
   const std::size_t touched_before = touched_pages_;
   run* found = take_from_bins(pages, kind);
   if (found == nullptr) found = reclaim(pages, kind);
   if (found == nullptr) found = borrow(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
   if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages, false);
+  std::size_t left = 0;
   if (found == nullptr) try {
-      add_chunk(pages, kind);
-      found = extend(pages, kind);
+      found = in_new_chunk(pages, kind, fewest, left);
     } catch (...) {
       found = gather(pages, true);
-      if (found == nullptr && !give_all_upstream(pages)) throw;
-      if (found == nullptr) {
-        add_chunk(pages, kind);
-        found = extend(pages, kind);
-      }
+      if (found == nullptr && fewest != pages) found = take_few(fewest, kind);
+      if (found == nullptr && !give_all_upstream(fewest, left)) throw;
+      if (found == nullptr) found = in_new_chunk(pages, kind, fewest, left);
     }
   occupy(found);
   if (touched_pages_ != touched_before) pay_for(touched_pages_ - touched_before);
@@ -693,16 +692,12 @@ run* block_store::allocate_run(std::uint32_t pages, std::uint32_t kind) {
 // which a fixed buffer may not have.
 run* block_store::allocate_shared_run(std::size_t size_class) {
   const auto few = static_cast<std::uint32_t>((bytes_of(size_class) + page_bytes - 1) / page_bytes);
-  try {
-    return allocate_run(pages_of(size_class), 0);
-  } catch (const std::bad_alloc&) {
-    if (few == pages_of(size_class)) throw;
-  }
-  return allocate_run(few, 0);
+  return allocate_run(pages_of(size_class), 0, few);
 }
 
 run* block_store::allocate_whole_run(std::size_t bytes) {
-  return allocate_run(static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes), kind_for(bytes));
+  const auto pages = static_cast<std::uint32_t>(round_up(bytes, page_bytes) / page_bytes);
+  return allocate_run(pages, kind_for(bytes), pages);
 }
 
 void block_store::occupy(run* r) noexcept {
@@ -773,10 +768,19 @@ run* block_store::gather(std::uint32_t pages, bool beyond) noexcept {
   return cut(first, pages);
 }
 
-// When no block is in use but all chunks together are more than is asked for: upstream may have it in one piece once it
-// has them back.
-bool block_store::give_all_upstream(std::uint32_t pages) noexcept {
-  if (capacity() < pages * page_bytes || releasable() != capacity()) return false;
+// From what is here, wherever it lies.
+run* block_store::take_few(std::uint32_t pages, std::uint32_t kind) noexcept {
+  run* found = take_from_bins(pages, kind);
+  if (found == nullptr) found = borrow(pages, kind);
+  if (found == nullptr) found = extend(pages, kind);
+  return found != nullptr ? found : gather(pages, true);
+}
+
+// When no block is in use but all chunks, together with what upstream has left, are more than is asked for: upstream
+// may have it in one piece once it has them back.
+bool block_store::give_all_upstream(std::uint32_t pages, std::size_t left) noexcept {
+  const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
+  if (needed > left + capacity() || releasable() != capacity()) return false;
   owner_.give_held(true);
   free_empty_runs();
   give_spare(0);
@@ -816,8 +820,8 @@ run* block_store::cut(run* from, std::uint32_t pages) noexcept {
     run* const after = from + pages;
     after->index = from->index + pages;
     after->pages = rest;
-    after->resident = from->resident - std::min(from->resident, pages);
-    after->holes = from->holes - std::min(from->holes, pages);
+    after->idle.resident = from->idle.resident - std::min(from->idle.resident, pages);
+    after->idle.holes = from->idle.holes - std::min(from->idle.holes, pages);
     after->is = run::unused;
     from->pages = pages;
     insert(after);
@@ -843,7 +847,7 @@ run* block_store::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
   if (best_first != best->frontier)
     remove(made);
   else
-    made->resident = made->holes = 0;
+    made->idle.resident = made->idle.holes = 0;
   made->index = best_first;
   const std::uint32_t end = std::max(best->frontier, best_first + pages);
   made->pages = end - best_first;
@@ -886,11 +890,11 @@ std::size_t block_store::decommit(std::uint32_t kind, std::size_t pages) noexcep
   std::size_t left = pages;
   for (std::size_t bin = bins; bin-- > least && left != 0;)
     for (run* r = free_[kind].bins[bin]; r != nullptr && left != 0; r = r->next) {
-      const auto given = static_cast<std::uint32_t>(std::min<std::size_t>(left, r->resident - r->holes));
+      const auto given = static_cast<std::uint32_t>(std::min<std::size_t>(left, r->idle.resident - r->idle.holes));
       if (given == 0) continue;
-      if (madvise(r->memory() + (r->resident - given) * page_bytes, given * page_bytes, MADV_DONTNEED) != 0)
+      if (madvise(r->memory() + (r->idle.resident - given) * page_bytes, given * page_bytes, MADV_DONTNEED) != 0)
         return pages - left;
-      r->resident -= given;
+      r->idle.resident -= given;
       idle_pages_[kind] -= given;
       left -= given;
     }
@@ -907,21 +911,21 @@ void block_store::free_run(run* freed) noexcept {
   chunk* const home = freed->home();
   home->used -= freed->pages;
   used_pages_ -= freed->pages;
-  freed->resident = freed->pages;
-  freed->holes = 0;
+  freed->idle.resident = freed->pages;
+  freed->idle.holes = 0;
   const std::uint32_t end = freed->index + freed->pages;
   if (run* const after = &home->runs()[end]; end != home->frontier && is_free(*after)) {
     remove(after);
-    freed->resident += after->resident;
-    freed->holes = after->holes;
+    freed->idle.resident += after->idle.resident;
+    freed->idle.holes = after->idle.holes;
     freed->pages += after->pages;
     after->pages = 0;  // no longer the start of a run
   }
   if (freed->index != home->tables)
     if (run* const before = &home->runs()[home->first_of[freed->index - 1]]; is_free(*before)) {
       remove(before);
-      before->holes += before->pages - before->resident + freed->holes;
-      before->resident = before->pages + freed->resident;
+      before->idle.holes += before->pages - before->idle.resident + freed->idle.holes;
+      before->idle.resident = before->pages + freed->idle.resident;
       before->pages += freed->pages;
       freed->pages = 0;
       freed->is = run::unused;
@@ -942,7 +946,7 @@ void block_store::insert(run* r) noexcept {
   if (r->next != nullptr) r->next->previous = r;
   in.bins[bin] = r;
   in.filled[bin / 64] |= bit(bin);
-  idle_pages_[home->kind] += r->resident - r->holes;
+  idle_pages_[home->kind] += r->idle.resident - r->idle.holes;
 }
 
 void block_store::remove(run* r) noexcept {
@@ -951,7 +955,7 @@ void block_store::remove(run* r) noexcept {
   const std::size_t bin = bin_of(r->pages);
   unlink(in.bins[bin], r);
   if (in.bins[bin] == nullptr) in.filled[bin / 64] &= ~bit(bin);
-  idle_pages_[kind] -= r->resident - r->holes;
+  idle_pages_[kind] -= r->idle.resident - r->idle.holes;
 }
 
 void block_store::unlink(run*& list, run* r) noexcept {
@@ -1071,17 +1075,30 @@ run* block_store::run_in_use_at(const void* byte) const noexcept {
   return !is_free(*r) && page - first < r->pages ? r : nullptr;
 }
 
-void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
-  const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
-  const std::size_t wanted = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
-  std::size_t bytes = std::max(wanted, needed);
+// The first run of a new chunk. Says what upstream has left, where it does not have it and says so.
+run* block_store::in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest, std::size_t& left) {
+  const auto bytes_for = [](std::uint32_t n) { return (n + table_pages(n)) * page_bytes; };
+  const std::size_t usual = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
+  chunk* const made = add_chunk(std::max(usual, bytes_for(pages)), bytes_for(fewest), left);
+  made->kind = kind;
+  return extend(std::min(pages, made->pages - made->tables), kind);
+}
+
+// Of the wanted bytes, or of what upstream has left, but no less than is needed.
+chunk* block_store::add_chunk(std::size_t wanted, std::size_t needed, std::size_t& left) {
+  std::size_t bytes = wanted;
   void* memory = nullptr;
-  while (memory == nullptr && bytes > needed) try {
+  while (memory == nullptr) try {
       memory = upstream_->allocate(bytes, page_bytes);
-    } catch (const std::bad_alloc&) {  // less may be there
+    } catch (const exhausted& full) {
+      left = full.available();
+      if (bytes == needed) throw;
+      const std::size_t most = left & ~(page_bytes - 1);
+      bytes = std::max(most < bytes ? most : bytes / 2 & ~(page_bytes - 1), needed);
+    } catch (const std::bad_alloc&) {
+      if (bytes == needed) throw;
       bytes = std::max(bytes / 2 & ~(page_bytes - 1), needed);
     }
-  if (memory == nullptr) memory = upstream_->allocate(bytes, page_bytes);
   try {
     reserve_index();
   } catch (...) {
@@ -1090,7 +1107,6 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   }
   auto* const made = ::new (memory) chunk{};
   made->upstream_bytes = bytes;
-  made->kind = kind;
   made->pages = static_cast<std::uint32_t>(bytes / page_bytes);
   made->first_of = reinterpret_cast<std::uint32_t*>(made->runs() + made->pages);
   made->tables = static_cast<std::uint32_t>(
@@ -1103,6 +1119,7 @@ void block_store::add_chunk(std::uint32_t pages, std::uint32_t kind) {
   ++chunk_count_;
   found_ = {};
   capacity_ += bytes;
+  return made;
 }
 
 void block_store::reserve_index() {

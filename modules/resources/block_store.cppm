@@ -53,7 +53,7 @@ struct alignas(64) run {
     // Of a free run: all behind its first `resident` pages are with the operating system, and `holes` of these.
     struct {
       std::uint32_t resident, holes;
-    };
+    } idle;
   };
 #if BUFFERS_HARDENED
   std::uint8_t sizes[256];  // of each block in use, a mark of the size that it was asked for with; else 0
@@ -319,7 +319,7 @@ class block_store {
 #if BUFFERS_HARDENED
   [[nodiscard]] std::uint8_t& size_mark(const void* block) const noexcept;
 #endif
-  run* allocate_run(std::uint32_t pages, std::uint32_t kind);
+  run* allocate_run(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest);
   run* allocate_whole_run(std::size_t bytes);
   run* allocate_shared_run(std::size_t size_class);
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
@@ -330,7 +330,8 @@ class block_store {
   };
   [[nodiscard]] row find_row(std::uint32_t pages) const noexcept;
   run* gather(std::uint32_t pages, bool beyond) noexcept;
-  bool give_all_upstream(std::uint32_t pages) noexcept;
+  run* take_few(std::uint32_t pages, std::uint32_t kind) noexcept;
+  bool give_all_upstream(std::uint32_t pages, std::size_t left) noexcept;
   void occupy(run* r) noexcept;
   run* take_used_run(std::size_t bytes) noexcept;
   void* use_whole(run* r) noexcept;
@@ -342,7 +343,8 @@ class block_store {
   run* borrow(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
-  void add_chunk(std::uint32_t pages, std::uint32_t kind);
+  run* in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest, std::size_t& left);
+  chunk* add_chunk(std::size_t wanted, std::size_t needed, std::size_t& left);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
   template <class MayBegin, class Enough>

@@ -61,6 +61,19 @@ concept bit_reference = std::is_class_v<T> && std::is_convertible_v<T, bool> && 
 template <class T>
 concept chars_result = requires { requires std::is_pointer_v<decltype(T::ptr)> && requires { T::ec; }; };
 
+// What f(resource) returns, or f() where that is not possible.
+template <class F, class R>
+struct result_with_or_without {
+  using type = std::invoke_result_t<F>;
+};
+template <class F, class R>
+  requires std::invocable<F, R&>
+struct result_with_or_without<F, R> {
+  using type = std::invoke_result_t<F, R&>;
+};
+export template <class F, class R>
+using result_with = typename result_with_or_without<F, R>::type;
+
 template <class T>
 inline constexpr bool points = (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) ||
                                std::is_reference_v<T> || std::ranges::view<T> || std::input_or_output_iterator<T> ||
@@ -99,6 +112,9 @@ class [[nodiscard]] scope {
   R& resource_;
   typename detail::opened_scope<R>::type opened_;
 };
+
+template <class R>
+scope(R&) -> scope<R>;
 
 /// Whether a value of this type could point into a buffer: pointers, references, iterators, views (span, string_view
 /// and mdspan among them), tensors, their views and expressions of them, containers with a polymorphic allocator or
@@ -152,13 +168,17 @@ template <class T>  // a stack, a queue
   requires requires { typename T::container_type; } && (!std::input_or_output_iterator<T>)
 inline constexpr bool escapes<T> = escapes<typename T::container_type>;
 
-/// Runs `f(resource)` in a scope of the resource and returns its value. A result that could point into the buffer does
-/// not compile (trait `escapes`). Throws what f throws, after the scope has ended.
-template <checkpointable R, std::invocable<R&> F>
-  requires(!escapes<std::invoke_result_t<F, R&>>)
-constexpr std::invoke_result_t<F, R&> no_escape(R& resource, F&& f) {
+/// Runs `f(resource)`, or `f()` where that is not possible, in a scope of the resource and returns its value. A result
+/// that could point into the buffer does not compile (trait `escapes`). Throws what f throws, after the scope has
+/// ended.
+template <checkpointable R, class F>
+  requires((std::invocable<F, R&> || std::invocable<F>) && !escapes<detail::result_with<F, R>>)
+constexpr detail::result_with<F, R> no_escape(R& resource, F&& f) {
   scope inner{resource};
-  return std::forward<F>(f)(resource);
+  if constexpr (std::invocable<F, R&>)
+    return std::forward<F>(f)(resource);
+  else
+    return std::forward<F>(f)();
 }
 
 }  // namespace buffers

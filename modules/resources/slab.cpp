@@ -120,9 +120,22 @@ slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t ali
   return made;
 }
 
+// Where upstream has too little left, but enough together with what lies unused here, it gets that back first.
+std::byte* slab_resource::take_upstream(std::size_t bytes, std::size_t alignment) {
+  try {
+    return static_cast<std::byte*>(upstream_->allocate(bytes, alignment));
+  } catch (const exhausted& full) {
+    leave_empty_slabs();
+    const std::size_t unused = unused_bytes();
+    if (unused == 0 || full.available() + unused < bytes) throw;
+  }
+  static_cast<void>(trim(0));
+  return static_cast<std::byte*>(upstream_->allocate(bytes, alignment));
+}
+
 slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
   const std::size_t total = detail::add_bytes(payload, sizeof(slab));
-  slab* const made = ::new (upstream_->allocate(total, slab_alignment)) slab;
+  slab* const made = ::new (take_upstream(total, slab_alignment)) slab;
   made->away = detail::region(detail::address(made + 1), payload, 0);
   made->upstream_bytes = total;
   capacity_ += payload;
@@ -130,14 +143,17 @@ slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
   return made;
 }
 
-// The next slab, or, where upstream has less left than that, one of all it has, if that is enough.
+// The next slab, or, where upstream has less left than that, one of all it has, if that is enough, or becomes enough
+// with what lies unused here.
 slab_resource::slab* slab_resource::new_slab_of_budget(std::size_t payload) {
   std::size_t left;
   try {
     return new_slab(next_payload());
   } catch (const exhausted& full) {
-    left = full.available() & ~(slab_alignment - 1);
-    if (left < sizeof(slab) || left - sizeof(slab) < payload) throw;
+    const std::size_t least = payload + sizeof(slab);
+    left = full.available() < least ? full.available() + unused_bytes() : full.available();
+    left &= ~(slab_alignment - 1);
+    if (left < least) throw;
   }
   return new_slab(left - sizeof(slab));
 }
@@ -198,8 +214,7 @@ void* slab_resource::allocate_oversize(std::size_t bytes, std::size_t alignment)
     if (!options_.extendable) return nullptr;
     const std::size_t size = detail::round_up(bytes, detail::granule);
     const std::size_t strictest = std::max(alignment, slab_alignment);
-    auto* const memory =
-        static_cast<std::byte*>(upstream_->allocate(detail::add_bytes(size, sizeof(oversize)), strictest));
+    std::byte* const memory = take_upstream(detail::add_bytes(size, sizeof(oversize)), strictest);
     block = ::new (memory + size) oversize{nullptr, memory, size, strictest, 0, 0};
     capacity_ += size;
     detail::poison_in_program(memory, size);
@@ -431,19 +446,27 @@ void slab_resource::release() {
   give_all_upstream();
 }
 
-std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
+void slab_resource::leave_empty_slabs() noexcept {
   step_back();  // an open scope or a checkpoint may hold a slab below an empty one
-  if (used() == 0 && reshaped_ == 0 && is_unmarked()) {  // not even the current slab is needed
-    settle();
-    current_ = nullptr;
-    now_ = {};
-  }
-  std::size_t unused = oversize_kept_;
-  slab* top = current_;
-  for (slab* s = current_ != nullptr ? current_->above : first_; s != nullptr; s = s->above) {
-    if (s->upstream_bytes != 0) unused += s->payload();
-    top = s;
-  }
+  if (used() != 0 || reshaped_ != 0 || !is_unmarked()) return;
+  settle();  // not even the current slab is needed
+  current_ = nullptr;
+  now_ = {};
+}
+
+// Of slabs and large blocks that are kept.
+std::size_t slab_resource::unused_bytes() const noexcept {
+  std::size_t sum = oversize_kept_;
+  for (const slab* s = current_ != nullptr ? current_->above : first_; s != nullptr; s = s->above)
+    if (s->upstream_bytes != 0) sum += s->payload();
+  return sum;
+}
+
+std::size_t slab_resource::trim(std::size_t keep_bytes) noexcept {
+  leave_empty_slabs();
+  const std::size_t unused = unused_bytes();
+  slab* top = current_ != nullptr ? current_ : first_;
+  while (top != nullptr && top->above != nullptr) top = top->above;
   const std::size_t before = capacity_;
   while (unused - (before - capacity_) > keep_bytes && kept_ != nullptr) give_upstream(&kept_);
   while (unused - (before - capacity_) > keep_bytes && top != current_) {

@@ -212,6 +212,7 @@ class slab_resource final : public std::pmr::memory_resource {
   void step_back() noexcept;
   slab* kept_slab(std::size_t bytes, std::size_t alignment) noexcept;
   slab* next_slab(std::size_t bytes, std::size_t alignment, std::size_t payload);
+  std::byte* take_upstream(std::size_t bytes, std::size_t alignment);
   slab* new_slab(std::size_t payload);
   slab* new_slab_of_budget(std::size_t payload);
   void insert_above_current(slab* s) noexcept;
@@ -228,6 +229,8 @@ class slab_resource final : public std::pmr::memory_resource {
   slab* find_slab(const void* block) noexcept;
   detail::region& region_of(slab* s) noexcept { return s == current_ ? now_ : s->away; }
   bool is_unmarked() const noexcept;
+  void leave_empty_slabs() noexcept;
+  std::size_t unused_bytes() const noexcept;
   [[noreturn]] void throw_exhausted(std::size_t requested) const;
   std::size_t next_payload() const noexcept;
   void leave_reshape() noexcept;

@@ -1,6 +1,7 @@
 // Expressions: what `a * b + exp(c)` is until it is evaluated. An expression is a small tree of nodes by value. At its
 // leaves are pointers with a shape and strides (an operand that was an lvalue), memory of its own (an operand that was
-// an rvalue) or plain values; its shape is known, and checked, when it is made.
+// an rvalue) or plain values; its shape is known, and checked, when it is made. An expression that is an operand by its
+// name is copied, as it is pointers; one that owns memory is referred to.
 //
 //     a * b + exp(c)               elementwise<add>            evaluated row by row of the common shape: each leaf
 //                                   /            \             gives a pointer to its part of the row, and one loop
@@ -369,25 +370,6 @@ template <class N>
   else
     return (node);
 }
-
-// An expression that somebody else holds.
-template <class E>
-struct borrowed : expression_base {
-  using value_type = typename E::value_type;
-  static constexpr std::size_t rank = E::rank, leaves = E::leaves, slots = 0, largest = E::largest;
-  static constexpr bool may_fail = E::may_fail, loops = false, is_ready = false;
-
-  explicit borrowed(const E& expression) noexcept : of_(&expression) {}
-
-  [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return of_->shape(); }
-  [[nodiscard]] value_type element(const std::size_t* index) const { return of_->element(index); }
-  void list(operand*& next) const noexcept { of_->list(next); }
-  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return of_->resource(); }
-  [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const { return detail::ready(*of_, memory); }
-
- private:
-  const E* of_;
-};
 
 // Throws what computing some element would. For nodes that are ready.
 template <class N>
@@ -761,6 +743,39 @@ struct computed_before : expression_base {
     using T = typename Self::value_type;
     return owned<T, Self::rank>(evaluated<T>(self, on_this_thread{}, resource));
   }
+};
+
+// An expression that somebody else holds.
+template <class E>
+struct borrowed_base : expression_base {
+  static constexpr std::size_t slots = 0;
+  static constexpr bool loops = false, is_ready = false;
+
+  [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const { return detail::ready(*of, memory); }
+
+  const E* of;
+};
+template <self_evaluating E>
+struct borrowed_base<E> : computed_before {
+  template <class T, class Threads>
+  void evaluate_into(const strided<T, E::rank>& target, Threads threads, std::pmr::memory_resource* memory) const {
+    of->evaluate_into(target, threads, memory);
+  }
+
+  const E* of;
+};
+template <class E>
+struct borrowed : borrowed_base<E> {
+  using value_type = typename E::value_type;
+  static constexpr std::size_t rank = E::rank, leaves = E::leaves, largest = E::largest;
+  static constexpr bool may_fail = E::may_fail;
+
+  explicit borrowed(const E& expression) noexcept { this->of = &expression; }
+
+  [[nodiscard]] decltype(auto) shape() const noexcept { return this->of->shape(); }
+  [[nodiscard]] value_type element(const std::size_t* index) const { return this->of->element(index); }
+  void list(operand*& next) const noexcept { this->of->list(next); }
+  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return this->of->resource(); }
 };
 
 // The resource for what evaluation needs beside the target: the target's or, where that has none, an operand's.

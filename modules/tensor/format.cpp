@@ -94,4 +94,7 @@ void put(std::ostream& out, const char* first, std::size_t count) {
   out.write(first, static_cast<std::streamsize>(count));
 }
 
+// A width is for one item.
+void end_item(std::ostream& out) { out.width(0); }
+
 }  // namespace buffers::detail

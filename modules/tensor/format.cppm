@@ -53,6 +53,7 @@ std::size_t write_any_element(char* to, T value) noexcept {
 }
 
 void put(std::ostream& out, const char* first, std::size_t count);
+void end_item(std::ostream& out);
 
 // Prints an expression: text(first, count) and element(value).
 template <class E, class Text, class Element>
@@ -85,7 +86,7 @@ template <class E>
 
 export namespace buffers {
 
-/// Writes what std::format("{}", expression) gives.
+/// Writes what std::format("{}", expression) gives, whatever the stream's precision, width and flags are.
 template <expression E>
 std::ostream& operator<<(std::ostream& out, const E& expression) {
   const auto text = [&](const char* first, std::size_t count) { detail::put(out, first, count); };
@@ -93,6 +94,7 @@ std::ostream& operator<<(std::ostream& out, const E& expression) {
     char characters[64];
     text(characters, detail::write_any_element(characters, value));
   });
+  detail::end_item(out);
   return out;
 }
 

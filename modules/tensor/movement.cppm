@@ -143,7 +143,7 @@ struct concatenation : computed_before {
   static constexpr std::size_t rank = std::tuple_element_t<0, std::tuple<Nodes...>>::rank;
   static constexpr std::size_t leaves = (Nodes::leaves + ...), largest = sizeof(Result);
   // An error in a later part comes when the first one is written already.
-  static constexpr bool may_fail = ((Nodes::may_fail || !Nodes::is_ready) || ...);
+  static constexpr bool may_fail = ((Nodes::may_fail || !(Nodes::is_ready || is_leaf<Nodes>)) || ...);
 
   explicit concatenation(Nodes&&... nodes) : parts_(std::move(nodes)...), shape_(std::get<0>(parts_).shape()) {
     shape_[Axis] = 0;

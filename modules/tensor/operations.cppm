@@ -4,7 +4,8 @@
 //     pow exp log sqrt abs maximum minimum where true_divide
 //
 // Operands are tensors, views, expressions and plain values, of shapes that broadcast: std::invalid_argument, naming
-// both, when they do not. An lvalue is read where it is and must outlive the expression; an rvalue is moved into it.
+// both, when they do not. An lvalue tensor or view, and a named expression that owns a temporary, is read where it is
+// and must outlive the expression; other named expressions are copied; an rvalue is moved into it.
 //
 // Integers: + - * and abs wrap around; the least integer divided by -1 is itself; a division by zero is a
 // std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real
@@ -99,10 +100,8 @@ struct power {
     using R = common<decltype(a), decltype(b)>;
     if constexpr (std::is_integral_v<R>) {
       return of_integers(static_cast<R>(a), b);
-    } else if constexpr (std::is_integral_v<decltype(b)>) {
-      if (b == 2) return static_cast<R>(a) * static_cast<R>(a);
-      return static_cast<R>(std::pow(static_cast<R>(a), static_cast<R>(b)));
     } else {
+      if (b == 2) return static_cast<R>(static_cast<R>(a) * static_cast<R>(a));
       return static_cast<R>(std::pow(static_cast<R>(a), static_cast<R>(b)));
     }
   }

@@ -271,18 +271,31 @@ template <class T, class Choice>
 class first_choice {
  public:
   void add(const T* elements, std::size_t count) {
+    constexpr std::size_t few = 16;
+    if (count <= few) {
+      for (std::size_t i = 0; i < count; ++i, ++seen_)
+        if (is_better(elements[i])) take(elements[i], seen_);
+      return;
+    }
     const T chosen = reduce_some<choice_of<Choice>>(elements, count);
-    if (seen_ == 0 || (value_ == value_ && Choice::apply(value_, chosen) != value_)) {
+    if (is_better(chosen)) {
       std::size_t i = 0;
       while (elements[i] != chosen && elements[i] == elements[i]) ++i;
-      value_ = elements[i];
-      place_ = seen_ + i;
+      take(elements[i], seen_ + i);
     }
     seen_ += count;
   }
   [[nodiscard]] std::size_t place() const noexcept { return place_; }
 
  private:
+  [[nodiscard]] bool is_better(T value) const noexcept {
+    return seen_ == 0 || (value_ == value_ && Choice::apply(value_, value) != value_);
+  }
+  void take(T value, std::size_t place) noexcept {
+    value_ = value;
+    place_ = place;
+  }
+
   T value_{};
   std::size_t place_ = 0, seen_ = 0;
 };

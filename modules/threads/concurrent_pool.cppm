@@ -34,7 +34,7 @@ import :per_thread;
 
 export namespace buffers {
 
-/// A pool of blocks for all threads. Nothing is allocated before the first request.
+/// A pool of blocks for all threads. Nothing is from upstream before the first request.
 class concurrent_pool_resource final : public std::pmr::memory_resource, private detail::block_store::holder {
  public:
   /// Chunks come from upstream, which must outlive this.

@@ -100,9 +100,9 @@ inline decltype(auto) with_default(R& buffer, F&& f) {
 }
 
 /// no_escape with this thread's default slab_resource.
-template <std::invocable<slab_resource&> F>
-  requires(!escapes<std::invoke_result_t<F, slab_resource&>>)
-inline std::invoke_result_t<F, slab_resource&> no_escape(F&& f) {
+template <class F>
+  requires((std::invocable<F, slab_resource&> || std::invocable<F>) && !escapes<detail::result_with<F, slab_resource>>)
+inline detail::result_with<F, slab_resource> no_escape(F&& f) {
   return no_escape(default_buffer(), std::forward<F>(f));
 }
 

@@ -5,6 +5,8 @@
 // follows in the system's next round of destructors; after the last round, of four or more, nothing is called. The main
 // thread does not end, the process does: nothing is called then.
 //
+// What holds the function is not unloaded any more: a library that was opened by dlopen stays.
+//
 // Threads: any.
 export module buffers.threads:thread_end;
 

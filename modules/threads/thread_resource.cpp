@@ -2,6 +2,7 @@ module;
 #include <tbb/cache_aligned_allocator.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -9,6 +10,9 @@ module;
 #include <exception>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <span>
+#include <thread>
 #include <utility>
 module buffers.threads;
 
@@ -40,6 +44,15 @@ struct waiting_thread {
   bool is_served = false;
   shared_buffer* given = nullptr;  // null, and served: it may make one
   std::condition_variable served;
+};
+
+// Who is making a buffer.
+struct maker_note {
+  explicit maker_note(std::atomic<std::thread::id>& m) noexcept : maker(m) { maker = std::this_thread::get_id(); }
+  maker_note(const maker_note&) = delete;
+  maker_note& operator=(const maker_note&) = delete;
+  ~maker_note() { maker = std::thread::id(); }
+  std::atomic<std::thread::id>& maker;
 };
 
 constexpr const char* still_held = "buffers: this buffer is held by a lease or a scope, which must end first";
@@ -83,6 +96,7 @@ struct shared_buffers {
 
   mutable std::mutex mutex;
   std::mutex making;
+  std::atomic<std::thread::id> maker;
   std::size_t count = 0;  // those that are being made included
   shared_buffer* newest = nullptr;
   shared_buffer* free = nullptr;
@@ -137,13 +151,15 @@ struct shared_buffers {
     destroy_with_tbb(entry);
   }
 
-  shared_buffer* get(std::size_t bytes);
-  shared_buffer* wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes);
+  // When a thread that waits gives up: set when it begins to.
+  using deadline = std::optional<std::chrono::steady_clock::time_point>;
+  shared_buffer* get(std::size_t bytes, deadline& until);
+  shared_buffer* wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes, deadline& until);
   shared_buffer* make();
 };
 
 // A buffer that is free or that was waited for; null when one is to be made.
-shared_buffer* shared_buffers::get(std::size_t bytes) {
+shared_buffer* shared_buffers::get(std::size_t bytes, deadline& until) {
   std::unique_lock locked(mutex);
   for (shared_buffer** list : {&free, &left})
     if (shared_buffer* const buffer = *list) {
@@ -152,21 +168,23 @@ shared_buffer* shared_buffers::get(std::size_t bytes) {
       buffer->is_on_its_way = true;
       return buffer;
     }
-  if (max_buffers != 0 && count >= max_buffers) return wait_for_one(locked, bytes);
+  if (max_buffers != 0 && count >= max_buffers) return wait_for_one(locked, bytes, until);
   ++count;
   return nullptr;
 }
 
-shared_buffer* shared_buffers::wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes) {
+shared_buffer* shared_buffers::wait_for_one(std::unique_lock<std::mutex>& locked, std::size_t bytes, deadline& until) {
   waiting_thread self;
-  *last_waiting = &self;
+  // One that has waited already, for a buffer that was of no use, is first again.
+  waiting_thread** const at = until.has_value() ? &first_waiting : last_waiting;
+  self.next = std::exchange(*at, &self);
   // cppcheck-suppress danglingLifetime ; it leaves the list before it ends
-  last_waiting = &self.next;
-  const auto until = std::chrono::steady_clock::now() + wait;
-  if (!self.served.wait_until(locked, until, [&] { return self.is_served; })) {
-    waiting_thread** at = &first_waiting;
-    while (*at != &self) at = &(*at)->next;
-    unlink(at);
+  if (self.next == nullptr) last_waiting = &self.next;
+  if (!until.has_value()) until = std::chrono::steady_clock::now() + wait;
+  if (!self.served.wait_until(locked, *until, [&] { return self.is_served; })) {
+    waiting_thread** mine = &first_waiting;
+    while (*mine != &self) mine = &(*mine)->next;
+    unlink(mine);
     throw all_in_use(bytes, max_buffers, wait);
   }
   return self.given;
@@ -175,8 +193,11 @@ shared_buffer* shared_buffers::wait_for_one(std::unique_lock<std::mutex>& locked
 shared_buffer* shared_buffers::make() {
   shared_buffer* made = nullptr;
   try {
+    if (maker.load(std::memory_order_relaxed) == std::this_thread::get_id())
+      throw order_error("buffers: thread_options::make asks the thread_resource that it makes a buffer for");
     made = make_with_tbb<shared_buffer>();
     const std::lock_guard one_at_a_time(making);
+    const maker_note noted(maker);
     made->buffer = functions.make(factory);
     if (made->buffer == nullptr) throw_option("thread_options::make", "must return a buffer");
   } catch (...) {
@@ -203,6 +224,10 @@ void destroy_shared_buffers::operator()(shared_buffers* shared) const noexcept {
   destroy_with_tbb(shared);
 }
 
+bool are_empty(std::span<const std::span<std::byte>> blocks) noexcept {
+  return std::ranges::all_of(blocks, [](std::span<std::byte> block) { return block.empty(); });
+}
+
 void throw_foreign_checkpoint() { throw order_error("buffers: this checkpoint belongs to another thread's buffer"); }
 
 thread_buffers::thread_buffers(const buffer_functions& functions, const void* factory, std::size_t max_buffers,
@@ -227,8 +252,9 @@ bool thread_buffers::is_reset(shared_buffer& left) {
 
 void* thread_buffers::bind(thread_slot& slot, std::size_t bytes) {
   shared_buffer* entry = nullptr;
+  shared_buffers::deadline until;
   do {
-    entry = shared_->get(bytes);
+    entry = shared_->get(bytes, until);
     if (entry == nullptr) entry = shared_->make();
   } while (entry->was_left && !is_reset(*entry));
   entry->was_left = false;

@@ -42,6 +42,7 @@ struct destroy_shared_buffers {
   void operator()(shared_buffers* shared) const noexcept;
 };
 [[noreturn]] void throw_foreign_checkpoint();
+[[nodiscard]] bool are_empty(std::span<const std::span<std::byte>> blocks) noexcept;
 
 /// What a thread has of a thread_resource.
 struct thread_slot {
@@ -204,7 +205,9 @@ concept thread_buffer = checkpointable<R> && requires(R& buffer, const R& unchan
 template <class R>
 struct thread_options {
   /// Makes a buffer: any function that returns a std::unique_ptr<R>. Called by one thread at a time, the one that the
-  /// buffer is for.
+  /// buffer is for. It must not ask the same thread_resource for a buffer (order_error), nor run a task that does: a
+  /// oneTBB loop in it needs tbb::this_task_arena::isolate. Copies of the options share it: where several
+  /// thread_resources have one, each calls it by itself.
   detail::factory<R> make = [] {
     if constexpr (std::default_initializable<R>)
       return [] { return std::make_unique<R>(); };
@@ -229,6 +232,7 @@ class thread_resource final : public std::pmr::memory_resource,
  public:
   /// The kind of buffer that each thread has.
   using buffer_type = R;
+  using sums_over_threads = void;  // so that a meter does not ask for used() with each request
 
   /// Throws invalid_argument for an option out of range, naming the field.
   explicit thread_resource(thread_options<R> options = {})
@@ -354,7 +358,7 @@ class thread_resource final : public std::pmr::memory_resource,
   void drop(std::span<const std::span<std::byte>> blocks)
     requires requires(R& buffer) { buffer.drop(blocks); }
   {
-    local().drop(blocks);
+    if (!detail::are_empty(blocks)) local().drop(blocks);  // no elements need no buffer
   }
   /// See buffers::reshape_buffer.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1)
@@ -364,22 +368,22 @@ class thread_resource final : public std::pmr::memory_resource,
   }
 
   /// What `scope` is made of: use that instead.
-  struct scope_mark {
+  class scope_mark {
+    friend thread_resource;
     detail::thread_slot* slot;
-    R* buffer;
-    typename R::scope_mark inner;
+    std::optional<scope<R>> inner;
   };
-  inline void open_scope(scope_mark& opened)
-    requires requires { typename R::scope_mark; }
-  {
+  inline void open_scope(scope_mark& opened) {
     opened.slot = &begin_hold(false);
-    opened.buffer = static_cast<R*>(opened.slot->buffer.load(std::memory_order_relaxed));
-    opened.buffer->open_scope(opened.inner);
+    try {
+      opened.inner.emplace(*static_cast<R*>(opened.slot->buffer.load(std::memory_order_relaxed)));
+    } catch (...) {
+      end_hold(*opened.slot);
+      throw;
+    }
   }
-  inline void close_scope(scope_mark& opened) noexcept
-    requires requires { typename R::scope_mark; }
-  {
-    opened.buffer->close_scope(opened.inner);
+  inline void close_scope(scope_mark& opened) noexcept {
+    opened.inner.reset();
     end_hold(*opened.slot);
   }
 

@@ -79,7 +79,8 @@ class meter_resource final : public std::pmr::memory_resource {
       : meter_resource(upstream, notes, nullptr) {}
   /// ... which is a buffer, whose padding can be seen. Null ends the program, as above.
   template <checkpointable R>
-    requires std::derived_from<R, std::pmr::memory_resource> && requires(const R& r) { r.used(); }
+    requires std::derived_from<R, std::pmr::memory_resource> && (!detail::summing_over_threads<R>) &&
+             requires(const R& r) { r.used(); }
   explicit meter_resource(R* upstream,
                           gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(gsl::not_null<std::pmr::memory_resource*>(upstream), notes,

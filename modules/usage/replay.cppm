@@ -107,7 +107,7 @@ class replayer {
     if constexpr (
         requires {
           { resource.capacity() } -> std::convertible_to<std::size_t>;
-        } && !requires { resource.available(); })
+        } && !requires { resource.available(); } && !detail::summing_over_threads<R>)
       return run_on(
           resource, [](const void* of) -> std::size_t { return static_cast<const R*>(of)->capacity(); }, &resource,
           options);

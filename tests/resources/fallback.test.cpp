@@ -10,6 +10,7 @@
 #include <random>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 import buffers;
 import buffers.testing;
@@ -93,6 +94,31 @@ BOOST_AUTO_TEST_CASE(first_is_tried_where_it_can_be) {
   BOOST_TEST(asked.second_blocks() == 0u);
   BOOST_TEST(asked.upstream_resource() == &open);
   BOOST_TEST(second.is_clean());
+}
+
+// While the table grows, second calls the user back, who allocates here.
+BOOST_AUTO_TEST_CASE(second_may_allocate_from_it) {
+  buffers::limit_resource none{0}, budget{600};
+  fallback_resource* memory = nullptr;
+  void* cache = nullptr;
+  std::vector<void*> inside;
+  buffers::retry_resource second{[&] {
+                                   if (cache == nullptr) return false;
+                                   memory->deallocate(std::exchange(cache, nullptr), 500);
+                                   for (int i = 0; i < 8; ++i) inside.push_back(memory->allocate(8, 8));
+                                   return true;
+                                 },
+                                 &budget};
+  fallback_resource both{&none, &second};
+  memory = &both;
+  cache = both.allocate(500);
+  std::vector<void*> small;
+  for (int i = 0; i < 16; ++i) small.push_back(both.allocate(1, 1));
+  BOOST_TEST(both.second_blocks() == 24u);
+  for (void* block : small) both.deallocate(block, 1, 1);
+  for (void* block : inside) both.deallocate(block, 8, 8);
+  BOOST_TEST(both.second_blocks() == 0u);
+  BOOST_TEST(budget.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_budget_whose_upstream_fails_falls_back_too) {

@@ -1635,6 +1635,35 @@ BOOST_AUTO_TEST_CASE(an_idle_pool_with_a_budget_serves_what_fits) {
   BOOST_TEST(pool.used() == 0u);
 }
 
+// ... together with what the budget has left.
+BOOST_AUTO_TEST_CASE(an_idle_pool_serves_what_fits_into_the_whole_budget) {
+  for (std::size_t size : {64uz, 3000uz, 20'000uz, 100'000uz}) {
+    buffers::limit_resource budget{4 * mib};
+    pool_resource pool{{}, &budget};
+    give_back(pool, blocks(pool, 20'000 * 64 / size, size), size);
+    void* const large = pool.allocate(3'000'000);
+    BOOST_TEST(budget.used() == pool.capacity());
+    pool.deallocate(large, 3'000'000);
+  }
+}
+
+// An exception takes microseconds.
+BOOST_AUTO_TEST_CASE(at_the_end_of_a_budget_upstream_is_asked_twice) {
+  for (std::size_t size : {32uz, 128uz, 1000uz, 15'000uz, 40'000uz, 3'000'000uz}) {
+    buffers::limit_resource budget{16 * mib};
+    buffers::meter_resource upstream{&budget};
+    pool_resource pool{{}, &upstream};
+    try {
+      for (;;) (void)pool.allocate(size);
+    } catch (const buffers::exhausted&) {
+    }
+    BOOST_TEST(pool.used() > 12 * mib);
+    const std::size_t before = upstream.failed();
+    BOOST_CHECK_THROW((void)pool.allocate(size), buffers::exhausted);
+    BOOST_TEST(upstream.failed() - before <= 2u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(spare_bounds_the_chunks_that_are_kept) {
   for (std::size_t spare : {0uz, mib, 8 * mib, 50 * mib}) {
     untouched_memory upstream;

@@ -309,6 +309,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(passes_exceptions, R, resources) {
 BOOST_AUTO_TEST_CASE(returns_nothing_and_what_cannot_be_copied) {
   slab_resource buffer;
   buffers::no_escape(buffer, [](slab_resource& inside) { (void)inside.allocate(8); });
+  buffers::no_escape(buffer, [&] { (void)buffer.allocate(8); });
+  BOOST_TEST(buffers::no_escape([] { return buffers::default_buffer().used() + 1; }) == 1u);
   const auto owned = buffers::no_escape(buffer, [](slab_resource&) { return std::make_unique<int>(4); });
   BOOST_TEST(*owned == 4);
   const auto text = buffers::no_escape(buffer, [](slab_resource& inside) {

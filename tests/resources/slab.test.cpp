@@ -252,6 +252,45 @@ BOOST_AUTO_TEST_CASE(two_large_blocks_in_turn_ask_upstream_once_each) {
   }
 }
 
+// --- at the end of a budget ---
+
+BOOST_AUTO_TEST_CASE(what_lies_unused_goes_upstream_before_a_request_is_refused_that_fits) {
+  for (int way = 0; way < 3; ++way) {
+    buffers::limit_resource budget{100'000};
+    slab_resource buffer{{}, &budget};
+    const auto fill = [&] {
+      try {
+        for (;;) (void)buffer.allocate(100);
+      } catch (const exhausted&) {
+      }
+    };
+    if (way == 0) {
+      fill();
+      buffer.reset();
+    } else if (way == 1) {
+      scope inner{buffer};
+      fill();
+    } else {
+      void* const kept = buffer.allocate(70'000);
+      buffer.deallocate(kept, 70'000);
+    }
+    const std::size_t held = buffer.capacity();
+    BOOST_CHECK_THROW((void)buffer.allocate(100'001), exhausted);
+    BOOST_TEST(buffer.capacity() == held);
+    void* const large = buffer.allocate(way == 2 ? 90'000 : 60'000);
+    std::memset(large, 1, 60'000);
+    BOOST_TEST(budget.used() >= buffer.capacity());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_vector_that_grows_has_all_of_a_budget) {
+  buffers::limit_resource budget{16 << 20};
+  slab_resource buffer{{}, &budget};
+  std::pmr::vector<std::byte> grown{&buffer};
+  for (std::size_t bytes = 1; bytes <= 8 << 20; bytes *= 2) grown.reserve(bytes);
+  BOOST_TEST(grown.capacity() == 8u << 20);
+}
+
 // --- going back ---
 
 BOOST_AUTO_TEST_CASE(restore_keeps_the_slabs) {

@@ -583,6 +583,9 @@ BOOST_AUTO_TEST_CASE(expressions_that_own_a_temporary_are_referred_to_by_name) {
   BOOST_TEST(evaluate(concatenate<0>(e, f)).shape()[0] == 4);
   const auto largest = max(full<float>({2, 2}, 5.0f), axes<1>, keepdims);
   BOOST_TEST(same(evaluate(e - largest), full<float>({2, 2}, -2.0f)));
+  const auto lower = tril(full<float>({2, 2}, 5.0f));
+  BOOST_TEST(sum(lower + 1.0f) == 19.0f);
+  BOOST_TEST(evaluate(concatenate<1>(lower, lower)).shape()[1] == 4);
   tensor target = f.copy();
   target += e;
   BOOST_TEST(same(target, full<float>({2, 2}, 4.0f)));
@@ -590,6 +593,25 @@ BOOST_AUTO_TEST_CASE(expressions_that_own_a_temporary_are_referred_to_by_name) {
   BOOST_CHECK_THROW(static_cast<void>(evaluate(quotient + 1)), std::domain_error);
   BOOST_CHECK_THROW(static_cast<void>(sum(quotient)), std::domain_error);
   BOOST_TEST(same(evaluate(std::move(e) + 1.0f), full<float>({2, 2}, 4.0f)));
+}
+
+// As it is without its name.
+BOOST_AUTO_TEST_CASE(what_is_computed_as_a_whole_goes_straight_into_the_target_by_its_name_too) {
+  buffers::test_resource memory;
+  const auto f = ones<float>({3, 4}, &memory);
+  const auto turned = transpose(full<float>({4, 3}, 2.0f, &memory) + 1.0f);
+  const auto largest = max(full<float>({3, 4}, 2.0f, &memory) + 1.0f, axes<1>, keepdims);
+  const auto joined = concatenate<0>(full<float>({3, 4}, 2.0f, &memory), f);
+  tensor<float, 2> a({3, 4}, &memory), b({3, 1}, &memory), c({6, 4}, &memory);
+  const std::size_t before = memory.allocations();
+  const float* const places[] = {a.data(), b.data(), c.data()};
+  a = turned;
+  b = largest;
+  c = joined;
+  c = concatenate<0>(f, joined[0, 0] * a);
+  BOOST_TEST((a[2, 3] == 3.0f && b[2, 0] == 3.0f && c[0, 0] == 1.0f && c[5, 3] == 6.0f));
+  BOOST_TEST(memory.allocations() == before);
+  BOOST_TEST((a.data() == places[0] && b.data() == places[1] && c.data() == places[2]));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <format>
+#include <iomanip>
 #include <limits>
 #include <sstream>
 #include <string>
@@ -76,6 +77,9 @@ BOOST_AUTO_TEST_CASE(views_and_expressions_and_streams) {
   std::ostringstream out;
   out << t << ' ' << t[0] << ' ' << (t > 3);
   BOOST_TEST((out.str() == "[[1, 2, 3], [4, 5, 6]] [1, 2, 3] [[false, false, false], [true, true, true]]"));
+  out.str("");
+  out << std::setw(12) << t[0] << 'x';
+  BOOST_TEST(out.str() == "[1, 2, 3]x");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

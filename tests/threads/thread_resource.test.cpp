@@ -1118,6 +1118,66 @@ BOOST_AUTO_TEST_CASE(a_buffer_with_the_least_that_one_can_do) {
   BOOST_TEST(&t.local() == &t.local());
 }
 
+BOOST_AUTO_TEST_CASE(a_scope_holds_a_buffer_with_the_least_that_one_can_do) {
+  thread_resource<plain_resource> t{{.make = [] { return std::make_unique<plain_resource>(1); }}};
+  (void)t.allocate(10);
+  {
+    scope inner{t};
+    (void)t.allocate(10);
+    BOOST_CHECK_THROW(t.release(), order_error);
+    BOOST_CHECK_THROW(t.reset(), order_error);
+    BOOST_CHECK_THROW(t.repair(), order_error);
+    BOOST_TEST(t.used() == 20u);
+  }
+  BOOST_TEST(t.used() == 10u);
+  t.reset();
+  BOOST_TEST(t.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_scope_that_cannot_be_opened_holds_nothing) {
+  bool fails = false;
+  using inner_resource = thread_resource<>;
+  const auto make_inner = [&] {
+    if (fails) throw std::runtime_error("make");
+    return std::make_unique<slab_resource>();
+  };
+  thread_resource<inner_resource> t{{.make = [&] {
+    return std::make_unique<inner_resource>(buffers::thread_options<slab_resource>{.make = make_inner});
+  }}};
+  (void)t.local();
+  fails = true;
+  BOOST_CHECK_THROW(scope inner{t}, std::runtime_error);
+  t.reset();
+  BOOST_TEST(t.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_array_of_no_elements_needs_no_buffer) {
+  thread_resource<> t{{.max_buffers = 1, .wait = 0ms}};
+  const auto held = t.lease();
+  bool is_dropped = false;
+  on_thread([&] {
+    const auto a = buffers::alloc<double>(t, 0);
+    buffers::drop(t, a);
+    is_dropped = true;
+  });
+  BOOST_TEST(is_dropped);
+}
+
+BOOST_AUTO_TEST_CASE(make_must_not_ask_for_a_buffer) {
+  thread_resource<>* asked = nullptr;
+  thread_resource<> t{{.make = [&] {
+    (void)asked->local();
+    return std::make_unique<slab_resource>();
+  }}};
+  asked = &t;
+  BOOST_CHECK_THROW((void)t.local(), order_error);
+  BOOST_TEST(t.size() == 0u);
+  thread_resource<> other;
+  asked = &other;
+  (void)t.local();
+  BOOST_TEST(t.size() == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(a_buffer_that_cannot_be_made) {
   bool fails = true;
   thread_resource<> t{{.make =

@@ -159,6 +159,15 @@ BOOST_AUTO_TEST_CASE(padding_of_others_is_what_is_missing_to_a_multiple_of_the_a
   BOOST_TEST(m.padding() == 0u);
 }
 
+// Its used() is a sum over the buffers of all threads, which may be using them.
+BOOST_AUTO_TEST_CASE(padding_of_a_thread_resource_is_that_of_others) {
+  buffers::thread_resource<> scratch;
+  meter_resource m{&scratch};
+  void* const a = m.allocate(10, 16);
+  BOOST_TEST(m.padding() == 6u);
+  m.deallocate(a, 10, 16);
+}
+
 BOOST_AUTO_TEST_CASE(histogram_of_sizes) {
   meter_resource m;
   for (std::size_t bytes : {1uz, 2uz, 3uz, 4uz, 7uz, 8uz, 1023uz, 1024uz}) m.deallocate(m.allocate(bytes), bytes);
