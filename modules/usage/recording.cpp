@@ -43,10 +43,15 @@ detail::recording_state* recordings = nullptr;
 }  // namespace
 
 // Whoever reads a trace is to find what was recorded before.
-void detail::flush_recording(std::uint64_t device, std::uint64_t inode) noexcept {
+bool detail::flush_recording(std::uint64_t device, std::uint64_t inode) noexcept {
   const std::lock_guard locked{mutex};
+  bool is_there = false;
   for (recording_state* r = recordings; r != nullptr; r = r->next)
-    if (r->writer.writes(device, inode)) r->writer.flush();
+    if (r->writer.writes(device, inode)) {
+      r->writer.flush();
+      is_there = true;
+    }
+  return is_there;
 }
 
 recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::memory_resource*> upstream)

@@ -37,8 +37,9 @@ import :trace;
 
 namespace buffers::detail {
 struct recording_state;
-// Writes what this program's recording_resources have to say into that file, so that it can be read.
-void flush_recording(std::uint64_t device, std::uint64_t inode) noexcept;
+// Writes what this program's recording_resources have to say into that file, so that it can be read. Whether there is
+// one.
+bool flush_recording(std::uint64_t device, std::uint64_t inode) noexcept;
 }  // namespace buffers::detail
 
 export namespace buffers {

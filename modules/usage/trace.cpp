@@ -44,7 +44,7 @@ class source {
     if (file_ < 0 || fstat(file_, &is) != 0) fail(errno);
     if (S_ISDIR(is.st_mode)) fail(EISDIR);
     if (!S_ISREG(is.st_mode)) fail(EINVAL, ": not a regular file");
-    detail::flush_recording(is.st_dev, is.st_ino);
+    is_being_written_ = detail::flush_recording(is.st_dev, is.st_ino);
     if (fstat(file_, &is) != 0) fail(errno);
     size_ = static_cast<std::uint64_t>(is.st_size);
   }
@@ -56,6 +56,8 @@ class source {
   }
 
   std::uint64_t size() const { return size_; }
+  /// Whether this program still records it.
+  bool is_being_written() const { return is_being_written_; }
   /// Null for memory.
   const char* path() const { return file_ >= 0 ? path_.c_str() : nullptr; }
   /// Where bytes are that are not in a hole, from `at` on, as far as the system knows of holes.
@@ -96,6 +98,7 @@ class source {
 
   std::string path_;
   int file_ = -1;
+  bool is_being_written_ = false;
   std::span<const std::byte> bytes_;
   std::uint64_t size_;
 };
@@ -310,7 +313,8 @@ bool trace_reader::state::next(trace_event& event) {
   if (ahead != nullptr && ahead->event.number != expected) end_with("there is another one of this number");
   if (ahead == nullptr) {
     const bool more = !open.empty() || !chunks.empty();
-    if (expected >= progress.records && !more && damaged_at == 0) {
+    // What threads have added since the trace was opened may have gaps.
+    if (expected >= progress.records && (file.is_being_written() || (!more && damaged_at == 0))) {
       has_ended = true;
       return false;
     }

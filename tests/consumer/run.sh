@@ -63,7 +63,8 @@ case $way in
   built | sanitized) run "$way" -Dbuffers_DIR="$build" -DCONSUMER_POLICIES=3.20 "$@" ;;
   subdirectory)
     run subdirectory -DBUFFERS_SOURCE="$here/../.." -DBUILD_SHARED_LIBS=ON -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
-      -DCMAKE_VISIBILITY_INLINES_HIDDEN=ON -DCONSUMER_POLICIES=3.20 -DCMAKE_BUILD_TYPE=Debug "$@"
+      -DCMAKE_VISIBILITY_INLINES_HIDDEN=ON -DCONSUMER_POLICIES=3.20 -DCMAKE_BUILD_TYPE=Debug \
+      "-DCONSUMER_OPTIONS=-Wall;-Wextra;-Wpedantic;-Werror" "$@"
     install "$work/subdirectory"
     run shared -Dbuffers_DIR="$package" -DCMAKE_BUILD_TYPE=Release "$@"
     ;;
@@ -75,6 +76,7 @@ case $way in
     refused "CMAKE_CXX_STANDARD is 20: set it to 23 before find_package" -G Ninja -DCMAKE_CXX_STANDARD=20 "$@"
     refused "buffers has no component tensor" -G Ninja -DWANTED_COMPONENTS=tensor "$@"
     refused "it needs a standard library with <mdspan>" -G Ninja -DCMAKE_CXX_FLAGS=-nostdinc++ "$@"
+    refused "its errors are exceptions, which -fno-exceptions leaves out" -G Ninja -DCONSUMER_FLAGS=-fno-exceptions "$@"
     # With other options the same folder is asked again.
     cmake -S "$here" -B "$work/refused" -UCMAKE_CXX_FLAGS > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     old=$(g++ -dumpfullversion 2> /dev/null || echo 99)

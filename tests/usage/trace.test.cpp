@@ -598,6 +598,29 @@ BOOST_AUTO_TEST_CASE(a_trace_is_read_while_it_is_recorded) {
   BOOST_TEST(buffers::replay(file.c_str(), pool).events == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(a_trace_is_read_while_several_threads_record) {
+  const temporary_file file;
+  recording_resource rec{file};
+  std::atomic<int> running = 3;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100'000; ++i) rec.deallocate(rec.allocate(32), 32);
+      --running;
+    });
+  std::size_t before = 0, fewer = 0;
+  std::string why;
+  while (running != 0) {
+    const read_result read = read_all(file.c_str());
+    why += read.why;
+    fewer += read.events.size() < before;
+    before = read.events.size();
+  }
+  for (std::thread& thread : threads) thread.join();
+  BOOST_TEST(why == "");
+  BOOST_TEST(fewer == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(no_path) {
   const char* const unset = nullptr;
   BOOST_CHECK_THROW(recording_resource{unset}, std::system_error);
