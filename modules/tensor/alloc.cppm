@@ -9,7 +9,9 @@
 //     buffers::drop(scratch, a, c);                                              // in any order
 //
 //   operation            cost            what it does
-//   alloc, alloc_bytes   as allocate     a view over fresh memory
+//   alloc                as allocate     a view over fresh memory
+//   alloc_span,          as allocate     a span of fresh elements, of fresh bytes
+//   alloc_bytes
 //   drop                 as deallocate   gives views back, in any order, within a call and across calls
 //   reshape_buffer(_at)  O(1)            a view over a buffer's memory; excludes alloc until reset
 //
@@ -77,6 +79,12 @@ template <class T, class Layout, byte_source R, class Extents>
   }
 }
 
+// What alloc aligned such a view to, if no more was asked for; alloc_bytes is for all fundamental types.
+template <class V>
+inline constexpr std::size_t alignment_of_view = alignof(typename V::element_type);
+template <std::size_t N>
+inline constexpr std::size_t alignment_of_view<std::span<std::byte, N>> = alignof(std::max_align_t);
+
 template <std::integral... I>
 [[nodiscard]] constexpr auto extents_of(I... dims) {
   return std::dextents<std::size_t, sizeof...(I)>(to_size(dims)...);
@@ -112,12 +120,17 @@ template <class T, class Layout = std::layout_right, byte_source R, detail::exte
   return detail::alloc_extents<T, Layout>(resource, align.bytes > alignof(T) ? align.bytes : alignof(T), extents);
 }
 
+/// `count` fresh elements in a row, for algorithms and functions that take a std::span; otherwise as alloc.
+template <class T, byte_source R>
+[[nodiscard]] constexpr std::span<T> alloc_span(R& resource, std::integral auto count) {
+  const auto view = detail::alloc_extents<T, std::layout_right>(resource, detail::alignment_of_view<std::span<T>>,
+                                                                detail::extents_of(count));
+  return {view.data_handle(), view.extent(0)};
+}
 /// `bytes` fresh bytes, aligned for every fundamental type.
 template <byte_source R>
 [[nodiscard]] constexpr std::span<std::byte> alloc_bytes(R& resource, std::size_t bytes) {
-  const auto view = detail::alloc_extents<std::byte, std::layout_right>(resource, alignof(std::max_align_t),
-                                                                        std::dextents<std::size_t, 1>(bytes));
-  return {view.data_handle(), bytes};
+  return alloc_span<std::byte>(resource, bytes);
 }
 
 }  // namespace buffers
@@ -134,12 +147,6 @@ template <class T, std::size_t N>
 [[nodiscard]] std::span<std::byte> bytes_of(std::span<T, N> view) {
   return std::as_writable_bytes(view);
 }
-
-// What alloc aligned such a view to, if no more was asked for; alloc_bytes is for all fundamental types.
-template <class V>
-inline constexpr std::size_t alignment_of_view = alignof(typename V::element_type);
-template <std::size_t N>
-inline constexpr std::size_t alignment_of_view<std::span<std::byte, N>> = alignof(std::max_align_t);
 
 template <class V>
 concept byte_view = requires(const V& view) {

@@ -271,7 +271,7 @@ template <class T, class Choice>
 class first_choice {
  public:
   void add(const T* elements, std::size_t count) {
-    constexpr std::size_t few = 16;
+    constexpr std::size_t few = 4;
     if (count <= few) {
       for (std::size_t i = 0; i < count; ++i, ++seen_)
         if (is_better(elements[i])) take(elements[i], seen_);

@@ -58,7 +58,8 @@ void threads() {
 void tensor() {
   buffers::bump_resource buffer{4096};
   auto a = buffers::alloc<double>(buffer, buffers::alignment{64}, 2, 3);
-  use(buffers::alloc_bytes(buffer, 10), buffers::is_contiguous(a), buffers::neuralyze(a));
+  use(buffers::alloc_bytes(buffer, 10), buffers::alloc_span<int>(buffer, 10), buffers::is_contiguous(a),
+      buffers::neuralyze(a));
   buffers::drop(buffer, a);
   buffer.reset();
   use(buffers::reshape_buffer<double>(buffer, 2, 3));

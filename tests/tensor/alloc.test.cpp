@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
@@ -156,6 +157,26 @@ BOOST_AUTO_TEST_CASE(bytes) {
   BOOST_TEST(buffers::alloc_bytes(buffer, 68).size() == 68u);
   BOOST_TEST(buffer.used() == 100u);
   BOOST_CHECK_THROW((void)buffers::alloc_bytes(buffer, 1), buffers::exhausted);
+}
+
+BOOST_AUTO_TEST_CASE(spans) {
+  buffers::test_resource memory;
+  const std::span<double> some = buffers::alloc_span<double>(memory, 5);
+  std::ranges::fill(some, 2.0);
+  BOOST_TEST(memory.last_bytes() == 40u);
+  BOOST_TEST(memory.last_alignment() == alignof(double));
+  const std::span<std::byte> bytes = buffers::alloc_span<std::byte>(memory, 3u);
+  BOOST_TEST(memory.last_alignment() == alignof(std::max_align_t));
+  const std::span<int> none = buffers::alloc_span<int>(memory, 0);
+  BOOST_TEST(none.empty());
+  BOOST_CHECK_THROW((void)buffers::alloc_span<int>(memory, -1), std::invalid_argument);
+  BOOST_CHECK_THROW((void)buffers::alloc_span<int>(memory, SIZE_MAX / 2), std::bad_array_new_length);
+  buffers::drop(memory, bytes, some, none);
+  BOOST_TEST(memory.is_clean(), memory.first_mistake());
+  bump_resource buffer{100};
+  const std::span<short> first = buffers::alloc_span<short>(buffer, 8), second = buffers::alloc_span<short>(buffer, 8);
+  buffers::drop(buffer, first, second);
+  BOOST_TEST(buffer.used() == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(from_any_memory_resource) {

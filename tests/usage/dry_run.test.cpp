@@ -64,7 +64,7 @@ constexpr auto everything = [](auto& buffer, int n) {
   for (int i = 1; i <= n; ++i) {
     buffers::scope inner{buffer};
     for (int j = 0; j < i; ++j) (void)alloc<char>(buffer, alignment{64}, 10 + j);
-    count += alloc_bytes(buffer, 5).size();
+    count += alloc_bytes(buffer, 5).size() + buffers::alloc_span<long>(buffer, i).size();
   }
   const auto cp = buffer.checkpoint();
   const auto a = alloc<float, std::layout_left>(buffer, n, 3);

@@ -1,9 +1,9 @@
-// A library that is loaded and unloaded while the program runs, with the library of buffers in it.
+// A library that is loaded and unloaded while the program runs, and that of buffers with it.
 #include <memory_resource>
 #include <vector>
 import buffers;
 
-extern "C" int sum_in_plugin() {
+extern "C" [[gnu::visibility("default")]] int sum_in_plugin() {
   static buffers::concurrent_pool_resource pool;
   std::pmr::vector<int> kept(10, 1, &pool);
   return buffers::no_escape([&](auto& buffer) {
