@@ -113,7 +113,7 @@ class tracker {
  public:
   explicit tracker(file_path trace) : reader_(trace) {}
 
-  /// Calls at(time, event), after came(block) and went(block), for each of the first `events` events.
+  /// Calls at(time, event), after came(block) and went(block, time), for each of the first `events` events.
   void follow(const overview& all, std::uint64_t events, auto came, auto went, auto at) {
     for (trace_event e; events != 0 && reader_.next(e); --events) {
       time_ = std::max(time_, e.nanoseconds);
@@ -125,7 +125,7 @@ class tracker {
             came(made);
             return made;
           },
-          [&](const drawn_block& gone) { went(gone); });
+          [&](const drawn_block& gone) { went(gone, time_); });
       at(time_, e);
     }
   }
@@ -209,7 +209,7 @@ struct moments {
           now[b.group] += b.bytes;
           total += b.bytes;
         },
-        [&](const drawn_block& b) {
+        [&](const drawn_block& b, std::uint64_t) {
           now[b.group] -= b.bytes;
           total -= b.bytes;
         },
@@ -540,14 +540,10 @@ void draw_json(std::ostream& os, file_path trace, const overview& all) {
     std::ranges::push_heap(slices, heavier);
   };
   std::set<std::uint32_t> threads;
-  std::uint64_t now = 0;
   tracker follows(trace);
   follows.follow(
-      all, all.events, [](const drawn_block&) {}, [&](const drawn_block& b) { add({b, std::max(now, b.began)}); },
-      [&](std::uint64_t time, const trace_event& e) {
-        now = time;
-        threads.insert(e.thread);
-      });
+      all, all.events, [](const drawn_block&) {}, [&](const drawn_block& b, std::uint64_t time) { add({b, time}); },
+      [&](std::uint64_t, const trace_event& e) { threads.insert(e.thread); });
   follows.for_each_live([&](std::uint64_t, const drawn_block& b) { add({b, all.end}); });
   std::ranges::sort(slices, {}, [](const slice& s) { return s.block.number; });
 

@@ -6,6 +6,7 @@
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <clocale>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <format>
 #include <fstream>
 #include <ios>
 #include <memory_resource>
@@ -231,6 +233,35 @@ BOOST_AUTO_TEST_CASE(json) {
   BOOST_TEST(most == (3u << 20) + 1000 * 1024u);
   BOOST_TEST(begins == 1001u);
   BOOST_TEST(ends == 1001u);
+}
+
+BOOST_AUTO_TEST_CASE(a_block_ends_in_json_when_it_is_freed) {
+  const temporary_file file;
+  buffers::slab_resource slab;
+  {
+    buffers::recording_resource rec{file, &slab};
+    void* const first = rec.allocate(1000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    rec.deallocate(first, 1000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    (void)rec.allocate(8);  // and is never freed
+  }
+  std::vector<std::string> times;  // of the events, in microseconds
+  buffers::trace_reader reader(file);
+  for (buffers::trace_event e; reader.next(e);)
+    times.push_back(std::format("{:.3f}", static_cast<double>(e.nanoseconds) / 1e3));
+  BOOST_REQUIRE(times.size() == 3u);
+  boost::property_tree::ptree tree;
+  std::istringstream is(draw(file.c_str(), {.format = picture_format::json}));
+  read_json(is, tree);
+  std::vector<std::string> begins, ends;
+  for (const auto& [_, event] : tree.get_child("traceEvents")) {
+    const auto kind = event.get<std::string>("ph");
+    if (kind == "b") begins.push_back(event.get<std::string>("ts"));
+    if (kind == "e") ends.push_back(event.get<std::string>("ts"));
+  }
+  BOOST_TEST(begins == (std::vector{times[0], times[2]}), boost::test_tools::per_element());
+  BOOST_TEST(ends == (std::vector{times[1], times[2]}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(traces_with_nothing_in_them) {
