@@ -11,9 +11,9 @@ class live_blocks {
   explicit live_blocks(std::pmr::memory_resource* memory) : live_(memory), moving_(memory) {}
 
   /// Calls come(e), which returns the Block, for one that comes, and go(block) for one that goes: where realloc has
-  /// moved one, in this order, as there is no other way for a resource. False when the event does not fit: a block
-  /// goes that has not come, one comes or stays where one is, or a thread moves a second one meanwhile; go() is called
-  /// of the one that is not followed any more.
+  /// moved one, in this order, as there is no other way for a resource. What is live at an event is known after it, not
+  /// in between. False when the event does not fit: a block goes that has not come, one comes or stays where one is, or
+  /// a thread moves a second one meanwhile; go() is called of the one that is not followed any more.
   template <class Event, class Come, class Go>
   bool follow(const Event& e, Come come, Go go) {
     using operation = decltype(e.operation);

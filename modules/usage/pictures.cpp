@@ -148,12 +148,6 @@ overview::overview(file_path trace, const picture_options& options)
     bytes += of.bytes;
     ++blocks;
     bytes_of_thread[of.thread] += of.bytes;
-    if (bytes > peak_bytes) {
-      peak_bytes = bytes;
-      peak_blocks = blocks;
-      peak_event = of.number;
-      peak_time = std::max(end, of.nanoseconds);
-    }
     return of.bytes;
   };
   const auto go = [&](std::uint64_t of) {
@@ -165,6 +159,12 @@ overview::overview(file_path trace, const picture_options& options)
       bytes_of_thread.try_emplace(e.thread);
       live.follow(e, come, go);
       end = std::max(end, e.nanoseconds);
+      if (bytes > peak_bytes) {
+        peak_bytes = bytes;
+        peak_blocks = blocks;
+        peak_event = e.number;
+        peak_time = end;
+      }
     }
   } catch (const trace_error& error) {
     damage = error;

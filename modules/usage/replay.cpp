@@ -245,6 +245,11 @@ class follower {
     const bool fits = live_.follow(
         e, [&](const trace_event& came) { return come(thread, came); }, [&](const step& came) { go(thread, came); });
     if (!fits) ++known_.unknown;
+    if (live_bytes_ > known_.peak_bytes) {
+      known_.peak_bytes = live_bytes_;
+      known_.peak_blocks = live_blocks_;
+      peak_step = steps_.size() - 1;
+    }
   }
 
   /// The steps that give back what is left.
@@ -319,11 +324,6 @@ class follower {
     total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
     live_bytes_ += bytes;
     ++live_blocks_;
-    if (live_bytes_ > known_.peak_bytes) {
-      known_.peak_bytes = live_bytes_;
-      known_.peak_blocks = live_blocks_;
-      peak_step = steps_.size();
-    }
     add(thread, s);
     return s;
   }

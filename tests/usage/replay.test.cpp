@@ -28,6 +28,7 @@
 #include "support/child.hpp"
 #include "support/temporary.hpp"
 #include "usage/live_blocks.h"
+#include "usage/trace_writer.h"
 import buffers;
 import buffers.testing;
 
@@ -158,6 +159,60 @@ BOOST_AUTO_TEST_CASE(the_summary_is_exact) {
   text << summary;
   BOOST_TEST(text.str().contains("150 bytes in 2 blocks"), text.str());
   BOOST_TEST(replayer(file).total_bytes() == 112u + 64u + 80u);
+}
+
+// What realloc moves is in two places for a moment, but not at any event.
+BOOST_AUTO_TEST_CASE(a_moved_block_is_live_once) {
+  namespace format = buffers::trace_file;
+  const temporary_file file;
+  const auto at = [](std::uintptr_t address) { return reinterpret_cast<const void*>(address); };
+  constexpr std::size_t mib = 1 << 20;
+  {
+    static format::stream stream;
+    format::writer writer;
+    BOOST_REQUIRE(writer.open(file.c_str()) == 0);
+    writer.put(stream, format::allocate, at(1 << 28), 10 * mib, 16);
+    writer.put(stream, format::move, at(1 << 28), 10 * mib, 16);
+    writer.put(stream, format::allocate, at(1 << 29), 11 * mib, 16);
+    writer.put(stream, format::deallocate, at(1 << 29), 11 * mib, 16);
+    BOOST_REQUIRE(writer.close() == 0);
+  }
+  buffers::test_resource again;
+  const replay_summary summary = replay(file, again, verified);
+  BOOST_TEST(summary.allocations == 2u);
+  BOOST_TEST(summary.deallocations == 2u);
+  BOOST_TEST(summary.unknown == 0u);
+  BOOST_TEST(summary.peak_bytes == 11 * mib);
+  BOOST_TEST(summary.peak_blocks == 1u);
+  BOOST_TEST(again.peak_bytes() == 21 * mib);  // a resource has to have both
+  const auto drawn = [&](buffers::picture_kind kind) {
+    std::ostringstream os;
+    BOOST_TEST(!buffers::draw_trace(os, file, {.format = buffers::picture_format::text, .kind = kind}).has_value());
+    return os.str();
+  };
+  const std::string timeline = drawn(buffers::picture_kind::timeline), map = drawn(buffers::picture_kind::map);
+  BOOST_TEST(timeline.contains("; at most 11.0 MiB live, in 1 block\n"), timeline);
+  BOOST_TEST(timeline.contains("  11.0 MiB │"), timeline);
+  BOOST_TEST(map.contains(": 11.0 MiB in 1 block;"), map);
+}
+
+// As of a buffer that is reset: nobody says when its blocks go.
+BOOST_AUTO_TEST_CASE(a_block_ends_when_another_begins_at_its_address) {
+  const temporary_file file;
+  {
+    buffers::bump_resource frame;
+    recording_resource rec{file, &frame};
+    (void)rec.allocate(100);
+    frame.reset();
+    (void)rec.allocate(60);
+  }
+  buffers::test_resource again;
+  const replay_summary summary = replay(file, again, verified);
+  BOOST_TEST(summary.allocations == 2u);
+  BOOST_TEST(summary.deallocations == 1u);
+  BOOST_TEST(summary.unknown == 1u);
+  BOOST_TEST(summary.peak_bytes == 100u);
+  BOOST_TEST(summary.left_bytes == 60u);
 }
 
 #if !defined(__SANITIZE_THREAD__)
