@@ -298,7 +298,7 @@ int replay_on_all(const replay_command& wanted) {
     }
     const outcome result = run_alone(*who, of);
     if (!result.is_done) {
-      std::println("{:<40}  failed: {}", who->name, result.error);
+      std::println("{:<40}  failed: {}", who->name, std::string_view(result.error));
       all_well = false;
       continue;
     }
