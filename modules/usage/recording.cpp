@@ -40,6 +40,17 @@ struct {
 } constinit mutex;
 detail::recording_state* recordings = nullptr;
 
+// 0, or why it cannot be written: EBUSY when another one writes it. Both would put their records in the same places.
+int begin(detail::recording_state& made, const char* path) noexcept {
+  const std::lock_guard locked{mutex};
+  if (struct stat about; stat(path, &about) == 0)
+    for (const detail::recording_state* r = recordings; r != nullptr; r = r->next)
+      if (r->writer.writes(about.st_dev, about.st_ino)) return EBUSY;
+  if (const int error = made.writer.open(path); error != 0) return error;
+  made.next = std::exchange(recordings, &made);
+  return 0;
+}
+
 }  // namespace
 
 // Whoever reads a trace is to find what was recorded before.
@@ -64,15 +75,14 @@ recording_resource::recording_resource(file_path path, gsl::not_null<std::pmr::m
     munmap(pages, sizeof *state_);
     throw;
   }
-  if (const int error = state_->writer.open(path.c_str()); error != 0) {
+  if (const int error = begin(*state_, path.c_str()); error != 0) {
     state_->~recording_state();
     munmap(pages, sizeof *state_);
     const std::string file = std::string("buffers: ") + path.c_str();
     if (error == ESPIPE) throw std::system_error(EINVAL, std::generic_category(), file + ": not a regular file");
+    if (error == EBUSY) throw std::system_error(error, std::generic_category(), file + ": it is being recorded");
     throw std::system_error(error, std::generic_category(), file);
   }
-  const std::lock_guard locked{mutex};
-  state_->next = std::exchange(recordings, state_);
 }
 
 recording_resource::~recording_resource() {

@@ -48,7 +48,8 @@ export namespace buffers {
 class recording_resource final : public std::pmr::memory_resource {
  public:
   /// Makes the file, or empties it. Memory comes from upstream, which must outlive this.
-  /// Throws: system_error when the file cannot be written; only a regular file can.
+  /// Throws: system_error when the file cannot be written, or another recording_resource of this program writes it;
+  /// only a regular file can.
   explicit recording_resource(file_path path,
                               gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
   recording_resource(const recording_resource&) = delete;

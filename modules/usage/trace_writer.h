@@ -108,7 +108,10 @@ class writer {
   int close() noexcept;
   /// Whether it writes that file.
   [[nodiscard]] bool writes(uint64_t device, uint64_t inode) const noexcept {
-    return is_open() && device == state_->device && inode == state_->inode;
+    if (!is_open() || device != state_->device || inode != state_->inode) return false;
+    const kept_errno kept;
+    struct stat about;  // of a file that was removed, another may have the number
+    return stat(state_->path, &about) == 0 && device == about.st_dev && inode == about.st_ino;
   }
   /// Why there are no further records in the file; 0 while all are.
   [[nodiscard]] int error() const noexcept { return state_ != nullptr ? state_->error.load() : 0; }

@@ -521,6 +521,40 @@ BOOST_AUTO_TEST_CASE(a_path_that_cannot_be_written) {
     BOOST_CHECK_THROW(recording_resource rec{path}, std::system_error);
 }
 
+// Of two that write one file, each would overwrite what the other has written.
+BOOST_AUTO_TEST_CASE(a_path_that_is_being_recorded) {
+  const temporary_file file, link;
+  std::filesystem::create_symlink(file.c_str(), link.c_str());
+  const auto is_said_of = [](const temporary_file& path) {
+    return [&path](const std::system_error& error) {
+      return error.code() == std::errc::device_or_resource_busy &&
+             std::string(error.what()).starts_with(std::string("buffers: ") + path.c_str() + ": it is being recorded");
+    };
+  };
+  {
+    recording_resource rec{file};
+    void* const block = rec.allocate(100);
+    BOOST_CHECK_EXCEPTION(recording_resource{file}, std::system_error, is_said_of(file));
+    BOOST_CHECK_EXCEPTION(recording_resource{link}, std::system_error, is_said_of(link));
+    rec.deallocate(block, 100);
+    // A forked child records nothing of its parent's, and may record itself.
+    const temporary_file other;
+    const child result = run_in_child([&] {
+      recording_resource own{other};
+      own.deallocate(own.allocate(1), 1);
+    });
+    BOOST_TEST(result.survived(), result);
+    BOOST_TEST(read_all(other.c_str()).events.size() == 2u);
+  }
+  const read_result read = read_all(file.c_str());
+  BOOST_TEST(!read.damaged.has_value(), read.why);
+  BOOST_TEST(read.events.size() == 2u);
+  {
+    recording_resource rec{file};  // the one before is gone
+  }
+  BOOST_TEST(read_all(file.c_str()).events.empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_full_disk_is_reported) {
   const temporary_file file;
   const child result = run_in_child([&] {
