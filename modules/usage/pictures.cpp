@@ -243,7 +243,7 @@ void draw_timeline_text(std::ostream& os, file_path trace, const overview& all) 
   const double most = std::max(1.0, static_cast<double>(all.peak_bytes));
   os << all.title << '\n' << subtitle_of(all) << "\n\n";
   for (std::size_t row = rows; row-- != 0;) {
-    const bool has_label = row == rows - 1 || row == rows / 2 - 1;
+    const bool has_label = row == rows - 1 || (row == rows / 2 - 1 && most > 1);
     os << std::format("{:>10} │", has_label ? bytes_text(static_cast<std::uint64_t>(
                                                   most * static_cast<double>(row + 1) / static_cast<double>(rows)))
 
@@ -303,7 +303,7 @@ void draw_timeline_svg(std::ostream& os, file_path trace, const overview& all) {
   const double peak = std::max(1.0, static_cast<double>(all.peak_bytes) / size_unit.size);
   const double size_marks = mark_distance(peak, 5);
   const double most = std::ceil(peak / size_marks) * size_marks;
-  const double end = std::max(1e-9, static_cast<double>(all.end) / time_unit.size);
+  const double end = std::max(1.0, static_cast<double>(all.end) / time_unit.size);
   const auto x_of = [&](double time) { return left + (right - left) * time / end; };
   const auto y_of = [&](double size) { return bottom - (bottom - top) * size / most; };
 

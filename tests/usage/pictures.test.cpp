@@ -275,7 +275,12 @@ BOOST_AUTO_TEST_CASE(traces_with_nothing_in_them) {
       BOOST_TEST(!text.empty());
       BOOST_TEST(!text.contains("nan"), text);
       BOOST_TEST(!text.contains("inf"), text);
+      BOOST_TEST(!text.contains("e-10"), text);  // marks of less than a nanosecond
     }
+  const std::string axis = draw(file.c_str(), {.format = picture_format::text});
+  BOOST_TEST(axis.contains("       1 B │\n"), axis);
+  BOOST_TEST(axis.contains("       0 B └"), axis);
+  BOOST_TEST(!axis.contains("0 B │"), axis);
 }
 
 BOOST_AUTO_TEST_CASE(a_damaged_trace_is_drawn_up_to_there) {
