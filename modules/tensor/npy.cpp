@@ -229,7 +229,9 @@ npy_header parse_npy(std::span<const std::byte> first, std::uint64_t file_bytes,
     length |= byte(10) << 16 | byte(11) << 24;
   }
   if (length > file_bytes - begin) refuse(path, "it ends within its header");
-  if (length > first.size() - begin) refuse(path, "its header has " + std::to_string(length) + " bytes");
+  if (length > first.size() - begin)
+    refuse(path, "its header has " + std::to_string(length) + " bytes, and only one that ends within the first " +
+                     std::to_string(npy_header_bytes) + " is read");
   npy_header header{};
   dictionary({reinterpret_cast<const char*>(first.data()) + begin, length}, path).read(header);
   header.begin = begin + length;
