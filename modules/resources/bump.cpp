@@ -105,7 +105,7 @@ void bump_resource::close_scope_slow(scope_mark& opened) noexcept {
 }
 
 void bump_resource::go_back_past_holes(std::uintptr_t top) noexcept {
-  if (memory_ == nullptr) return;  // after a trim(): what is still valid is of the empty buffer
+  if (memory_ == nullptr) return;  // after a trim(): whatever the checkpoint, nothing is in use
   if (now_.top > top) detail::poison_in_program(reinterpret_cast<void*>(top + 1), now_.top - top);
   meter_.falling(now_.top);
   now_.return_to(top);

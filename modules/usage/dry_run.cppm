@@ -244,7 +244,8 @@ class dry_run {
   }
   /// As reset().
   constexpr void release() { reset(); }
-  /// There is no memory to give back: 0.
+  /// There is no memory to give back: 0. It counts as over storage, where a restore() brings back into use what was so
+  /// at the checkpoint; in a buffer that has given its memory back, nothing is.
   constexpr std::size_t trim(std::size_t) noexcept { return 0; }
 
   /// The bytes from the start of the buffer to the end of the newest block, padding included.
@@ -494,7 +495,8 @@ class allocator<T, dry_run>;
 /// bump_resource::base_alignment (64), and a slab_resource with this first_slab has room for it in one slab.
 /// It may be too little for an f that aligns blocks to more than the buffer is, and also makes a block grow in place,
 /// or gives one back that is older than a checkpoint or an open scope and then goes back to that: what is free at the
-/// end then depends on where the memory lies. Throws what f throws.
+/// end then depends on where the memory lies. An f that calls trim() and then restores a checkpoint of when more was in
+/// use may need less, except over storage. Throws what f throws.
 template <class F, class... Args>
   requires std::invocable<F, dry_run&, Args...>
 [[nodiscard]] constexpr std::size_t peak_bytes(F&& f, Args&&... args) {

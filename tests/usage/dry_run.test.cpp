@@ -373,4 +373,23 @@ BOOST_AUTO_TEST_CASE(grows_where_the_buffer_does) {
   BOOST_CHECK_THROW(f(too_little), buffers::exhausted);
 }
 
+// Memory that is not the buffer's own stays at a trim, and what lies in it.
+BOOST_AUTO_TEST_CASE(a_trim_below_a_checkpoint_counts_as_over_storage) {
+  const auto f = [](auto& b) {
+    const auto a = alloc<char>(b, 100);
+    const auto cp = b.checkpoint();
+    drop(b, a);
+    (void)b.trim(0);
+    b.restore(cp);
+    (void)alloc<char>(b, 100);
+  };
+  const std::size_t n = peak_bytes(f);
+  BOOST_TEST(n == 212u);
+  alignas(64) std::array<std::byte, 212> storage;
+  bump_resource exact{std::span(storage)}, too_small{std::span(storage).first(211)}, owner{100};
+  BOOST_CHECK_NO_THROW(f(exact));
+  BOOST_CHECK_THROW(f(too_small), buffers::exhausted);
+  BOOST_CHECK_NO_THROW(f(owner));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
