@@ -50,7 +50,8 @@ constexpr std::string_view help =
     "         program; --verify: looks whether each block keeps its contents; --only: resources with NAME in their "
     "name\n"
     "plot     draws the live bytes over time, or with --map where the blocks lie when most are live: as text, into\n"
-    "         FILE.svg as a picture, or into FILE.json for ui.perfetto.dev\n"
+    "         FILE.svg as a picture, or into FILE.json for ui.perfetto.dev. --by-thread: coloured by the thread that\n"
+    "         allocated, not by size; --title: TEXT above it, not the command that was recorded\n"
     "\n"
     "Exit code: 0; 1 for a file that cannot be read or written or is damaged; 2 for wrong arguments; of record, the\n"
     "program's own, or 128 and the number of the signal that ended it.\n";
