@@ -182,7 +182,8 @@ int info(const std::string& trace) {
   std::println("  deallocate  {}", grouped(all.deallocations));
   std::println("  failed      {}", grouped(all.failed));
   if (all.unknown != 0)
-    std::println("  unknown     {}, of blocks that came before the recording", grouped(all.unknown));
+    std::println("  unknown     {}: a block came before the recording, or began where another was not given back",
+                 grouped(all.unknown));
   std::println("threads       {}", grouped(all.threads));
   std::println("live at most  {} in {} blocks", bytes_text(all.peak_bytes), grouped(all.peak_blocks));
   std::println("never freed   {} in {} blocks", bytes_text(all.left_bytes), grouped(all.left_blocks));

@@ -30,7 +30,7 @@ export namespace buffers {
 enum class picture_format : std::uint8_t { text, svg, json };
 /// What is seen: the bytes in use over time, or each block by its address and its time.
 enum class picture_kind : std::uint8_t { timeline, map };
-/// What a block of a map has its colour from.
+/// What has a colour of its own, and in JSON a counter: blocks of a size, or those that a thread allocated.
 enum class picture_colour : std::uint8_t { size, thread };
 
 /// How draw_trace draws.

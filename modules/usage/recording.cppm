@@ -12,8 +12,8 @@
 // An error of the file never affects the program; recording stops. flush() throws it, error() returns it, the trace is
 // marked, and the destructor says so on stderr when nobody has asked.
 //
-// In front of a buffer that is reset, or gone back in by a scope, it sees no deallocations: the blocks count as live
-// until others lie there. As the buffer's upstream it sees what that asks for.
+// In front of a buffer that is reset, or gone back in by a scope, it sees no deallocations: a block counts as live
+// until another begins at the same address. As the buffer's upstream it sees what that asks for.
 //
 // Threads: any, at the same time, if upstream allows that. A forked child records nothing.
 //

@@ -51,11 +51,12 @@ struct replay_options {
   std::atomic<std::uint64_t>* progress = nullptr;  // grows by the allocations and deallocations done, now and then
 };
 
-/// What a replay came to. A block of more than 4 TiB is replayed, and counted, as one of 4 TiB.
+/// What a replay came to. A block of more than 4 TiB is replayed, and counted, as one of 4 TiB. One that was not given
+/// back, as by a scope or a reset, ends when another begins at the same address.
 struct replay_summary {
   std::uint64_t events = 0;         // of the trace
   std::uint64_t allocations = 0;    // that the program made
-  std::uint64_t deallocations = 0;  // ... and what it gave back
+  std::uint64_t deallocations = 0;  // ... and what it gave back, or what ended where another began
   std::uint64_t failed = 0;         // failed for the program, and were left out
   std::uint64_t unknown = 0;        // events that do not fit: a block goes that has not come, or comes where one is
   std::uint32_t threads = 0;        // that the program had

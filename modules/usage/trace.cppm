@@ -42,7 +42,7 @@ struct trace_event {
   trace_operation operation = trace_operation::allocate;
   std::uintptr_t address = 0;
   std::size_t bytes = 0;
-  std::size_t alignment = 1;
+  std::size_t alignment = 1;  // one above 2^30 is recorded as 2^30
 };
 
 /// A file that is no trace, or a damaged one.
