@@ -397,7 +397,8 @@ struct elementwise : expression_base {
  public:
   using operation = Op;
   using value_type =
-      decltype(apply_to<Op>(typename A::value_type{}, typename B::value_type{}, typename C::value_type{}));
+      decltype(apply_to<Op>(std::declval<typename A::value_type>(), std::declval<typename B::value_type>(),
+                            std::declval<typename C::value_type>()));
   static constexpr std::size_t rank = larger(A::rank, larger(B::rank, C::rank));
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
   // An operation with a loop of its own over a result that has no loop computes a chunk first.

@@ -1,7 +1,7 @@
 // Arithmetic, comparisons and functions of elements: each makes an expression, and computes nothing.
 //
 //     + - * / with C++'s arithmetic conversions      < <= > >= == != && || !      giving bool
-//     pow exp log sqrt abs maximum minimum where true_divide
+//     pow exp log sqrt abs maximum minimum where true_divide      transform, with a function of yours
 //
 // Operands are tensors, views, expressions and plain values, of shapes that broadcast: std::invalid_argument, naming
 // both, when they do not. An lvalue tensor or view, and a named expression that owns a temporary, is read where it is
@@ -11,9 +11,11 @@
 // std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real
 // numbers by nature (exp, log, sqrt, true_divide) give double for integers.
 module;
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <memory_resource>
 #include <type_traits>
 #include <utility>
 export module buffers.tensor:operations;
@@ -275,6 +277,44 @@ struct convert_to {
   static T apply(auto a) { return converted<T>(a); }
 };
 
+// A function of the user's, as the first operand of `call`.
+struct call {
+  static auto apply(auto f, auto... value) { return f(value...); }
+};
+template <class F>
+struct function {
+  using value_type = F;
+  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
+  static constexpr bool may_fail = false, loops = false, is_ready = true;
+
+  F f;
+
+  [[nodiscard]] static std::array<std::size_t, 0> shape() noexcept { return {}; }
+  [[nodiscard]] F element(const std::size_t*) const noexcept { return f; }
+  static void list(operand*&) noexcept {}
+  [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
+  [[nodiscard]] static std::pmr::memory_resource* resource() noexcept { return nullptr; }
+  template <std::size_t, std::size_t, std::size_t>
+  [[gnu::always_inline]] inline value_row<F> row(const row_request&) const noexcept {
+    return {f};
+  }
+};
+
+template <class X>
+struct element_of {
+  using type = X;
+};
+template <expression X>
+struct element_of<X> {
+  using type = typename X::value_type;
+};
+// Functions that give an element for one of each X. They are copied to where the loop is, which must not cost.
+template <class F, class... X>
+concept function_of =
+    std::is_trivially_copyable_v<F> && requires(const F f, typename element_of<std::remove_cvref_t<X>>::type... value) {
+      { f(value...) } -> element;
+    };
+
 }  // namespace buffers::detail
 
 export namespace buffers {
@@ -418,6 +458,21 @@ template <class A>
   requires detail::operand_expression<A>
 [[nodiscard]] auto abs(A&& a) {
   return detail::apply<detail::absolute>(std::forward<A>(a));
+}
+/// f of each element, or of each two, for any function of yours: f(value) or f(first, second) gives an element of any
+/// type. It is called when the expression is evaluated, in any order, and with buffers::parallel on several threads. f
+/// must be trivially copyable, as function pointers and most lambdas are: let large things be captured by reference.
+/// What f throws passes; the target of an assignment may then have some new elements.
+template <class A, class F>
+  requires detail::operand_expression<A> && detail::function_of<F, A>
+[[nodiscard]] auto transform(A&& a, F f) {
+  return detail::make_elementwise<detail::call>(detail::function<F>{f}, detail::as_node(std::forward<A>(a)));
+}
+template <class A, class B, class F>
+  requires detail::operands<A, B> && detail::function_of<F, A, B>
+[[nodiscard]] auto transform(A&& a, B&& b, F f) {
+  return detail::make_elementwise<detail::call>(detail::function<F>{f}, detail::as_node(std::forward<A>(a)),
+                                                detail::as_node(std::forward<B>(b)));
 }
 /// The elements as Ts, by C++'s conversions, defined for all values: a floating-point value beyond an integer type
 /// becomes its nearest integer, and not-a-number becomes 0; integers wrap around.

@@ -30,6 +30,9 @@ constexpr int int_max = std::numeric_limits<int>::max();
 template <class E>
 using element_of = typename std::remove_cvref_t<E>::value_type;
 
+template <class X, class F>
+concept transforms = requires(const X& x, F f) { transform(x, f); };
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(expressions)
@@ -337,6 +340,59 @@ BOOST_AUTO_TEST_CASE(functions_of_functions) {
     check_functions_of_functions([&] { return a.copy() + a; }, a);
     check_functions_of_functions([&] { return a - min(a, axes<1>, keepdims) + 1.5f; }, a);
   }
+}
+
+BOOST_AUTO_TEST_CASE(functions_of_ones_own) {
+  const tensor a{{1.0f, 2.5f}, {-3.5f, 4.0f}};
+  const auto floor_of = [](float x) { return std::floor(x); };
+  BOOST_TEST(same(transform(a, floor_of), tensor{{1.0f, 2.0f}, {-4.0f, 4.0f}}));
+  BOOST_TEST(same(transform(a, [](float x) { return x > 0; }), a > 0.0f));
+  static_assert(std::is_same_v<element_of<decltype(transform(a, [](float x) { return static_cast<int>(x); }))>, int>);
+  double (*const sine)(double) = [](double x) { return std::sin(x); };
+  BOOST_TEST((transform(a, sine)[1, 1]) == std::sin(4.0));
+
+  // Two operands, which broadcast; one of them may be a value. What f refers to is read when it is evaluated.
+  const tensor<int, 1> n({7, -8, 9});
+  const auto remainder = [](int x, int y) { return x % y; };
+  BOOST_TEST(same(transform(n, 3, remainder), tensor<int, 1>({1, -2, 0})));
+  BOOST_TEST(same(transform(reshape(n, {3, 1}), tensor<int, 1>({2, 5}), remainder), tensor{{1, 2}, {0, -3}, {1, 4}}));
+  BOOST_TEST(same(transform(20, n, remainder), tensor<int, 1>({6, 4, 2})));
+  BOOST_CHECK_THROW((void)transform(n, a[0, all], [](int x, float) { return x; }), std::invalid_argument);
+  int offset = 0;
+  const auto later = transform(n, [&](int x) { return x + offset; });
+  offset = 10;
+  BOOST_TEST(same(later, n + 10));
+
+  // In larger expressions, of views, in place, in reductions and on several threads.
+  const tensor floors(transform(a, floor_of));
+  BOOST_TEST(same(exp(transform(transpose(a), floor_of)) + 1.0f, exp(transpose(floors)) + 1.0f));
+  BOOST_TEST(sum(transform(a * 2.0f, floor_of)) == 8.0f);
+  BOOST_TEST(same(transform(max(a, axes<1>), floor_of), tensor<float, 1>({2, 4})));
+  const float single = transform(tensor<float, 0>(2.5f), floor_of);
+  BOOST_TEST(single == 2.0f);
+  tensor large = arange<float>(0, 100'000);
+  const tensor expected(large * 0.5f + 1.0f);
+  const auto half = [](float x) { return x * 0.5f; };
+  BOOST_TEST(same(evaluate(parallel, transform(large, half) + 1.0f), expected));
+  large = transform(large, half) + 1.0f;
+  BOOST_TEST(same(large, expected));
+
+  // What f throws passes.
+  const auto positive = [](float x) { return x < 0 ? throw std::range_error("negative") : x; };
+  BOOST_CHECK_THROW((void)evaluate(transform(a, positive)), std::range_error);
+
+  // Only functions that can be copied freely, and that give elements for these.
+  std::vector<float> table{1, 2};
+  const auto by_copy = [table](float x) { return table[0] * x; };
+  const auto by_reference = [&table](float x) { return table[1] * x; };
+  using matrix = tensor<float, 2>;
+  static_assert(!transforms<matrix, decltype(by_copy)> && transforms<matrix, decltype(by_reference)>);
+  const auto nothing = [](float) {};
+  const auto of_two = [](float x, float y) { return x + y; };
+  const auto counting = [n = 0](float) mutable { return ++n; };
+  static_assert(!transforms<matrix, decltype(nothing)> && !transforms<matrix, decltype(of_two)>);
+  static_assert(!transforms<matrix, decltype(counting)> && !transforms<float, decltype(floor_of)>);
+  BOOST_TEST(same(transform(a, by_reference), a * 2.0f));
 }
 
 BOOST_AUTO_TEST_CASE(many_operands) {
