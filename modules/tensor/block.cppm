@@ -1,7 +1,7 @@
 // The memory under a tensor: row-major elements from a memory resource, given back by the destructor.
 //
-// Blocks of 64 bytes and more are aligned to 64, a cache line. An array of no dimensions has its one element in itself,
-// and allocates nothing.
+// Blocks of 1 KiB and more are aligned to 64, a cache line; smaller ones as operator new does by itself, which takes
+// three times as long for more. An array of no dimensions has its one element in itself, and allocates nothing.
 module;
 #include <array>
 #include <cstddef>
@@ -75,7 +75,9 @@ class block {
   }
 
  private:
-  static constexpr std::size_t alignment(std::size_t bytes) noexcept { return bytes < 64 ? alignof(T) : 64; }
+  static constexpr std::size_t alignment(std::size_t bytes) noexcept {
+    return bytes < 16 ? alignof(T) : bytes < 1024 ? 16 : 64;
+  }
   void forget() noexcept {
     if constexpr (Rank > 0) {
       memory_ = nullptr;

@@ -382,6 +382,8 @@ struct fails {
   static bool apply(auto... value) { return Op::fails(value...); }
 };
 
+template <class N>
+[[nodiscard]] auto ready_operand(const N& node, std::pmr::memory_resource* resource);
 template <class Node>
 [[nodiscard]] bool has_element(const Node& node, bool wanted);
 template <class Node>
@@ -421,10 +423,10 @@ struct elementwise : expression_base {
   static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
 
   elementwise(A&& first, B&& second, C&& third)
-      : a(std::move(first)),
+      : shape_(broadcast_shapes(broadcast_shapes(first.shape(), second.shape()), third.shape())),
+        a(std::move(first)),
         b(std::move(second)),
-        c(std::move(third)),
-        shape_(broadcast_shapes(broadcast_shapes(a.shape(), b.shape()), c.shape())) {}
+        c(std::move(third)) {}
 
   [[nodiscard]] const std::array<std::size_t, rank>& shape() const noexcept { return shape_; }
 
@@ -476,9 +478,9 @@ struct elementwise : expression_base {
     }
   }
   [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const {
-    auto first = detail::ready(a, memory);
-    auto second = detail::ready(b, memory);
-    auto third = detail::ready(c, memory);
+    auto first = detail::ready_operand(a, memory);
+    auto second = detail::ready_operand(b, memory);
+    auto third = detail::ready_operand(c, memory);
     return elementwise<Op, decltype(first), decltype(second), decltype(third)>(std::move(first), std::move(second),
                                                                                std::move(third));
   }
@@ -495,6 +497,12 @@ struct elementwise : expression_base {
     }
   }
 
+ private:
+  // In front of the operands: behind the last of them, it was copied along with that one's end as one vector, which
+  // has to wait for the parts to be written.
+  std::array<std::size_t, rank> shape_;
+
+ public:
   A a;
   [[no_unique_address]] B b;
   [[no_unique_address]] C c;
@@ -504,9 +512,41 @@ struct elementwise : expression_base {
   static auto part(const N& operand, const std::size_t* index) {
     return operand.element(index + (rank - N::rank));
   }
-
-  std::array<std::size_t, rank> shape_;
 };
+
+// An operation of a result that was computed for this evaluation, and of plain values, that gives as much of the same
+// type: in the result's place, once, rather than for each element of the target to which it is repeated, as in
+// x / sqrt(mean(x * x, axes<1>, keepdims) + 1e-5f).
+template <class T, std::size_t Rank, class Node>
+[[nodiscard]] owned<T, Rank> computed_in(owned<T, Rank>& result, const Node& node);
+template <class N>
+inline constexpr bool is_value = N::rank == 0 && N::leaves == 0;
+template <class Node, class Result>
+inline constexpr bool is_as_much =
+    std::is_same_v<Result, owned<typename Node::value_type, Node::rank>> && !Node::can_fail_itself;
+
+template <class N>
+[[nodiscard]] N completed(N&& node) {
+  return std::move(node);
+}
+template <class Op, class T, std::size_t Rank, class B>
+  requires(is_as_much<elementwise<Op, owned<T, Rank>, B>, owned<T, Rank>> && is_value<B>)
+[[nodiscard]] owned<T, Rank> completed(elementwise<Op, owned<T, Rank>, B>&& node) {
+  return detail::computed_in(node.a, elementwise<Op, leaf<T, Rank>, B>(node.a.view(), std::move(node.b), {}));
+}
+template <class Op, class T, std::size_t Rank, class A>
+  requires(is_as_much<elementwise<Op, A, owned<T, Rank>>, owned<T, Rank>> && is_value<A>)
+[[nodiscard]] owned<T, Rank> completed(elementwise<Op, A, owned<T, Rank>>&& node) {
+  return detail::computed_in(node.b, elementwise<Op, A, leaf<T, Rank>>(std::move(node.a), node.b.view(), {}));
+}
+
+template <class N>
+[[nodiscard]] auto ready_operand(const N& node, std::pmr::memory_resource* resource) {
+  if constexpr (N::is_ready)
+    return node;
+  else
+    return detail::completed(node.ready(resource));
+}
 
 template <class Op, class A>
 [[nodiscard]] auto make_elementwise(A&& a) {
@@ -706,6 +746,14 @@ template <class T, std::size_t Rank, class Node, class Threads>
   if (!in_one_row) return write_elements(here.source(), here.loops(), Threads::parallel, apart);
   write_row(here.source(), at, count);
   return true;
+}
+
+// A result of which the node makes another one, in its place.
+template <class T, std::size_t Rank, class Node>
+[[nodiscard]] owned<T, Rank> computed_in(owned<T, Rank>& result, const Node& node) {
+  const strided<T, Rank> target{result.memory.data(), result.shape(), result.strides};
+  if (!write_one_row(target, node)) static_cast<void>(write_ready(target, node, on_this_thread{}));
+  return std::move(result);
 }
 
 // Writes any node into a target of the same shape, or to which it broadcasts, and which is nobody's operand.

@@ -8,6 +8,7 @@ module;
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <utility>
 module buffers.tensor;
 
@@ -46,6 +47,7 @@ class equation {
   bool solvable(std::ptrdiff_t wanted) noexcept {
     std::sort(terms_.begin(), terms_.begin() + static_cast<std::ptrdiff_t>(used_),
               [](const term& a, const term& b) { return a.stride > b.stride; });
+    merge();
     reach_[used_] = 0;
     for (std::size_t i = used_; i-- > 0;)
       reach_[i] = reach_[i + 1] + static_cast<std::ptrdiff_t>(terms_[i].stride * terms_[i].count);
@@ -54,6 +56,16 @@ class equation {
   }
 
  private:
+  // Terms of the same stride, as of two columns of one matrix, are one.
+  void merge() noexcept {
+    std::size_t merged = 0;
+    for (std::size_t i = 1; i < used_; ++i)
+      if (terms_[i].stride == terms_[merged].stride)
+        terms_[merged].count += terms_[i].count;
+      else
+        terms_[++merged] = terms_[i];
+    used_ = std::min(used_, merged + 1);
+  }
   bool solvable(std::size_t i, std::ptrdiff_t rest) noexcept {
     if (rest < 0 || rest > reach_[i]) return false;
     if (rest == 0 || i == used_) return rest == 0;
@@ -205,12 +217,36 @@ struct repeat_loop {
   }
 };
 
+// Strides that the compiler knows, for which it has vector instructions.
+template <std::size_t Bytes, std::ptrdiff_t Stride>
+struct gather_loop {
+  using cell = typename word<Bytes>::type;
+  const cell* from;
+  cell* to;
+  std::size_t count;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    const cell* const in = from;
+    cell* const out = to;
+    for_each_independent(count, [=](std::size_t i) __attribute__((always_inline)) {
+      out[i] = in[static_cast<std::ptrdiff_t>(i) * Stride];
+    });
+  }
+};
+
 template <std::size_t Bytes>
 struct mover {
   using cell = typename word<Bytes>::type;
   static void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count) noexcept {
     auto* const out = static_cast<cell*>(to);
-    if (stride == 0) return run_loop(repeat_loop<Bytes>{*static_cast<const cell*>(from), out, count});
+    auto* const first = static_cast<const cell*>(from);
+    if (stride == 0) return run_loop(repeat_loop<Bytes>{*first, out, count});
+    if (count >= 16 && Bytes <= 8) {
+      if (stride == -1) return run_loop(gather_loop<Bytes, -1>{first, out, count});
+      if (stride == 2) return run_loop(gather_loop<Bytes, 2>{first, out, count});
+      if (stride == 3) return run_loop(gather_loop<Bytes, 3>{first, out, count});
+      if (stride == 4) return run_loop(gather_loop<Bytes, 4>{first, out, count});
+    }
     const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
     const char* in = static_cast<const char*>(from);
     for (std::size_t i = 0; i < count; ++i, in += step) out[i] = *reinterpret_cast<const cell*>(in);
@@ -494,6 +530,14 @@ void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, 
 void row_reader::write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
                        std::ptrdiff_t row_bytes, bool past_caches) {
   const row_functions& functions = source_.functions;
+  if (source_.is_leaf() && !past_caches && step_[1] != 1 && step_[1] != 0) {  // gathered straight to where it goes
+    const std::ptrdiff_t down = loops_.stride(1, dimension) * static_cast<std::ptrdiff_t>(functions.element_bytes);
+    const std::byte* from = place_of(1, first);
+    auto* out = static_cast<std::byte*>(to);
+    for (; rows > 0; --rows, from += down, out += row_bytes)
+      gather(out, from, step_[1], columns, functions.element_bytes);
+    return;
+  }
   const bool lines = past_caches && functions.finish == nullptr;
   const bool whole = dense_ && !is_short(functions, columns) && (lines || !in_chunks(functions));
   const std::size_t pace = whole ? columns : std::min(columns, pace_);
@@ -657,12 +701,19 @@ void write_in_parallel(const row_source& source, const nest& loops, bool in_plac
   return true;
 }
 
+// Whether rows of so many elements that are kept are combined as wholes. For places that takes longer where they are
+// narrow, and there are 32 bits for a place.
+bool suits_whole_rows(std::size_t columns, const reduced_shape& reduced, bool in_order) noexcept {
+  constexpr std::size_t narrow = 8;
+  return !in_order || (columns > narrow && reduced.count <= std::numeric_limits<std::uint32_t>::max());
+}
+
 // The loops of rows without gaps of which the last dimensions go, or the first, as it mostly is; false for others.
 bool arrange_plain_rows(nest& loops, const row_source& source, const reduced_shape& reduced, bool in_order,
                         reduction_plan& plan) noexcept {
   const unsigned mask = reduced.mask;
   const bool last_go = ((mask | (mask - 1)) + 1) >> reduced.rank == 1, first_go = (mask & (mask + 1)) == 0;
-  if (reduced.rank == 0 || (!last_go && (in_order || !first_go))) return false;
+  if (reduced.rank == 0 || (!last_go && !first_go)) return false;
   const operand& target = source.operands[0];
   if (!is_row_major({nullptr, 0, target.rank, target.shape, target.strides})) return false;
   for (std::size_t k = 1; k < source.count; ++k) {
@@ -672,6 +723,7 @@ bool arrange_plain_rows(nest& loops, const row_source& source, const reduced_sha
       return false;
   }
   const std::size_t results = numel(target), count = reduced.count;
+  if (!last_go && !suits_whole_rows(results, reduced, in_order)) return false;
   loops.rank = 2;
   loops.shape[0] = last_go ? results : count;
   loops.shape[1] = last_go ? count : results;
@@ -706,18 +758,17 @@ reduction_plan arrange_reduction(nest& loops, const row_source& source, const re
     for (std::size_t k = 0; k < loops.operands; ++k) all.stride(k, loops.rank) = far_apart;
     ++loops.rank;
   }
-  bool inner_kept = false;
-  if (!in_order) {
+  if (!in_order)
     for (std::size_t d = kept + 1; d < loops.rank; ++d)  // where memory is denser is further in
       for (std::size_t e = d; e > kept && all.cost(e) > all.cost(e - 1); --e) all.swap(e, e - 1);
-    std::size_t densest = kept;
-    for (std::size_t d = 0; d < kept; ++d)
-      if (densest == kept || all.cost(d) <= all.cost(densest)) densest = d;
-    inner_kept = densest != kept && all.cost(densest) < all.cost(loops.rank - 1);
-    if (inner_kept) {
-      all.move_to(densest, loops.rank - 1);
-      --kept;
-    }
+  std::size_t densest = kept;
+  for (std::size_t d = 0; d < kept; ++d)
+    if (densest == kept || all.cost(d) <= all.cost(densest)) densest = d;
+  const bool inner_kept = densest != kept && all.cost(densest) < all.cost(loops.rank - 1) &&
+                          suits_whole_rows(loops.shape[densest], reduced, in_order);
+  if (inner_kept) {
+    all.move_to(densest, loops.rank - 1);
+    --kept;
   }
   all.merge(kept, loops.rank - (inner_kept ? 1 : 0));
   return {all.merge(0, kept), inner_kept};

@@ -185,8 +185,8 @@ class row_reader {
 
 // The dimensions of a reduction over an array of that shape, which is the node's: first those that are kept, of which
 // there are `kept`, then those that go, and, when that is where memory is contiguous, a kept one at the end. The target
-// has strides of 0 in the dimensions that go, and size 1. With `in_order`, those that go are at the end and in their
-// order.
+// has strides of 0 in the dimensions that go, and size 1. With `in_order`, those that go are in
+// their order, for places.
 struct reduced_shape {
   const std::size_t* shape;
   std::size_t rank;

@@ -11,6 +11,7 @@
 // Views of a temporary tensor do not compile; reshape of one takes over its memory. permute and transpose of an
 // expression are expressions.
 module;
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -276,12 +277,23 @@ struct lower_triangle : rearranged<A> {
     for (std::size_t row = 0, count = buffers::numel(rows); row < count; ++row) {
       const std::array<std::size_t, rank> index = unflatten(row, rows);
       T* const elements = target.data + flat_offset(index, target.strides);
-      for (std::size_t j = columns; j > 0 && is_above(index[rank - 2], j - 1, diagonal_); --j)
-        elements[static_cast<std::ptrdiff_t>(j - 1) * target.strides[rank - 1]] = T{};
+      const std::ptrdiff_t step = target.strides[rank - 1];
+      if (step == 1)
+        for (std::size_t j = stay(index[rank - 2], columns); j < columns; ++j) elements[j] = T{};
+      else
+        for (std::size_t j = stay(index[rank - 2], columns); j < columns; ++j)
+          elements[static_cast<std::ptrdiff_t>(j) * step] = T{};
     }
   }
 
  private:
+  // How many elements of a row are not above the diagonal.
+  [[nodiscard]] std::size_t stay(std::size_t row, std::size_t columns) const noexcept {
+    const auto ahead = static_cast<std::size_t>(diagonal_), back = 0 - ahead, rows_so_far = row + 1;
+    if (diagonal_ < 0) return back >= rows_so_far ? 0 : std::min(columns, rows_so_far - back);
+    return ahead >= columns ? columns : std::min(columns, rows_so_far + ahead);
+  }
+
   std::ptrdiff_t diagonal_;
 };
 

@@ -97,14 +97,24 @@ struct true_divide_elements {
   }
 };
 
+struct square_root {
+  static auto apply(auto a) {
+    using R = real<decltype(a)>;
+#if defined(__clang__)  // std::sqrt may set errno, and so is called one by one
+    return static_cast<R>(__builtin_elementwise_sqrt(static_cast<R>(a)));
+#else
+    return static_cast<R>(std::sqrt(static_cast<R>(a)));
+#endif
+  }
+};
+
 struct power {
   static auto apply(auto a, auto b) {
     using R = common<decltype(a), decltype(b)>;
     if constexpr (std::is_integral_v<R>) {
       return of_integers(static_cast<R>(a), b);
     } else {
-      if (b == 2) return static_cast<R>(static_cast<R>(a) * static_cast<R>(a));
-      return static_cast<R>(std::pow(static_cast<R>(a), static_cast<R>(b)));
+      return of_reals(static_cast<R>(a), static_cast<R>(b));
     }
   }
   template <class A, class B>
@@ -115,6 +125,18 @@ struct power {
   [[noreturn]] static void fail() { throw_division_by_zero(); }
 
  private:
+  // Usual exponents, for which a call takes fifty times as long. A float cubed in double is rounded once.
+  template <class R>
+  static R of_reals(R base, R exponent) {
+    using wider = std::conditional_t<std::is_same_v<R, float>, double, R>;
+    if (exponent == 2) return static_cast<R>(base * base);
+    if (exponent == 3)
+      return static_cast<R>(static_cast<wider>(base) * static_cast<wider>(base) * static_cast<wider>(base));
+    if (exponent == R{0.5f})
+      return base == -std::numeric_limits<R>::infinity() ? -base : square_root::apply(base + R{0});
+    if (exponent == -1) return static_cast<R>(1 / base);
+    return static_cast<R>(std::pow(base, exponent));
+  }
   template <class R, class B>
   static R of_integers(R base, B exponent) {
     if constexpr (std::is_signed_v<B>)
@@ -137,6 +159,7 @@ concept has_kernels = std::is_same_v<T, float> || std::is_same_v<T, double>;
 
 // The larger one; not-a-number if either is.
 struct larger {
+  static bool reaches(auto a, auto b) { return a >= b; }
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
@@ -153,6 +176,7 @@ struct larger {
 };
 
 struct smaller {
+  static bool reaches(auto a, auto b) { return a <= b; }
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
@@ -228,9 +252,6 @@ struct absolute {
   }
 };
 
-struct square_root {
-  static auto apply(auto a) { return static_cast<real<decltype(a)>>(std::sqrt(static_cast<real<decltype(a)>>(a))); }
-};
 // Element by element as well as in rows, these are the kernels', so that an element is the same either way.
 struct exponential {
   static auto apply(auto a) {
@@ -399,7 +420,8 @@ template <class A>
   return detail::apply<detail::invert>(std::forward<A>(a));
 }
 
-/// a to the power of b. Of integers an integer, by multiplication; a negative exponent gives 1 / pow(a, -b), and so a
+/// a to the power of b, as std::pow has it; exponents of 2, 3, -1 and 0.5 need no call of it, at most 1 ulp from the
+/// exact value. Of integers an integer, by multiplication; a negative exponent gives 1 / pow(a, -b), and so a
 /// std::domain_error for a base of zero.
 template <class A, class B>
   requires detail::operands<A, B>

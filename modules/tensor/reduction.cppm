@@ -26,6 +26,7 @@ module;
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <memory_resource>
@@ -232,8 +233,29 @@ struct columns_reduction {
                            [&](std::size_t i) __attribute__((always_inline)) { out[i] = Op::combine(in[i], row[i]); });
   }
 };
+// Narrow rows without gaps: several of them are a row that fills vectors, of which the columns are combined at the end.
+inline constexpr std::size_t wide_row = 64;
+[[nodiscard]] constexpr std::size_t rows_together(std::size_t columns) noexcept {
+  return columns <= wide_row / 4 ? wide_row / columns : 1;
+}
+template <class Op, class R>
+void combine_narrow_columns(R* totals, const matrix<R>& with) {
+  const std::size_t columns = with.columns, together = rows_together(columns), width = together * columns;
+  const auto step = static_cast<std::ptrdiff_t>(width), down = static_cast<std::ptrdiff_t>(columns);
+  const std::size_t wide = with.rows / together;
+  R sums[wide_row];
+  std::memcpy(sums, with.elements, width * sizeof(R));
+  run_loop(columns_reduction<Op, R>{{with.elements + width, wide - 1, width, step}, sums});
+  run_loop(columns_reduction<Op, R>{{sums, together, columns, down}, totals});
+  run_loop(
+      columns_reduction<Op, R>{{with.elements + wide * width, with.rows - wide * together, columns, down}, totals});
+}
 template <class Op, class R>
 void combine_columns(R* totals, const matrix<R>& with) {
+  constexpr std::size_t enough = 4;
+  if (with.stride == static_cast<std::ptrdiff_t>(with.columns) && rows_together(with.columns) > 1 &&
+      with.rows >= enough * rows_together(with.columns))
+    return combine_narrow_columns<Op>(totals, with);
   run_loop(columns_reduction<Op, R>{with, totals});
 }
 
@@ -266,38 +288,102 @@ class pairwise {
   R levels_[std::numeric_limits<std::size_t>::digits];
 };
 
-// The first of the largest, or smallest, elements, or the first that is not a number.
+// --- Places: where the first of the largest, or smallest, elements is, or the first that is not a number.
+
+// Whether value comes before `to`, which is of an earlier place.
+template <class Choice, class T>
+[[nodiscard, gnu::always_inline]] inline bool is_preferred(T value, T to) {
+  return !Choice::reaches(to, value) & (to == to);
+}
+
+// The first element that is `chosen`, which of all of them is what Choice comes to.
+template <class Choice, class T>
+[[nodiscard, gnu::always_inline]] inline std::size_t find_chosen(const T* row, std::size_t count, T chosen) {
+  constexpr std::size_t several = 16;
+  std::size_t first = 0;
+  for (; count - first > several; first += several) {
+    bool is_here = false;
+    for (std::size_t i = 0; i < several; ++i) is_here |= Choice::reaches(row[first + i], chosen);
+    if (is_here) {
+      count = first + several;
+      break;
+    }
+  }
+  std::size_t at = count;
+  for (std::size_t i = count; i-- > first;) at = Choice::reaches(row[i], chosen) ? i : at;
+  if (at == count) [[unlikely]]  // it is no number
+    for (at = 0; row[at] == row[at];) ++at;
+  return at;
+}
+
+// Of each row; of no more than a chunk of rows, and columns > 0.
+template <class Choice, class T>
+struct places_in_rows {
+  matrix<T> from;
+  const T* chosen;
+  std::size_t* out;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    const T* row = from.elements;
+    for (std::size_t r = 0; r < from.rows; ++r, row += from.stride)
+      out[r] = find_chosen<Choice>(row, from.columns, chosen[r]);
+  }
+};
+template <class Choice, class T>
+void find_places(const matrix<T>& from, std::size_t* out) {
+  T chosen[chunk];
+  reduce_rows<choice_of<Choice>>(from, chosen);
+  run_loop(places_in_rows<Choice, T>{from, chosen, out});
+}
+
+// Of parts of a row that follow each other.
 template <class T, class Choice>
 class first_choice {
  public:
   void add(const T* elements, std::size_t count) {
-    constexpr std::size_t few = 4;
-    if (count <= few) {
-      for (std::size_t i = 0; i < count; ++i, ++seen_)
-        if (is_better(elements[i])) take(elements[i], seen_);
-      return;
-    }
-    const T chosen = reduce_some<choice_of<Choice>>(elements, count);
-    if (is_better(chosen)) {
-      std::size_t i = 0;
-      while (elements[i] != chosen && elements[i] == elements[i]) ++i;
-      take(elements[i], seen_ + i);
+    std::size_t place;
+    find_places<Choice>(matrix<T>{elements, 1, count, 0}, &place);
+    if (seen_ == 0 || is_preferred<Choice>(elements[place], value_)) {
+      value_ = elements[place];
+      place_ = seen_ + place;
     }
     seen_ += count;
   }
   [[nodiscard]] std::size_t place() const noexcept { return place_; }
 
  private:
-  [[nodiscard]] bool is_better(T value) const noexcept {
-    return seen_ == 0 || (value_ == value_ && Choice::apply(value_, value) != value_);
-  }
-  void take(T value, std::size_t place) noexcept {
-    value_ = value;
-    place_ = place;
-  }
-
   T value_{};
   std::size_t place_ = 0, seen_ = 0;
+};
+
+// Of each column: the rows at hand are the ones from `first` on, and `best` and `places` are those of the rows before.
+// Places are as wide as the elements, which suits vectors; see suits_whole_rows.
+template <class T>
+using place_type = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+template <class Choice, class T>
+struct places_in_columns {
+  matrix<T> from;
+  place_type<T> first;
+  T* best;
+  place_type<T>* places;
+
+  [[gnu::always_inline]] inline void operator()() const {
+    // As in columns_reduction.
+    T* const best_out = launder_origin(best);
+    place_type<T>* const places_out = launder_origin(places);
+    const T *const best_in = best, *row = from.elements;
+    const place_type<T>* const places_in = places;
+    place_type<T> at = first;
+    for (std::size_t r = 0; r < from.rows; ++r, ++at, row += from.stride)
+      for_each_independent(from.columns, [&](std::size_t i) __attribute__((always_inline)) {
+        // Read here, so that none of it depends on what is preferred.
+        const T value = row[i], so_far = best_in[i];
+        const place_type<T> place = places_in[i];
+        const bool better = is_preferred<Choice>(value, so_far);
+        best_out[i] = better ? value : so_far;
+        places_out[i] = better ? at : place;
+      });
+  }
 };
 
 template <class A, unsigned Mask, bool Keep>
@@ -402,6 +488,7 @@ struct reduction_pass {
   // Dimensions that go, but for the innermost of all.
   [[nodiscard]] inline std::size_t rows() const noexcept { return loops.steps(plan.kept, inner()); }
   [[nodiscard]] inline std::size_t columns() const noexcept { return loops.shape[inner()]; }
+  [[nodiscard]] inline std::size_t groups() const noexcept { return (columns() + group - 1) / group; }
   // Of the target, in the innermost dimension.
   [[nodiscard]] inline std::ptrdiff_t step() const noexcept { return loops.stride(0, inner()); }
   // Whether rows of elements can be seen where they are.
@@ -433,13 +520,13 @@ struct reduction_pass {
     }
   }
 
-  // The same for short rows.
-  template <class Op>
-  void along_short_rows(std::size_t first, std::size_t last) const {
+  // The same for short rows: what `results_of(rows, results)` finds for some of them is finished.
+  template <class Result, class ResultsOf, class Finish>
+  void along_short_rows(std::size_t first, std::size_t last, ResultsOf results_of, Finish finish) const {
     room here(*this);
     row_reader& at = here.at;
     at.seek(0, plan.kept, first);
-    R results[chunk];
+    Result results[chunk];
     constexpr std::size_t together = 16;  // rows that kernels like to have
     std::size_t most = is_in_memory() ? chunk : block / columns();
     if (most > together) most -= most % together;
@@ -447,9 +534,9 @@ struct reduction_pass {
     const std::ptrdiff_t down = loops.stride(0, plan.kept - 1);
     for (std::size_t left = last - first, count; left > 0; left -= count) {
       count = least(left, most, at.left(plan.kept - 1));
-      reduce_rows<Op>(elements(here, plan.kept - 1, count, 0, columns()), results);
+      results_of(elements(here, plan.kept - 1, count, 0, columns()), results);
       T* to = out + at.target_offset();
-      for (std::size_t i = 0; i < count; ++i, to += down) *to = converted<T>(Op::finish(results[i], columns()));
+      for (std::size_t i = 0; i < count; ++i, to += down) *to = converted<T>(finish(results[i]));
       at.skip(0, plan.kept, count);
     }
   }
@@ -457,19 +544,27 @@ struct reduction_pass {
   // For positions [first, last) of the dimensions that stay, and groups of the innermost one: whole rows are combined.
   template <class Op>
   void across_rows(std::size_t first, std::size_t last, std::size_t reduced_count) const {
-    const std::size_t groups = (columns() + group - 1) / group;
-    room here(*this);
-    here.at.seek(0, plan.kept, first / groups);
-    for (std::size_t position = first; position < last; ++position) {
-      const std::size_t i = position % groups * group;
-      const std::size_t count = columns() - i < group ? columns() - i : group;
-      R totals[group];
-      combine_next<Op>(here, i, count, rows(), totals);
-      T* const to = out + here.at.target_offset() + static_cast<std::ptrdiff_t>(i) * step();
-      for (std::size_t j = 0; j < count; ++j)
-        to[static_cast<std::ptrdiff_t>(j) * step()] = converted<T>(Op::finish(totals[j], reduced_count));
-      if (position % groups == groups - 1) here.at.next(0, plan.kept);
-    }
+    R totals[group];
+    for_each_group(
+        first, last,
+        [&](room& here, std::size_t i, std::size_t count) { combine_next<Op>(here, i, count, rows(), totals); },
+        [&](std::size_t j) { return Op::finish(totals[j], reduced_count); });
+  }
+  // The same for places.
+  template <class Choice>
+  void places_across_rows(std::size_t first, std::size_t last) const {
+    R best[group];
+    place_type<R> places[group];
+    const auto find = [&](room& here, std::size_t first_column, std::size_t count) {
+      for_rows_in_order(here, first_column, count, rows(), [&](std::size_t row, std::size_t i, matrix<R> next) {
+        if (row == 0) {
+          std::memcpy(best + i, next.elements, next.columns * sizeof(R));
+          std::memset(places + i, 0, next.columns * sizeof *places);
+        }
+        run_loop(places_in_columns<Choice, R>{next, static_cast<place_type<R>>(row), best + i, places + i});
+      });
+    };
+    for_each_group(first, last, find, [&](std::size_t j) { return std::size_t{places[j]}; });
   }
 
   // Whole rows into the target itself, one after the other as they lie in memory, where the order of combining does not
@@ -528,8 +623,9 @@ struct reduction_pass {
   // The next `rows` rows: where the order of combining matters, in pairs of halves.
   template <class Op>
   void combine_next(room& here, std::size_t first, std::size_t count, std::size_t rows, R* totals) const {
-    constexpr std::size_t few = 32;
-    if (rows <= few || Op::needs_elements) return combine_in_order<Op>(here, first, count, rows, totals);
+    const std::size_t few = 32 * rows_together(count);
+    if (rows <= few || Op::needs_elements || std::is_integral_v<R>)
+      return combine_in_order<Op>(here, first, count, rows, totals);
     combine_next<Op>(here, first, count, rows / 2, totals);
     R others[group];
     combine_next<Op>(here, first, count, rows - rows / 2, others);
@@ -539,21 +635,42 @@ struct reduction_pass {
   // One after the other.
   template <class Op>
   void combine_in_order(room& here, std::size_t first, std::size_t count, std::size_t rows, R* totals) const {
+    for_rows_in_order(here, first, count, rows, [&](std::size_t row, std::size_t i, matrix<R> next) {
+      if (row == 0) {
+        std::memcpy(totals + i, next.elements, next.columns * sizeof(R));
+        next = {next.elements + next.stride, next.rows - 1, next.columns, next.stride};
+      }
+      combine_columns<Op>(totals + i, next);
+    });
+  }
+
+  // f(row, i, matrix) for the next `rows` rows, some at a time, and their columns from `first` on, some at a time: from
+  // that row on, and from first + i on.
+  template <class F>
+  void for_rows_in_order(room& here, std::size_t first, std::size_t count, std::size_t rows, F f) const {
     constexpr std::size_t narrow = block / 4;
     const std::size_t pace = is_in_memory() || count < narrow ? count : narrow;
     const std::size_t most = is_in_memory() ? rows : block / pace;
     for (std::size_t done = 0, some; done < rows; done += some) {
       some = least(rows - done, most, here.at.left(inner() - 1));
-      for (std::size_t i = 0; i < count; i += pace) {
-        const std::size_t columns = count - i < pace ? count - i : pace;
-        matrix<R> next = elements(here, inner() - 1, some, first + i, columns);
-        if (done == 0) {
-          std::memcpy(totals + i, next.elements, columns * sizeof(R));
-          next = {next.elements + next.stride, next.rows - 1, columns, next.stride};
-        }
-        combine_columns<Op>(totals + i, next);
-      }
+      for (std::size_t i = 0; i < count; i += pace)
+        f(done, i, elements(here, inner() - 1, some, first + i, count - i < pace ? count - i : pace));
       here.at.skip(plan.kept, inner(), some);
+    }
+  }
+
+  // For those positions and groups: reduces by reduce(room, first column, count), and takes the results from there.
+  template <class Reduce, class Result>
+  void for_each_group(std::size_t first, std::size_t last, Reduce reduce, Result result) const {
+    room here(*this);
+    here.at.seek(0, plan.kept, first / groups());
+    for (std::size_t position = first; position < last; ++position) {
+      const std::size_t i = position % groups() * group;
+      const std::size_t count = columns() - i < group ? columns() - i : group;
+      reduce(here, i, count);
+      T* const to = out + here.at.target_offset() + static_cast<std::ptrdiff_t>(i) * step();
+      for (std::size_t j = 0; j < count; ++j) to[static_cast<std::ptrdiff_t>(j) * step()] = converted<T>(result(j));
+      if (position % groups() == groups() - 1) here.at.next(0, plan.kept);
     }
   }
 };
@@ -601,16 +718,17 @@ void reducer<Op, R, T>::some(const row_source& source, const nest& loops, const 
   const std::size_t count = reduced.count, positions = pass.loops.steps(0, pass.plan.kept);
   if (!parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
   if (pass.has_short_rows()) {
-    run_parts(parallel, positions, count,
-              [&](std::size_t first, std::size_t last) { pass.template along_short_rows<Op>(first, last); });
+    run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
+      pass.template along_short_rows<R>(first, last, reduce_rows<Op, R>,
+                                        [&](R result) { return Op::finish(result, pass.columns()); });
+    });
   } else if (!pass.plan.inner_kept) {
     run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
       pass.template along_rows<pairwise<Op, R>>(
           first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
     });
   } else {
-    const std::size_t groups = (pass.columns() + pass.group - 1) / pass.group;
-    run_parts(parallel, positions * groups, count * pass.group,
+    run_parts(parallel, positions * pass.groups(), count * pass.group,
               [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
   }
 }
@@ -826,10 +944,19 @@ struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());
     const row_source source = here.source();
     const reduction_pass<E, T> pass(source, here.loops(), here.reduced, true);
-    run_parts(Threads::parallel, pass.loops.steps(0, pass.plan.kept), base::reduced_count(),
-              [&](std::size_t first, std::size_t last) {
-                pass.template along_rows<search>(first, last, [](const search& found) { return found.place(); });
-              });
+    const std::size_t count = base::reduced_count(), positions = pass.loops.steps(0, pass.plan.kept);
+    const auto place = [](std::size_t found) { return found; };
+    if (pass.has_short_rows())
+      run_parts(Threads::parallel, positions, count, [&](std::size_t first, std::size_t last) {
+        pass.template along_short_rows<std::size_t>(first, last, find_places<Choice, E>, place);
+      });
+    else if (!pass.plan.inner_kept)
+      run_parts(Threads::parallel, positions, count, [&](std::size_t first, std::size_t last) {
+        pass.template along_rows<search>(first, last, [](const search& found) { return found.place(); });
+      });
+    else
+      run_parts(Threads::parallel, positions * pass.groups(), count * pass.group,
+                [&](std::size_t first, std::size_t last) { pass.template places_across_rows<Choice>(first, last); });
   }
 };
 

@@ -253,6 +253,36 @@ BOOST_AUTO_TEST_CASE(elements_of_every_size_are_repeated_and_gathered) {
   repeat_and_gather_elements<long double>();
 }
 
+// Whatever the step, alone and in an expression.
+template <class T>
+void gather_every_step() {
+  std::size_t wrong = 0;
+  for (std::size_t n = 1; n < 80; ++n)
+    for (std::ptrdiff_t step = -5; step <= 5; ++step) {
+      if (step == 0) continue;
+      const std::size_t wide = (n - 1) * static_cast<std::size_t>(std::abs(step)) + 1;
+      tensor<T, 2> from({2, wide}), to({2, n}), more({2, n});
+      for (std::size_t i = 0; i < wide; ++i) from[0, i] = static_cast<T>(i % 101), from[1, i] = static_cast<T>(i % 97);
+      const auto seen = from[all, range{step > 0 ? 0 : -1, all, step}];
+      to = seen;
+      more = seen + seen;
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t at =
+            step > 0 ? i * static_cast<std::size_t>(step) : wide - 1 - i * static_cast<std::size_t>(-step);
+        wrong += (to[0, i] != static_cast<T>(at % 101)) + (to[1, i] != static_cast<T>(at % 97));
+        wrong += more[1, i] != static_cast<T>(2 * (at % 97));
+      }
+    }
+  BOOST_TEST(wrong == 0u, wrong << " elements of " << sizeof(T) << " bytes");
+}
+BOOST_AUTO_TEST_CASE(steps_of_every_size_and_way) {
+  gather_every_step<std::int8_t>();
+  gather_every_step<std::int16_t>();
+  gather_every_step<float>();
+  gather_every_step<double>();
+  gather_every_step<long double>();
+}
+
 // Rows with gaps between them, however short, alone or with what is gathered, into a target without gaps.
 BOOST_AUTO_TEST_CASE(rows_of_a_wider_array) {
   for (std::size_t columns = 1; columns < 70; ++columns) {
@@ -395,6 +425,33 @@ BOOST_AUTO_TEST_CASE(functions_of_ones_own) {
   BOOST_TEST(same(transform(a, by_reference), a * 2.0f));
 }
 
+BOOST_AUTO_TEST_CASE(powers_that_need_no_call) {
+  for (const double exponent : {2.0, 3.0, 0.5, -1.0, 2.5, 0.0}) {
+    std::size_t wrong = 0;
+    const auto check = [&]<class T>(T x) {
+      const T wanted = std::pow(x, static_cast<T>(exponent)), got = pow(tensor<T, 1>({x}), exponent)[0];
+      const T single = pow(tensor<T, 1>({x}), tensor<T, 1>({static_cast<T>(exponent)}))[0];
+      const bool right = std::isnan(wanted) ? std::isnan(got)
+                                            : got == wanted || std::abs(got - wanted) <=
+                                                                   std::abs(wanted) * std::numeric_limits<T>::epsilon();
+      wrong += !right + (std::isnan(wanted) ? !std::isnan(single) : single != got);
+      wrong += std::signbit(got) != std::signbit(wanted) && !std::isnan(wanted);
+      if (!right) BOOST_TEST_MESSAGE(x << " ** " << exponent << ": " << got << ", not " << wanted);
+    };
+    std::mt19937 random{3};
+    for (int i = 0; i < 2000; ++i) {
+      const double x = std::ldexp(static_cast<double>(random()), static_cast<int>(random() % 80) - 70);
+      check(static_cast<float>(x));
+      check(-static_cast<float>(x));
+      check(x);
+      check(-x);
+    }
+    for (const double x : {0.0, -0.0, 1e-310, -1e-310, HUGE_VAL, -HUGE_VAL, std::nan("")})
+      check(x), check(static_cast<float>(x));
+    BOOST_TEST(wrong == 0u, "exponent " << exponent);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(many_operands) {
   add_many_operands<float>();
   add_many_operands<double>();
@@ -523,6 +580,56 @@ BOOST_AUTO_TEST_CASE(expressions_of_expressions) {
   BOOST_TEST(same(none_left, tensor{3, 5, 7}));
   const int scalar = tensor<int, 0>(4) + 1;
   BOOST_TEST(scalar == 5);
+}
+
+// What is left to do with a reduction before it is repeated is done in its memory.
+BOOST_AUTO_TEST_CASE(functions_of_reductions_are_computed_in_their_place) {
+  test_resource r;
+  auto x = reshape(arange<float>(1, 61, 1, &r), {12, 5});
+  tensor<float, 2> y({12, 5}, &r);
+  const auto expected = [&](std::size_t i, std::size_t j) {
+    float squares = 0;
+    for (std::size_t k = 0; k < 5; ++k) squares += x[i, k] * x[i, k];
+    return x[i, j] / std::sqrt(squares / 5 + 0.5f) - (2 - squares);
+  };
+  std::size_t before = r.allocations();
+  y = x / sqrt(mean(x * x, axes<1>, keepdims) + 0.5f) - (2.0f - sum(x * x, axes<1>, keepdims));
+  BOOST_TEST(r.allocations() == before + 2);
+  for (std::size_t i = 0; i < 12; ++i)
+    for (std::size_t j = 0; j < 5; ++j) {
+      const float wanted = expected(i, j), got = y[i, j];
+      BOOST_TEST(std::abs(got - wanted) <= 1e-5f * std::abs(wanted));
+    }
+  // Other types, integers that may fail, and the result itself.
+  before = r.allocations();
+  const tensor<double, 2> wider(x / (sum(x, axes<1>, keepdims) + 1.0), &r);
+  BOOST_TEST((wider[0, 0]) == 1.0 / 16.0);
+  BOOST_TEST(r.allocations() == before + 2);
+  const auto counts = tensor{{1, -1}, {2, 3}};
+  BOOST_TEST(same(counts * (10 / (sum(counts, axes<1>, keepdims) + 1)), tensor{{10, -10}, {2, 3}}));
+  BOOST_CHECK_THROW((void)evaluate(counts + 1 / sum(counts, axes<1>, keepdims)), std::domain_error);
+  BOOST_TEST(same(exp(sum(zeros<float>({2, 3}), axes<1>)), ones<float>({2})));
+  BOOST_TEST(same(1 - (1 - sum(counts, axes<0>)), sum(counts, axes<0>)));
+  const float all_of_it = sum(counts * (sum(counts, axes<0>, keepdims) * 2.0f));
+  BOOST_TEST(all_of_it == 26.0f);
+  const tensor<float, 2> temporary(full<float>({2, 1}, 4, &r) * 2.0f + counts, &r);
+  BOOST_TEST(same(temporary, tensor{{9.0f, 7.0f}, {10.0f, 11.0f}}));
+}
+
+BOOST_AUTO_TEST_CASE(columns_of_one_array) {
+  const auto original = reshape(arange<int>(0, 4000), {400, 10});
+  for (int to = 0; to < 10; ++to)
+    for (int from = 0; from < 10; ++from) {
+      auto t = original.copy();
+      t[all, to] += t[all, from] * 2;
+      tensor wanted = original.copy();
+      for (int i = 0; i < 400; ++i) wanted[i, to] += 2 * original[i, from];
+      BOOST_TEST(same(t, wanted));
+      t[range{1, all}, to] = t[range{0, -1}, from];
+      const tensor before = wanted.copy();
+      for (int i = 1; i < 400; ++i) wanted[i, to] = before[i - 1, from];
+      BOOST_TEST(same(t, wanted));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(on_several_threads) {

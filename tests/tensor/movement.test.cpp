@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <exception>
+#include <limits>
 #include <mdspan>
 #include <memory_resource>
 #include <new>
@@ -285,6 +286,16 @@ BOOST_AUTO_TEST_CASE(lower_triangles) {
   BOOST_TEST(same(evaluate(tril(t, 1)), tril(t, 1)));
   BOOST_TEST(same(evaluate(tril(t[range{0, 2}], 0)), tensor{{1, 0, 0}, {4, 5, 0}}));
   BOOST_TEST(same(evaluate(tril(t, -5) + 1), ones<int>({3, 3})));
+  constexpr std::ptrdiff_t far = std::numeric_limits<std::ptrdiff_t>::max();
+  for (const std::ptrdiff_t diagonal :
+       {-far - 1, -far, std::ptrdiff_t{-3}, std::ptrdiff_t{-2}, std::ptrdiff_t{2}, far}) {
+    BOOST_TEST(same(evaluate(tril(t, diagonal)), diagonal < -2  ? zeros<int>({3, 3})
+                                                 : diagonal < 0 ? evaluate(tril(t, -2))
+                                                                : t));
+    tensor<int, 2> turned({3, 3});
+    transpose(turned) = tril(t, diagonal);
+    BOOST_TEST(same(transpose(turned), evaluate(tril(t, diagonal))));
+  }
   static_assert(has_triangle<tensor<int, 2>> && !has_triangle<tensor<int, 1>> && !has_triangle<tensor<int, 0>>);
 }
 

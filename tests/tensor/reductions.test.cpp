@@ -1,4 +1,5 @@
 // sum, mean, max, min, argmax, argmin, all and any.
+#include <algorithm>
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
@@ -6,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory_resource>
+#include <random>
 #include <stdexcept>
 #include <type_traits>
 #include <vector>
@@ -57,6 +59,37 @@ void check_against_loops(const V& v) {
                 twice[i, k] == 2 * sums1[i][k] && largest[i, k] == most1[i][k] && places[i, k] == where1[i][k] &&
                 kept[0, j, 0] == sums02[j] && sum(v, axes<1>)[i, k] == sums1[i][k];
   if (!right) BOOST_ERROR("strides " << v.strides()[0] << " " << v.strides()[1] << " " << v.strides()[2]);
+}
+
+// The places of the first maxima and minima along the middle of three dimensions, by a loop.
+template <class T>
+void check_places(const tensor<T, 3>& t) {
+  const auto [planes, rows, columns] = t.shape();
+  tensor<std::size_t, 2> most({planes, columns}), least({planes, columns});
+  const auto is_number = [](T x) { return x == x; };
+  for (std::size_t i = 0; i < planes; ++i)
+    for (std::size_t k = 0; k < columns; ++k) {
+      std::size_t high = 0, low = 0;
+      for (std::size_t j = 1; j < rows; ++j) {
+        const T x = t[i, j, k], highest = t[i, high, k], lowest = t[i, low, k];
+        if (is_number(highest) && (x > highest || !is_number(x))) high = j;
+        if (is_number(lowest) && (x < lowest || !is_number(x))) low = j;
+      }
+      most[i, k] = high;
+      least[i, k] = low;
+    }
+  BOOST_TEST_CONTEXT(planes << " x " << rows << " x " << columns) {
+    BOOST_TEST(same(evaluate(argmax(t, axes<1>)), most));
+    BOOST_TEST(same(evaluate(argmin(t, axes<1>)), least));
+    BOOST_TEST(same(evaluate(parallel, argmax(t, axes<1>)), most));
+    const tensor across(permute(t, {0, 2, 1}));
+    BOOST_TEST(same(evaluate(argmax(across, axes<-1>)), most));
+    BOOST_TEST(same(evaluate(argmin(where(across == across, across, across), axes<-1>)), least));
+    const tensor wide(concatenate<2>(t, t));
+    BOOST_TEST(same(evaluate(argmax(wide[all, all, range{0, columns}], axes<1>)), most));
+    BOOST_TEST(same(evaluate(argmin(where(t == t, t, t), axes<1>)), least));
+    if (planes == 1) BOOST_TEST(same(evaluate(argmax(t[0], axes<0>)), most[0]));
+  }
 }
 
 }  // namespace
@@ -247,6 +280,59 @@ BOOST_AUTO_TEST_CASE(not_a_number_is_in_everything) {
       BOOST_TEST((evaluate(argmax(rows, axes<0>))[0]) == at);
       BOOST_TEST(same(max(rows, axes<1>) == max(rows, axes<1>), t == t));
     }
+}
+
+template <class T>
+void check_all_places() {
+  std::mt19937 random{7};
+  for (const std::size_t columns : {1u, 2u, 7u, 8u, 9u, 16u, 33u, 70u, 1200u, 2500u})
+    for (const std::size_t rows : {1u, 2u, 9u, 15u, 16u, 17u, 40u, 700u}) {
+      if (rows * columns > 100'000) continue;
+      tensor<T, 3> t({columns > 100 ? 1u : 3u, rows, columns});
+      for (T& x : t) {
+        x = static_cast<T>(random() % 100);
+        if constexpr (std::is_floating_point_v<T>)
+          if (random() % 500 == 0) x = std::numeric_limits<T>::quiet_NaN();
+      }
+      check_places(t);
+    }
+}
+BOOST_AUTO_TEST_CASE(places_by_rows_and_by_columns) {
+  check_all_places<float>();
+  check_all_places<double>();
+  check_all_places<int>();
+  check_all_places<std::uint8_t>();
+}
+
+// As pixels have: few columns, which are combined several rows at a time.
+template <class T>
+void check_narrow_columns() {
+  for (std::size_t columns = 1; columns <= 20; ++columns)
+    for (const std::size_t rows : {1u, 5u, 31u, 64u, 100u, 257u, 3000u}) {
+      tensor<T, 2> t({rows, columns});
+      tensor<long long, 1> sums = zeros<long long>({columns}), most = zeros<long long>({columns});
+      std::uint32_t next = 1;
+      for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t k = 0; k < columns; ++k) {
+          next = next * 1664525 + 1013904223;
+          t[i, k] = static_cast<T>(next >> 26);
+          sums[k] += t[i, k] == t[i, k] ? static_cast<long long>(t[i, k]) : 0;
+          most[k] = std::max(most[k], static_cast<long long>(t[i, k]));
+        }
+      BOOST_TEST_CONTEXT(rows << " x " << columns) {
+        BOOST_TEST(same(sum(t, axes<0>), cast<T>(sums)));
+        BOOST_TEST(same(sum(cast<long long>(t), axes<0>), sums));
+        BOOST_TEST(same(mean(cast<double>(t), axes<0>), cast<double>(sums) / static_cast<double>(rows)));
+        BOOST_TEST(same(max(t, axes<0>), cast<T>(most)));
+        BOOST_TEST(same(cast<long long>(max(t + T{0}, axes<0>)), most));
+      }
+    }
+}
+BOOST_AUTO_TEST_CASE(narrow_columns) {
+  check_narrow_columns<float>();
+  check_narrow_columns<double>();
+  check_narrow_columns<int>();
+  check_narrow_columns<std::uint8_t>();
 }
 
 BOOST_AUTO_TEST_CASE(the_first_maximum_and_minimum) {

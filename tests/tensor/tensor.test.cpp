@@ -134,9 +134,11 @@ BOOST_AUTO_TEST_CASE(no_dimensions_no_memory) {
 
 BOOST_AUTO_TEST_CASE(large_blocks_are_aligned_to_a_cache_line) {
   test_resource r;
-  const auto small = zeros<float>({15}, &r);
+  const auto few = zeros<float>({3}, &r);
   BOOST_TEST(r.last_alignment() == alignof(float));
-  const auto large = zeros<float>({16}, &r);
+  const auto small = zeros<float>({255}, &r);
+  BOOST_TEST(r.last_alignment() == 16u);
+  const auto large = zeros<float>({256}, &r);
   BOOST_TEST(r.last_alignment() == 64u);
 }
 
