@@ -125,12 +125,17 @@ inline constexpr bool escapes = detail::points<T>;
 
 template <template <class...> class Of, class... T>  // the results of algorithms, std::cmatch, ...
 inline constexpr bool escapes<Of<T...>> = detail::points<Of<T...>> || (escapes<T> || ...);
+template <template <class, auto, auto...> class Of, class T, auto N, auto... M>  // std::array, tensors
+inline constexpr bool escapes<Of<T, N, M...>> = detail::points<Of<T, N, M...>> || escapes<T> || [] {
+  if constexpr (requires { typename Of<T, N, M...>::allocator_type; })
+    return escapes<typename Of<T, N, M...>::allocator_type>;
+  else
+    return false;
+}();
 template <class T>
 inline constexpr bool escapes<const T> = escapes<T>;
 template <class T, std::size_t N>
 inline constexpr bool escapes<T[N]> = escapes<T>;
-template <class T, std::size_t N>
-inline constexpr bool escapes<std::array<T, N>> = escapes<T>;
 template <class T, class Extents, class Layout, class Accessor>
 inline constexpr bool escapes<std::mdspan<T, Extents, Layout, Accessor>> = true;
 template <class T>

@@ -400,7 +400,8 @@ void slab_resource::reset() {
   now_ = {};
   current_ = nullptr;
   meter_.high = 0;
-  if (options_.extendable && needed > (first_ != nullptr ? first_->payload() : 0))
+  const std::size_t first = first_ != nullptr ? first_->payload() : options_.first_slab;
+  if (options_.extendable && needed > first)
     wanted_ = (needed + needed / 16 + slab_alignment - 1) & ~(slab_alignment - 1);  // and a little to spare
   else if (first_ != nullptr)
     enter(first_);

@@ -12,6 +12,7 @@ module;
 #include <format>
 #include <iosfwd>
 #include <type_traits>
+#include <version>
 export module buffers.tensor:format;
 import buffers.core;
 import :dtype;
@@ -129,3 +130,11 @@ struct std::formatter<E, char> {
   bool plain_ = true;
   std::formatter<typename E::value_type, char> element_;
 };
+
+// libstdc++ takes a tensor of no dimensions, which converts to its element, for a number as well as for a range.
+#if defined(__cpp_lib_print) && __cpp_lib_print >= 202403L
+template <class T, std::size_t Rank>
+inline constexpr bool std::enable_nonlocking_formatter_optimization<buffers::tensor<T, Rank>> = true;
+template <class T, std::size_t Rank>
+inline constexpr bool std::enable_nonlocking_formatter_optimization<buffers::tensor_view<T, Rank>> = true;
+#endif

@@ -243,7 +243,7 @@ struct absolute {
   static auto apply(auto a) {
     using T = decltype(a);
     using R = std::conditional_t<std::is_same_v<T, bool>, int, T>;
-    if constexpr (std::is_signed_v<R> && std::is_integral_v<R>)
+    if constexpr (std::is_signed_v<T> && std::is_integral_v<T>)
       return a < 0 ? static_cast<R>(negate::apply(a)) : a;
     else if constexpr (std::is_integral_v<R>)
       return static_cast<R>(a);

@@ -20,6 +20,7 @@
 #include <numeric>
 #include <optional>
 #include <queue>
+#include <random>
 #include <ranges>
 #include <regex>
 #include <span>
@@ -332,6 +333,13 @@ using view = std::mdspan<int, std::dextents<std::size_t, 2>>;
 static_assert(escapes<int*> && escapes<const char*> && escapes<void*> && escapes<int* const>);
 static_assert(escapes<int&> && escapes<const double&> && escapes<int&&>);
 static_assert(escapes<scope<slab_resource>>);
+template <class T, int N>
+struct few {
+  T elements[N];
+};
+static_assert(escapes<few<int*, 4>> && escapes<few<std::pmr::string, 2>> && !escapes<few<int, 4>>);
+static_assert(escapes<std::array<int*, 4>> && !escapes<std::array<int, 4>> && !escapes<std::bitset<4>>);
+static_assert(!escapes<std::mt19937> && !escapes<std::integral_constant<int, 4>>);
 static_assert(escapes<std::span<int>> && escapes<std::span<std::byte, 4>> && escapes<std::string_view>);
 static_assert(escapes<view> && escapes<const view> &&
               escapes<std::mdspan<float, std::extents<int, 3>, std::layout_left>>);

@@ -708,6 +708,23 @@ BOOST_AUTO_TEST_CASE(trim_keeps_what_is_in_use_and_keep_bytes) {
   BOOST_TEST(upstream.live_blocks() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(the_first_slab_after_a_trim_of_all_is_as_large_as_ever) {
+  slab_resource buffer{{.first_slab = 64 * 1024}};
+  for (int round = 0; round < 3; ++round) {
+    void* const block = buffer.allocate(100);
+    BOOST_TEST(buffer.capacity() == 64u * 1024);
+    buffer.deallocate(block, 100);
+    BOOST_TEST(buffer.trim(0) == 64u * 1024);
+    buffer.reset();
+  }
+  for (int i = 0; i < 100; ++i) static_cast<void>(buffer.allocate(1024));
+  buffer.reset();
+  BOOST_TEST(buffer.trim(0) > 64u * 1024);
+  buffer.reset();
+  static_cast<void>(buffer.allocate(10));
+  BOOST_TEST(buffer.capacity() == 64u * 1024);
+}
+
 BOOST_AUTO_TEST_CASE(trim_gives_kept_own_blocks) {
   test_resource upstream;
   slab_resource buffer{slabs_of(1024), &upstream};

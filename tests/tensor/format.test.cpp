@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <format>
 #include <iomanip>
 #include <limits>
+#include <print>
 #include <sstream>
 #include <string>
 import buffers;
@@ -67,6 +69,20 @@ BOOST_AUTO_TEST_CASE(long_doubles_have_a_point_in_every_locale) {
 BOOST_AUTO_TEST_CASE(specifications_are_for_each_element) {
   BOOST_TEST((std::format("{:.2f}", tensor{{1.0, 2.5}, {3.14159, 4.0}}) == "[[1.00, 2.50], [3.14, 4.00]]"));
   BOOST_TEST((std::format("{:3} {:#x}", tensor{1, 2}, tensor{10, 11}) == "[  1,   2] [0xa, 0xb]"));
+}
+
+BOOST_AUTO_TEST_CASE(print) {
+  std::FILE* const file = std::tmpfile();
+  BOOST_REQUIRE(file != nullptr);
+  tensor<float, 0> single(2.5f);
+  const tensor_view<float, 0> seen{single};
+  std::println(file, "{} {} {}", single, seen, tensor{1, 2});
+  std::println(file, "{:.2f} {}", single, tensor{{0.5, 1.0}}[0]);
+  std::rewind(file);
+  char text[100] = {};
+  BOOST_TEST(std::fread(text, 1, sizeof text - 1, file) > 0u);
+  std::fclose(file);
+  BOOST_TEST(std::string(text) == "2.5 2.5 [1, 2]\n2.50 [0.5, 1.0]\n");
 }
 
 BOOST_AUTO_TEST_CASE(views_and_expressions_and_streams) {
