@@ -77,12 +77,12 @@ BOOST_AUTO_TEST_CASE(print) {
   tensor<float, 0> single(2.5f);
   const tensor_view<float, 0> seen{single};
   std::println(file, "{} {} {}", single, seen, tensor{1, 2});
-  std::println(file, "{:.2f} {}", single, tensor{{0.5, 1.0}}[0]);
+  std::println(file, "{:.2f} {}", single, seen);
   std::rewind(file);
   char text[100] = {};
   BOOST_TEST(std::fread(text, 1, sizeof text - 1, file) > 0u);
   std::fclose(file);
-  BOOST_TEST(std::string(text) == "2.5 2.5 [1, 2]\n2.50 [0.5, 1.0]\n");
+  BOOST_TEST(std::string(text) == "2.5 2.5 [1, 2]\n2.50 2.5\n");
 }
 
 BOOST_AUTO_TEST_CASE(views_and_expressions_and_streams) {
