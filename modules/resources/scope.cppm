@@ -125,13 +125,11 @@ inline constexpr bool escapes = detail::points<T>;
 
 template <template <class...> class Of, class... T>  // the results of algorithms, std::cmatch, ...
 inline constexpr bool escapes<Of<T...>> = detail::points<Of<T...>> || (escapes<T> || ...);
-template <template <class, auto, auto...> class Of, class T, auto N, auto... M>  // std::array, tensors
-inline constexpr bool escapes<Of<T, N, M...>> = detail::points<Of<T, N, M...>> || escapes<T> || [] {
-  if constexpr (requires { typename Of<T, N, M...>::allocator_type; })
-    return escapes<typename Of<T, N, M...>::allocator_type>;
-  else
-    return false;
-}();
+template <template <class, auto, auto...> class Of, class T, auto N, auto... M>  // std::array
+inline constexpr bool escapes<Of<T, N, M...>> = detail::points<Of<T, N, M...>> || escapes<T>;
+template <template <class, auto, auto...> class Of, class T, auto N, auto... M>  // tensors
+  requires requires { typename Of<T, N, M...>::allocator_type; }
+inline constexpr bool escapes<Of<T, N, M...>> = escapes<typename Of<T, N, M...>::allocator_type> || escapes<T>;
 template <class T>
 inline constexpr bool escapes<const T> = escapes<T>;
 template <class T, std::size_t N>

@@ -429,8 +429,8 @@ BOOST_AUTO_TEST_CASE(powers_that_need_no_call) {
   for (const double exponent : {2.0, 3.0, 0.5, -1.0, 2.5, 0.0}) {
     std::size_t wrong = 0;
     const auto check = [&]<class T>(T x) {
-      const T wanted = std::pow(x, static_cast<T>(exponent)), got = pow(tensor<T, 1>({x}), exponent)[0];
-      const T single = pow(tensor<T, 1>({x}), tensor<T, 1>({static_cast<T>(exponent)}))[0];
+      const T y = static_cast<T>(exponent), wanted = std::pow(x, y), got = pow(tensor<T, 1>({x}), y)[0];
+      const T single = pow(tensor<T, 1>({x}), tensor<T, 1>({y}))[0];
       const bool right = std::isnan(wanted) ? std::isnan(got)
                                             : got == wanted || std::abs(got - wanted) <=
                                                                    std::abs(wanted) * std::numeric_limits<T>::epsilon();
