@@ -373,11 +373,17 @@ class tensor_view<T, Rank>::iterator {
   using reference = T&;
 
   iterator() = default;
-  [[nodiscard]] inline T& operator*() const noexcept { return *at_; }
-  [[nodiscard]] inline T* operator->() const noexcept { return at_; }
+  [[nodiscard]] inline T& operator*() const noexcept { return *operator->(); }
+  [[nodiscard]] inline T* operator->() const noexcept {
+    if constexpr (in_a_row)
+      return at_ + position_ * strides_[0];
+    else
+      return at_;
+  }
   [[nodiscard]] inline T& operator[](difference_type n) const noexcept { return *(*this + n); }
   inline iterator& operator++() noexcept {
     ++position_;
+    if constexpr (in_a_row) return *this;
     for (std::size_t d = Rank; d-- > 0;) {
       at_ += strides_[d];
       if (++index_[d] < shape_[d]) break;
@@ -397,9 +403,10 @@ class tensor_view<T, Rank>::iterator {
     --*this;
     return before;
   }
-  /// Divides once for each dimension.
+  /// Divides once for each dimension, if there are several.
   inline iterator& operator+=(difference_type n) noexcept {
     position_ += n;
+    if constexpr (in_a_row) return *this;
     auto rest = static_cast<std::size_t>(position_);
     for (std::size_t d = Rank; d-- > 0 && shape_[d] != 0; rest /= shape_[d]) {
       const std::size_t before = std::exchange(index_[d], rest % shape_[d]);
@@ -425,6 +432,9 @@ class tensor_view<T, Rank>::iterator {
   friend class tensor_view;
   inline iterator(const tensor_view& view, difference_type position) noexcept
       : at_(view.data_), position_(position), shape_(view.shape_), strides_(view.strides_) {}
+
+  // One dimension: the position is all that changes, and `at_` the first element.
+  static constexpr bool in_a_row = Rank == 1;
 
   T* at_ = nullptr;
   difference_type position_ = 0;
