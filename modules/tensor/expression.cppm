@@ -447,9 +447,7 @@ struct elementwise : expression_base {
   }
   [[nodiscard, gnu::always_inline]] inline bool is_in_step(const auto& target, std::size_t count,
                                                            const void**& next) const noexcept {
-    const bool first = a.is_in_step(target, count, next), second = b.is_in_step(target, count, next);
-    const bool third = c.is_in_step(target, count, next);
-    return first & second & third;
+    return a.is_in_step(target, count, next) && b.is_in_step(target, count, next) && c.is_in_step(target, count, next);
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept {
     if (auto* const resource = a.resource()) return resource;
