@@ -20,6 +20,14 @@ def fma(a, b, c, out):
     numpy.add(out, c, out=out)
 
 
+def cube(a, b, c, out):
+    numpy.power(a, 3, out=out)
+
+
+def normalise(a, b, c, out):
+    numpy.divide(a, numpy.sqrt((a * a).mean(axis=1, keepdims=True) + numpy.float32(1e-5)), out=out)
+
+
 operations = {
     "fma": fma,
     "exp": lambda a, b, c, out: numpy.exp(a, out=out),
@@ -28,6 +36,12 @@ operations = {
     "sum0": lambda a, b, c, out: a.sum(axis=0),
     "sum1": lambda a, b, c, out: a.sum(axis=1),
     "permute": lambda a, b, c, out: numpy.copyto(out, a.T),
+    "sqrt": lambda a, b, c, out: numpy.sqrt(a, out=out),
+    "cube": cube,
+    "normalise": normalise,
+    "argmax1": lambda a, b, c, out: a.argmax(axis=1),
+    "reverse": lambda a, b, c, out: numpy.copyto(out, a[:, ::-1]),
+    "every_other": lambda a, b, c, out: numpy.copyto(out[:, : a.shape[1] // 2], a[:, ::2]),
 }
 
 for line in sys.stdin:

@@ -3,7 +3,7 @@
 // The peers work on the same memory, and are compiled with the same flags: in the release preset those of any x86-64,
 // where only buffers and NumPy choose their instructions when they run.
 //
-//     benchmarks/run tensor [fma|exp|log|sum|sum0|sum1|permute|parallel]...
+//     benchmarks/run tensor [fma|exp|log|sum|sum0|sum1|permute|more|parallel]...
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -314,6 +314,113 @@ void permute(const matrices& m) {
   if (is_large(m)) contest.against("memcpy", 1.25);
 }
 
+// What programs do besides, each against a loop, Eigen and NumPy.
+class simple_contest : public contest {
+ public:
+  template <class Ours, class Loop>
+  simple_contest(const std::string& what, const matrices& m, Ours ours, Loop loop) : contest(what, m) {
+    contest::ours("buffers", ours);
+    peer("loop", loop);
+  }
+  void end(const std::string& numpy_name) {
+    numpy(numpy_name);
+    measure();
+    against_best_peer(1.0);
+  }
+};
+
+void more(const matrices& m) {
+  using buffers::all, buffers::axes, buffers::keepdims, buffers::range;
+  const std::size_t side = m.side, half = side / 2;
+  const auto a = view(m, m.a), out = view(m, m.out);
+  {
+    simple_contest roots(
+        "sqrt", m, [&] { out = sqrt(a); },
+        [&] {
+          for (std::size_t i = 0; i < m.count; ++i) m.out[i] = std::sqrt(m.a[i]);
+        });
+#ifdef BENCH_EIGEN
+    roots.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).sqrt(); });
+#endif
+    roots.end("sqrt");
+  }
+  {
+    simple_contest cubes(
+        "pow(a, 3)", m, [&] { out = pow(a, 3); },
+        [&] {
+          for (std::size_t i = 0; i < m.count; ++i) m.out[i] = std::pow(m.a[i], 3.0f);
+        });
+#ifdef BENCH_EIGEN
+    cubes.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).pow(3); });
+#endif
+    cubes.end("cube");
+  }
+  {
+    simple_contest rows(
+        "a / sqrt(mean(a * a, axes<1>, keepdims) + 1e-5f)", m,
+        [&] { out = a / sqrt(mean(a * a, axes<1>, keepdims) + 1e-5f); },
+        [&] {
+          for (std::size_t r = 0; r < side; ++r) {
+            const float* const row = m.a + r * side;
+            float squares = 0;
+            for (std::size_t c = 0; c < side; ++c) squares += row[c] * row[c];
+            const float root = std::sqrt(squares / static_cast<float>(side) + 1e-5f);
+            for (std::size_t c = 0; c < side; ++c) m.out[r * side + c] = row[c] / root;
+          }
+        });
+#ifdef BENCH_EIGEN
+    rows.peer("Eigen", [&] {
+      const auto from = eigen(m, m.a);
+      const Eigen::Array<float, Eigen::Dynamic, 1> roots = (from.square().rowwise().mean() + 1e-5f).sqrt();
+      eigen(m, m.out) = from.colwise() / roots;
+    });
+#endif
+    rows.end("normalise");
+  }
+  {
+    simple_contest places(
+        "argmax over axis 1", m, [&] { view_of_row(m, m.out) = argmax(a, axes<1>); },
+        [&] {
+          for (std::size_t r = 0; r < side; ++r) {
+            std::size_t place = 0;
+            for (std::size_t c = 1; c < side; ++c)
+              if (m.a[r * side + c] > m.a[r * side + place]) place = c;
+            m.out[r] = static_cast<float>(place);
+          }
+        });
+#ifdef BENCH_EIGEN
+    places.peer("Eigen", [&] {
+      const auto from = eigen(m, m.a);
+      for (Eigen::Index r = 0; r < from.rows(); ++r) {
+        Eigen::Index place;
+        from.row(r).maxCoeff(&place);
+        m.out[r] = static_cast<float>(place);
+      }
+    });
+#endif
+    places.end("argmax1");
+  }
+  {
+    simple_contest backwards(
+        "columns in reverse", m, [&] { out = a[all, range{all, all, -1}]; },
+        [&] {
+          for (std::size_t r = 0; r < side; ++r)
+            for (std::size_t c = 0; c < side; ++c) m.out[r * side + c] = m.a[r * side + side - 1 - c];
+        });
+#ifdef BENCH_EIGEN
+    backwards.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).rowwise().reverse(); });
+#endif
+    backwards.end("reverse");
+  }
+  simple_contest every_other(
+      "every other column", m, [&] { out[all, range{0, half}] = a[all, range{0, all, 2}]; },
+      [&] {
+        for (std::size_t r = 0; r < side; ++r)
+          for (std::size_t c = 0; c < half; ++c) m.out[r * side + c] = m.a[r * side + 2 * c];
+      });
+  every_other.end("every_other");
+}
+
 // One thread against all that oneTBB has, in wall time, as processor time would count them together. When another
 // program runs on this machine they wait for it, so that the fastest rounds say more than the medians.
 void parallel() {
@@ -365,4 +472,5 @@ int main(int argc, char** argv) {
   }
   if (arguments.asked_for("permute"))
     for (const std::size_t side : {64, 2048}) permute(matrices{side});
+  if (arguments.asked_for("more")) more(matrices{256});
 }
