@@ -312,10 +312,12 @@ class writer {
         i = write_one(i, end);
         continue;
       }
-      line("for (int round = 0; round < " + text(best_rounds) + "; ++round) {");
+      const std::string round = "round" + text(++loops_);  // those around it have other names: -Wshadow
+      line("for (int " + round + " = 0; " + round + " < " + text(best_rounds) + "; ++" + round + ") {");
       ++depth_;
       write(i, i + best_length);
       --depth_;
+      --loops_;
       line("}");
       i += best_rounds * best_length;
     }
@@ -426,7 +428,7 @@ class writer {
   std::vector<std::size_t> last_use_;  // of what each event made; none: it is not used
   std::vector<std::string> names_;
   std::string out_;
-  std::size_t depth_ = 1, views_ = 0, blocks_ = 0, moments_ = 0, scopes_ = 0;
+  std::size_t depth_ = 1, loops_ = 0, views_ = 0, blocks_ = 0, moments_ = 0, scopes_ = 0;
 };
 
 std::string padded(std::string number, std::size_t width) {

@@ -118,10 +118,10 @@ BOOST_AUTO_TEST_CASE(rounds_of_a_loop_are_one) {
         drop(b, kept);
       },
       buffer);
-  BOOST_TEST(text.contains(R"(  for (int round = 0; round < 50; ++round) {
+  BOOST_TEST(text.contains(R"(  for (int round1 = 0; round1 < 50; ++round1) {
     {
       buffers::scope scope1{buffer};
-      for (int round = 0; round < 3; ++round) {
+      for (int round2 = 0; round2 < 3; ++round2) {
         static_cast<void>(buffers::alloc<float>(buffer, 7));
       }
     }
