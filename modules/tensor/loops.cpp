@@ -201,19 +201,42 @@ struct word<1> {
   typedef std::uint8_t type __attribute__((may_alias));
 };
 
+// Rows of elements that are `stride` apart, and where they become neighbours, with room up to the end of the last one's
+// 64 bytes. From a row to the next it is so many bytes.
+struct gathering {
+  std::byte* to;
+  std::ptrdiff_t to_row;
+  const std::byte* from;
+  std::ptrdiff_t from_row;
+  std::ptrdiff_t stride;
+  std::size_t columns, rows;
+
+  // row(to, from) for each row, from a copy that no store changes.
+  template <class Row>
+  [[gnu::always_inline]] inline void each(Row row) const {
+    const gathering here = *this;
+    std::byte* out = here.to;
+    const std::byte* in = here.from;
+    for (std::size_t left = here.rows; left > 0; --left, out += here.to_row, in += here.from_row)
+      row(out, in, here.columns, here.stride);
+  }
+};
+
 // One word over and over, up to the end of a line of 64 bytes.
 template <std::size_t Bytes>
 struct repeat_loop {
   using cell = typename word<Bytes>::type;
-  cell one;
-  cell* to;
-  std::size_t count;
+  const gathering& rows;
 
   [[gnu::always_inline]] inline void operator()() const {
-    constexpr std::size_t line = 64 / Bytes;
-    const repeat_loop here = *this;  // which no store changes
-    for (std::size_t i = 0; i < here.count; i += line)
-      for (std::size_t k = 0; k < line; ++k) here.to[i + k] = here.one;
+    rows.each([](std::byte* to, const std::byte* from, std::size_t count, std::ptrdiff_t)
+                  __attribute__((always_inline)) {
+                    constexpr std::size_t line = 64 / Bytes;
+                    auto* const out = reinterpret_cast<cell*>(to);
+                    const cell one = *reinterpret_cast<const cell*>(from);
+                    for (std::size_t i = 0; i < count; i += line)
+                      for (std::size_t k = 0; k < line; ++k) out[i + k] = one;
+                  });
   }
 };
 
@@ -221,35 +244,36 @@ struct repeat_loop {
 template <std::size_t Bytes, std::ptrdiff_t Stride>
 struct gather_loop {
   using cell = typename word<Bytes>::type;
-  const cell* from;
-  cell* to;
-  std::size_t count;
+  const gathering& rows;
 
   [[gnu::always_inline]] inline void operator()() const {
-    const cell* const in = from;
-    cell* const out = to;
-    for_each_independent(count, [=](std::size_t i) __attribute__((always_inline)) {
-      out[i] = in[static_cast<std::ptrdiff_t>(i) * Stride];
-    });
+    rows.each([](std::byte* to, const std::byte* from, std::size_t count, std::ptrdiff_t)
+                  __attribute__((always_inline)) {
+                    auto* const out = reinterpret_cast<cell*>(to);
+                    const auto* const in = reinterpret_cast<const cell*>(from);
+                    for_each_independent(count, [=](std::size_t i) __attribute__((always_inline)) {
+                      out[i] = in[static_cast<std::ptrdiff_t>(i) * Stride];
+                    });
+                  });
   }
 };
 
 template <std::size_t Bytes>
 struct mover {
   using cell = typename word<Bytes>::type;
-  static void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count) noexcept {
-    auto* const out = static_cast<cell*>(to);
-    auto* const first = static_cast<const cell*>(from);
-    if (stride == 0) return run_loop(repeat_loop<Bytes>{*first, out, count});
-    if (count >= 16 && Bytes <= 8) {
-      if (stride == -1) return run_loop(gather_loop<Bytes, -1>{first, out, count});
-      if (stride == 2) return run_loop(gather_loop<Bytes, 2>{first, out, count});
-      if (stride == 3) return run_loop(gather_loop<Bytes, 3>{first, out, count});
-      if (stride == 4) return run_loop(gather_loop<Bytes, 4>{first, out, count});
+  static void gather(const gathering& rows) noexcept {
+    if (rows.stride == 0) return run_loop(repeat_loop<Bytes>{rows});
+    if (rows.columns >= 16 && Bytes <= 8) {
+      if (rows.stride == -1) return run_loop(gather_loop<Bytes, -1>{rows});
+      if (rows.stride == 2) return run_loop(gather_loop<Bytes, 2>{rows});
+      if (rows.stride == 3) return run_loop(gather_loop<Bytes, 3>{rows});
+      if (rows.stride == 4) return run_loop(gather_loop<Bytes, 4>{rows});
     }
-    const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
-    const char* in = static_cast<const char*>(from);
-    for (std::size_t i = 0; i < count; ++i, in += step) out[i] = *reinterpret_cast<const cell*>(in);
+    rows.each([](std::byte* to, const std::byte* from, std::size_t count, std::ptrdiff_t stride) {
+      auto* const out = reinterpret_cast<cell*>(to);
+      const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
+      for (std::size_t i = 0; i < count; ++i, from += step) out[i] = *reinterpret_cast<const cell*>(from);
+    });
   }
   static void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count) noexcept {
     const auto step = stride * static_cast<std::ptrdiff_t>(Bytes);
@@ -258,6 +282,42 @@ struct mover {
     for (std::size_t i = 0; i < count; ++i, out += step) *reinterpret_cast<cell*>(out) = in[i];
   }
 };
+
+void gather(const gathering& rows, std::size_t element_bytes) noexcept {
+  constexpr std::size_t line = 64;
+  const auto bytes = static_cast<std::ptrdiff_t>(element_bytes);
+  if (rows.from_row == bytes && rows.stride > 1 && bytes <= 8 && rows.rows * element_bytes >= line)  // of columns
+    return kernels::copy_transposed(rows.from, rows.columns, rows.rows, rows.stride, rows.to, rows.to_row / bytes,
+                                    element_bytes);
+  switch (element_bytes) {
+    case 1:
+      return mover<1>::gather(rows);
+    case 2:
+      return mover<2>::gather(rows);
+    case 4:
+      return mover<4>::gather(rows);
+    case 8:
+      return mover<8>::gather(rows);
+    default:
+      return mover<16>::gather(rows);
+  }
+}
+
+// `count` neighbours to where they are `stride` apart.
+void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept {
+  switch (element_bytes) {
+    case 1:
+      return mover<1>::scatter(to, stride, from, count);
+    case 2:
+      return mover<2>::scatter(to, stride, from, count);
+    case 4:
+      return mover<4>::scatter(to, stride, from, count);
+    case 8:
+      return mover<8>::scatter(to, stride, from, count);
+    default:
+      return mover<16>::scatter(to, stride, from, count);
+  }
+}
 
 }  // namespace
 
@@ -316,36 +376,6 @@ void arrange(nest& loops, const operand* operands) noexcept {
   all.merge(0, loops.rank);
 }
 
-void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept {
-  switch (element_bytes) {
-    case 1:
-      return mover<1>::gather(to, from, stride, count);
-    case 2:
-      return mover<2>::gather(to, from, stride, count);
-    case 4:
-      return mover<4>::gather(to, from, stride, count);
-    case 8:
-      return mover<8>::gather(to, from, stride, count);
-    default:
-      return mover<16>::gather(to, from, stride, count);
-  }
-}
-
-void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept {
-  switch (element_bytes) {
-    case 1:
-      return mover<1>::scatter(to, stride, from, count);
-    case 2:
-      return mover<2>::scatter(to, stride, from, count);
-    case 4:
-      return mover<4>::scatter(to, stride, from, count);
-    case 8:
-      return mover<8>::scatter(to, stride, from, count);
-    default:
-      return mover<16>::scatter(to, stride, from, count);
-  }
-}
-
 void in_parallel(std::size_t count, std::size_t grain, void* context,
                  void (*body)(void* context, std::size_t first, std::size_t last)) {
   tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
@@ -381,10 +411,12 @@ row_reader::row_reader(const row_source& source, const nest& loops) noexcept : s
   slots_ = room_ + used;
   std::size_t largest = source.functions.element_bytes;
   dense_ = true;
+  repeats_ = false;
   for (std::size_t k = 0; k < operands; ++k) {
     step_[k] = loops.stride(k, loops.rank - 1);
     if (k == 0) continue;
     dense_ &= step_[k] == 1;
+    repeats_ |= step_[k] == 0;
     largest = std::max(largest, source.operands[k].element_bytes);
   }
   // What is gathered fills its last line.
@@ -509,9 +541,10 @@ void compute_past_caches(const row_source& source, const void** at, std::size_t 
 
 }  // namespace
 
-// Where the leaves' parts of so many rows are: in memory, or gathered one row after the other.
-void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows,
-                       std::size_t dimension) noexcept {
+// Where the leaves' parts of so many rows are: in memory, or gathered one row after the other. With `further`, what is
+// repeated along a row is there already.
+void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows, std::size_t dimension,
+                       bool further) noexcept {
   for (std::size_t k = 1; k < source_.count; ++k) {
     const std::size_t bytes = source_.operands[k].element_bytes;
     const std::ptrdiff_t down = loops_.stride(k, dimension) * static_cast<std::ptrdiff_t>(bytes);
@@ -519,11 +552,9 @@ void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, 
     at_[k] = from;
     down_[k] = down;
     if (step_[k] == 1) continue;
-    std::byte* to = slot(k);
-    at_[k] = to;
+    at_[k] = slot(k);
     down_[k] = static_cast<std::ptrdiff_t>(columns * bytes);
-    for (std::size_t left = rows; left > 0; --left, from += down, to += down_[k])
-      gather(to, from, step_[k], columns, bytes);
+    if (!further || step_[k] != 0) gather({slot(k), down_[k], from, down, step_[k], columns, rows}, bytes);
   }
 }
 
@@ -532,22 +563,20 @@ void row_reader::write(std::size_t first, std::size_t columns, std::size_t rows,
   const row_functions& functions = source_.functions;
   if (source_.is_leaf() && !past_caches && step_[1] != 1 && step_[1] != 0) {  // gathered straight to where it goes
     const std::ptrdiff_t down = loops_.stride(1, dimension) * static_cast<std::ptrdiff_t>(functions.element_bytes);
-    const std::byte* from = place_of(1, first);
-    auto* out = static_cast<std::byte*>(to);
-    for (; rows > 0; --rows, from += down, out += row_bytes)
-      gather(out, from, step_[1], columns, functions.element_bytes);
-    return;
+    return gather({static_cast<std::byte*>(to), row_bytes, place_of(1, first), down, step_[1], columns, rows},
+                  functions.element_bytes);
   }
   const bool lines = past_caches && functions.finish == nullptr;
   const bool whole = dense_ && !is_short(functions, columns) && (lines || !in_chunks(functions));
-  const std::size_t pace = whole ? columns : std::min(columns, pace_);
-  const std::size_t together = whole ? rows : past_caches ? 1 : pace_ / pace;
+  constexpr std::size_t few = 2 * chunk;  // take little to repeat, and are then used for all of a row
+  const std::size_t pace = whole ? columns : std::min({columns, pace_, repeats_ ? few : pace_});
+  const std::size_t together = whole ? rows : past_caches || pace < columns ? 1 : pace_ / pace;
   for (std::size_t row = 0, n; row < rows; row += n) {
     n = std::min(rows - row, together);
     std::byte* out = static_cast<std::byte*>(to) + static_cast<std::ptrdiff_t>(row) * row_bytes;
     for (std::size_t i = 0; i < columns; i += pace, out += pace * functions.element_bytes) {
       const std::size_t count = std::min(columns - i, pace);
-      point(first + i, count, row, n, dimension);
+      point(first + i, count, row, n, dimension, i > 0);
       if (past_caches)
         compute_past_caches(source_, at_, count, out, slot(0));
       else
@@ -562,7 +591,8 @@ const void* row_reader::elements(std::size_t first, std::size_t columns, void* m
     return memory;
   }
   if (step_[1] == 1) return place_of(1, first);
-  gather(memory, place_of(1, first), step_[1], columns, source_.functions.element_bytes);
+  gather({static_cast<std::byte*>(memory), 0, place_of(1, first), 0, step_[1], columns, 1},
+         source_.functions.element_bytes);
   return memory;
 }
 

@@ -69,11 +69,6 @@ class nest_memory {
 // The dimensions of `operands[0]` for a pass over all its elements in whatever order. At least one is left.
 void arrange(nest& loops, const operand* operands) noexcept;
 
-// `count` elements, `stride` apart, to where they are neighbours, with room up to the end of the last one's 64 bytes;
-// and back.
-void gather(void* to, const void* from, std::ptrdiff_t stride, std::size_t count, std::size_t element_bytes) noexcept;
-void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept;
-
 // How a pass is run: on this thread, or on several. Types, so that what only one thread does is compiled for it alone.
 struct on_this_thread {
   static constexpr bool parallel = false;
@@ -164,7 +159,8 @@ class row_reader {
  private:
   [[nodiscard]] inline std::byte* slot(std::size_t operand) const noexcept { return slots_ + operand * slot_bytes_; }
   [[nodiscard]] const std::byte* place_of(std::size_t operand, std::size_t column) const noexcept;
-  void point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows, std::size_t dimension) noexcept;
+  void point(std::size_t first, std::size_t columns, std::size_t row, std::size_t rows, std::size_t dimension,
+             bool further) noexcept;
 
   const row_source& source_;
   const nest& loops_;
@@ -177,6 +173,7 @@ class row_reader {
   std::size_t slot_bytes_;
   std::size_t pace_;
   bool dense_;
+  bool repeats_;  // a leaf's element along the innermost dimension
   alignas(64) std::byte room_[room_bytes];
 
   static_assert(most_operands * (4 * sizeof(void*) + 3 * 64) + (most_dimensions + 1) * sizeof(std::size_t) <=
