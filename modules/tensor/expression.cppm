@@ -154,6 +154,20 @@ struct pointer_row {
   }
 };
 
+// One element for all of a row.
+template <class T>
+struct repeated_row {
+  const T* element;
+  T value;
+
+  explicit repeated_row(const T* e) : element(e), value(*e) {}
+  T at(std::size_t) const { return value; }
+  [[gnu::always_inline]] inline void advance(const std::ptrdiff_t*& step) {
+    element = reinterpret_cast<const T*>(reinterpret_cast<const std::byte*>(element) + *step++);
+    value = *element;
+  }
+};
+
 template <class T>
 struct value_row {
   T value;
@@ -174,7 +188,7 @@ struct none {
   [[nodiscard]] static constexpr bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
-  static none row(const row_request&) noexcept {
+  static none row(const auto&) noexcept {
     return {};
   }
   [[gnu::always_inline]] static inline void advance(const std::ptrdiff_t*&) {}
@@ -257,7 +271,7 @@ struct scalar : expression_base {
   [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
-  [[gnu::always_inline]] inline value_row<T> row(const row_request&) const noexcept {
+  [[gnu::always_inline]] inline value_row<T> row(const auto&) const noexcept {
     return {value};
   }
 };
@@ -301,9 +315,13 @@ struct leaf : expression_base {
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory; }
 
-  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
-    return {static_cast<const T*>(read_alone(request.elements[Leaf]))};
+  template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes, class Request>
+  [[gnu::always_inline]] inline auto row(const Request& request) const noexcept {
+    const auto* const elements = static_cast<const T*>(read_alone(request.elements[Leaf]));
+    if constexpr (Leaf == Request::repeated)
+      return repeated_row<T>(elements);
+    else
+      return pointer_row<T>{elements};
   }
 };
 
@@ -332,7 +350,7 @@ struct owned : expression_base {
   }
   [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return memory.resource(); }
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  [[gnu::always_inline]] inline pointer_row<T> row(const row_request& request) const noexcept {
+  [[gnu::always_inline]] inline auto row(const auto& request) const noexcept {
     return view().template row<Leaf, Slot, SlotBytes>(request);
   }
 };
@@ -456,7 +474,7 @@ struct elementwise : expression_base {
   }
 
   template <std::size_t Leaf, std::size_t Slot, std::size_t SlotBytes>
-  [[gnu::always_inline]] inline auto row(const row_request& request) const {
+  [[gnu::always_inline]] inline auto row(const auto& request) const {
     constexpr std::size_t own = has_own_loop ? 1 : 0;
     if constexpr (has_own_loop) {
       value_type* const out = chunk_memory<Slot, value_type>(request, SlotBytes);
@@ -588,11 +606,11 @@ struct chunks_loop {
 };
 
 // The row of a node without such operations, where its leaves are.
-template <class Node>
+template <class Request = row_request, class Node>
 [[nodiscard, gnu::always_inline]] inline auto row_at(const Node& node, const void* const* leaves) {
-  return node.template row<0, 0, 0>({leaves, 0, nullptr});
+  return node.template row<0, 0, 0>(Request{leaves, 0, nullptr});
 }
-template <class Node, class T>
+template <class Node, class T, class Request = row_request>
 void write_rows(const void* memory, const row_request& request, const row_steps& steps, void* to) {
   const Node& node = *static_cast<const Node*>(memory);
   if constexpr (Node::loops) {
@@ -600,7 +618,7 @@ void write_rows(const void* memory, const row_request& request, const row_steps&
     const row_request here{request.elements, request.count, scratch};
     run_loop(chunks_loop<Node, T>{node, here, steps, static_cast<T*>(to)});
   } else {
-    auto row = row_at(node, request.elements);
+    auto row = row_at<Request>(node, request.elements);
     run_loop(rows_loop<decltype(row), T>{row, static_cast<T*>(to), request.count, steps});
   }
 }
@@ -614,10 +632,21 @@ template <class Op, class A, class T>
   requires(has_loop<Op, T> && !has_finish<A, T>)
 inline constexpr bool has_finish<elementwise<Op, A>, T> = std::is_same_v<typename elementwise<Op, A>::value_type, T>;
 
+// The loops in which one leaf repeats an element along each row, as the column in `matrix * column`. Compiled only for
+// few leaves: each takes time.
+template <class T, class Node, std::size_t... Leaf>
+[[nodiscard]] consteval auto repeating_writers(std::index_sequence<Leaf...>) {
+  return std::array<rows_writer, sizeof...(Leaf)>{&write_rows<Node, T, repeating_request<Leaf>>...};
+}
+template <class T, class Node>
+inline constexpr auto repeating_rows = detail::repeating_writers<T, Node>(std::make_index_sequence<Node::leaves>());
+template <class Node>
+inline constexpr bool has_repeating_rows = Node::rank > 1 && (Node::leaves == 1 || Node::leaves == 2) && !Node::loops;
+
 // What the library has to know of a node whose elements are wanted as Ts.
 template <class T, class Node>
 inline constexpr row_functions functions_of = [] {
-  row_functions functions{nullptr, nullptr, sizeof(T), false};
+  row_functions functions{nullptr, nullptr, nullptr, sizeof(T), false};
   constexpr bool is_there = is_leaf<Node> && std::is_same_v<typename Node::value_type, T>;
   if constexpr (has_finish<Node, T>) {
     functions = functions_of<T, decltype(Node::a)>;
@@ -626,6 +655,7 @@ inline constexpr row_functions functions_of = [] {
     };
   } else if constexpr (!is_there) {
     functions.write = &write_rows<Node, T>;
+    if constexpr (has_repeating_rows<Node>) functions.repeating = repeating_rows<T, Node>.data();
     functions.in_chunks = Node::loops;
   }
   return functions;
@@ -636,25 +666,22 @@ inline constexpr row_functions functions_of = [] {
 template <class T, class Node, std::size_t Rank>
 class pass {
  public:
-  pass(const Node& node, const operand& target) noexcept {
+  pass(const Node& node, const operand& target) noexcept : source_{&node, functions_of<T, Node>, operands_, operands} {
     operands_[0] = target;
     operand* next = operands_ + 1;
     node.list(next);
-    if constexpr (has_finish<Node, T>)
-      node_ = &node.a;
-    else
-      node_ = &node;
+    if constexpr (has_finish<Node, T>) source_.node = &node.a;
   }
   pass(const pass&) = delete;
 
-  [[nodiscard]] row_source source() noexcept { return {node_, functions_of<T, Node>, operands_, operands}; }
+  [[nodiscard]] row_source& source() noexcept { return source_; }
   [[nodiscard]] nest loops() noexcept { return memory_.empty(); }
 
  private:
   static constexpr std::size_t operands = 1 + Node::leaves;
   static_assert(operands <= most_operands && Rank <= most_dimensions, "too many operands or dimensions");
 
-  const void* node_;
+  row_source source_;
   operand operands_[operands];
   nest_memory<operands, Rank> memory_;
 };
@@ -668,7 +695,7 @@ class reading_pass {
         strides_(row_major(shape_)),
         pass_(node, {nullptr, sizeof(T), Node::rank, shape_.data(), strides_.data()}) {}
 
-  [[nodiscard]] row_source source() noexcept { return pass_.source(); }
+  [[nodiscard]] row_source& source() noexcept { return pass_.source(); }
   [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
 
  private:

@@ -354,7 +354,34 @@ overlap overlap_of(const operand& target, const operand* sources, std::size_t co
   return worst;
 }
 
-void arrange(nest& loops, const operand* operands) noexcept {
+void in_parallel(std::size_t count, std::size_t grain, void* context,
+                 void (*body)(void* context, std::size_t first, std::size_t last)) {
+  tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
+                    [=](const tbb::blocked_range<std::size_t>& part) { body(context, part.begin(), part.end()); });
+}
+
+// --- Rows
+
+namespace {
+
+// Chooses what is best for those loops: where one leaf alone repeats an element along the innermost dimension, and
+// there is a function for that, it is read where it is.
+void choose_function(row_source& source, const nest& loops) noexcept {
+  if (source.functions.repeating == nullptr) return;
+  std::size_t repeated = 0;
+  for (std::size_t k = 1; k < source.count; ++k) {
+    if (loops.stride(k, loops.rank - 1) != 0) continue;
+    if (repeated != 0) return;
+    repeated = k;
+  }
+  if (repeated == 0) return;
+  source.functions.write = source.functions.repeating[repeated - 1];
+  source.repeated = repeated;
+}
+
+// The dimensions of the target for a pass over all its elements in whatever order. At least one is left.
+void arrange(nest& loops, row_source& source) noexcept {
+  const operand* const operands = source.operands;
   const dims all{loops};
   const operand& target = operands[0];
   loops.rank = 0;
@@ -374,17 +401,8 @@ void arrange(nest& loops, const operand* operands) noexcept {
     return;
   }
   all.merge(0, loops.rank);
+  choose_function(source, loops);
 }
-
-void in_parallel(std::size_t count, std::size_t grain, void* context,
-                 void (*body)(void* context, std::size_t first, std::size_t last)) {
-  tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, grain),
-                    [=](const tbb::blocked_range<std::size_t>& part) { body(context, part.begin(), part.end()); });
-}
-
-// --- Rows
-
-namespace {
 
 // Whether a node computes no more than a chunk at a time.
 bool in_chunks(const row_functions& functions) noexcept {
@@ -415,8 +433,7 @@ row_reader::row_reader(const row_source& source, const nest& loops) noexcept : s
   for (std::size_t k = 0; k < operands; ++k) {
     step_[k] = loops.stride(k, loops.rank - 1);
     if (k == 0) continue;
-    dense_ &= step_[k] == 1;
-    repeats_ |= step_[k] == 0;
+    if (k != source_.repeated) dense_ &= step_[k] == 1, repeats_ |= step_[k] == 0;
     largest = std::max(largest, source.operands[k].element_bytes);
   }
   // What is gathered fills its last line.
@@ -476,7 +493,7 @@ void compute(const row_source& source, const void* const* at, const std::ptrdiff
   const row_functions& functions = source.functions;
   const std::size_t bytes = functions.element_bytes;
   if (rows > 1 && row_bytes == static_cast<std::ptrdiff_t>(columns * bytes)) {
-    bool without_gaps = true;
+    bool without_gaps = source.repeated == 0;
     for (std::size_t k = 1; k < source.count; ++k)
       without_gaps &= down[k] == static_cast<std::ptrdiff_t>(columns * source.operands[k].element_bytes);
     if (without_gaps) {
@@ -511,7 +528,7 @@ void compute(const row_source& source, const void* const* at, const std::ptrdiff
 
 void advance(const row_source& source, const void** at, std::size_t columns) noexcept {
   for (std::size_t k = 1; k < source.count; ++k)
-    at[k] = static_cast<const std::byte*>(at[k]) + columns * source.operands[k].element_bytes;
+    if (k != source.repeated) at[k] = static_cast<const std::byte*>(at[k]) + columns * source.operands[k].element_bytes;
 }
 
 // A part of one row past the caches; what does not fill lines, through them.
@@ -551,7 +568,7 @@ void row_reader::point(std::size_t first, std::size_t columns, std::size_t row, 
     const std::byte* from = place_of(k, first) + static_cast<std::ptrdiff_t>(row) * down;
     at_[k] = from;
     down_[k] = down;
-    if (step_[k] == 1) continue;
+    if (step_[k] == 1 || k == source_.repeated) continue;
     at_[k] = slot(k);
     down_[k] = static_cast<std::ptrdiff_t>(columns * bytes);
     if (!further || step_[k] != 0) gather({slot(k), down_[k], from, down, step_[k], columns, rows}, bytes);
@@ -676,7 +693,7 @@ bool write_dense_rows(const row_source& source, const nest& loops) {
   const void* at[most_operands];
   std::ptrdiff_t down[most_operands];
   for (std::size_t k = 0; k < source.count; ++k) {
-    if (loops.stride(k, inner) != 1) return false;
+    if (loops.stride(k, inner) != 1 && (k == 0 || k != source.repeated)) return false;
     at[k] = source.operands[k].data;
     down[k] = loops.stride(k, 0) * static_cast<std::ptrdiff_t>(source.operands[k].element_bytes);
   }
@@ -769,7 +786,7 @@ bool arrange_plain_rows(nest& loops, const row_source& source, const reduced_sha
 
 }  // namespace
 
-reduction_plan arrange_reduction(nest& loops, const row_source& source, const reduced_shape& reduced,
+reduction_plan arrange_reduction(nest& loops, row_source& source, const reduced_shape& reduced,
                                  bool in_order) noexcept {
   reduction_plan plan;
   if (arrange_plain_rows(loops, source, reduced, in_order, plan)) return plan;
@@ -801,7 +818,9 @@ reduction_plan arrange_reduction(nest& loops, const row_source& source, const re
     --kept;
   }
   all.merge(kept, loops.rank - (inner_kept ? 1 : 0));
-  return {all.merge(0, kept), inner_kept};
+  kept = all.merge(0, kept);
+  choose_function(source, loops);
+  return {kept, inner_kept};
 }
 
 void write_row(const row_source& source, const void** at, std::size_t count) {
@@ -834,7 +853,7 @@ void visit_in_order(const row_source& source, std::size_t count, void* context,
 
 }  // namespace
 
-bool write_elements(const row_source& source, nest loops, bool parallel, bool apart) {
+bool write_elements(row_source& source, nest loops, bool parallel, bool apart) {
   const operand &target = source.operands[0], *const leaves = source.operands + 1;
   if (numel(target) == 0) return true;
   const overlap common = apart ? overlap::none : overlap_of(target, leaves, source.count - 1);
@@ -843,7 +862,7 @@ bool write_elements(const row_source& source, nest loops, bool parallel, bool ap
     return true;
   }
   if (common == overlap::shifted) return false;
-  arrange(loops, source.operands);
+  arrange(loops, source);
   const bool in_place = common == overlap::same;
   if (parallel) {
     write_in_parallel(source, loops, in_place);
@@ -857,7 +876,7 @@ bool write_elements(const row_source& source, nest loops, bool parallel, bool ap
   return true;
 }
 
-void visit_elements(const row_source& source, nest loops, void* context,
+void visit_elements(row_source& source, nest loops, void* context,
                     bool (*f)(void* context, const void* elements, std::size_t count)) {
   operand& shape = source.operands[0];
   const std::size_t count = numel(shape);
@@ -868,7 +887,7 @@ void visit_elements(const row_source& source, nest loops, void* context,
   const operand& first = source.operands[1];
   if (first.rank == shape.rank && std::equal(shape.shape, shape.shape + shape.rank, first.shape))
     shape.strides = first.strides;  // whose order of dimensions is taken
-  arrange(loops, source.operands);
+  arrange(loops, source);
   row_reader here(source, loops);
   const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
   const std::size_t pace = source.is_leaf() && here.is_dense() ? columns : here.pace();
@@ -879,7 +898,7 @@ void visit_elements(const row_source& source, nest loops, void* context,
     }
 }
 
-bool find_element(const row_source& source, nest loops, bool wanted) {
+bool find_element(row_source& source, nest loops, bool wanted) {
   struct search {
     int byte;
     bool found;

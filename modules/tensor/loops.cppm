@@ -66,9 +66,6 @@ class nest_memory {
   std::ptrdiff_t strides_[Operands * (Rank + 1)];
 };
 
-// The dimensions of `operands[0]` for a pass over all its elements in whatever order. At least one is left.
-void arrange(nest& loops, const operand* operands) noexcept;
-
 // How a pass is run: on this thread, or on several. Types, so that what only one thread does is compiled for it alone.
 struct on_this_thread {
   static constexpr bool parallel = false;
@@ -85,9 +82,16 @@ void in_parallel(std::size_t count, std::size_t grain, void* context,
 
 // A part of a row of a node: where it is in each leaf, as neighbours, and memory for chunks.
 struct row_request {
+  static constexpr auto repeated = static_cast<std::size_t>(-1);
+
   const void* const* elements;
   std::size_t count;
   std::byte* scratch;
+};
+// ... but for one leaf, of which all of the row is the same element.
+template <std::size_t Leaf>
+struct repeating_request : row_request {
+  static constexpr std::size_t repeated = Leaf;
 };
 
 // Rows that follow each other: how many, and how many bytes further one is than the one before, in what is written and
@@ -98,10 +102,14 @@ struct row_steps {
   const std::ptrdiff_t* leaves;
 };
 
+using rows_writer = void (*)(const void* node, const row_request& request, const row_steps& steps, void* to);
+
 // What is compiled for each node, and the type that its elements are wanted as.
 struct row_functions {
   // Writes rows, each as neighbours. Null where the elements of the one leaf are what is wanted.
-  void (*write)(const void* node, const row_request& request, const row_steps& steps, void* to);
+  rows_writer write;
+  // ... for each leaf, where that one is asked for as repeating_request says. Null where these are not compiled.
+  const rows_writer* repeating;
   // What is done with elements after that; null where nothing is.
   void (*finish)(const void* from, void* to, std::size_t count, bool past_caches);
   std::size_t element_bytes;  // of what is written
@@ -111,9 +119,10 @@ struct row_functions {
 // A node that is ready, and its operands: first the target, then the leaves.
 struct row_source {
   const void* node;
-  const row_functions& functions;
+  row_functions functions;
   operand* operands;
   std::size_t count;
+  std::size_t repeated = 0;  // the operand that `functions.write` wants as repeating_request says; 0 for none
 
   [[nodiscard]] inline bool is_leaf() const noexcept {
     return functions.write == nullptr && functions.finish == nullptr;
@@ -145,7 +154,7 @@ class row_reader {
     return loops_.shape[dimension] - index_[dimension];
   }
 
-  // Whether each leaf's elements are neighbours in the innermost dimension.
+  // Whether each leaf's elements are as they are wanted in the innermost dimension: neighbours, or one.
   [[nodiscard]] inline bool is_dense() const noexcept { return dense_; }
   // Writes the columns from `first` on of rows that follow each other in a dimension, `row_bytes` apart.
   void write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
@@ -194,7 +203,7 @@ struct reduction_plan {
   std::size_t kept;
   bool inner_kept;
 };
-[[nodiscard]] reduction_plan arrange_reduction(nest& loops, const row_source& source, const reduced_shape& reduced,
+[[nodiscard]] reduction_plan arrange_reduction(nest& loops, row_source& source, const reduced_shape& reduced,
                                                bool in_order) noexcept;
 
 // Targets of so many bytes are written past the caches, which they would only sweep: memory that is about to be written
@@ -207,13 +216,13 @@ void write_row(const row_source& source, const void** at, std::size_t count);
 
 // Writes a node's elements into the target; false, with nothing done, where that would change elements that are still
 // to be read, which is not looked at when the target is known to be `apart` from all operands.
-[[nodiscard]] bool write_elements(const row_source& source, nest loops, bool parallel, bool apart);
+[[nodiscard]] bool write_elements(row_source& source, nest loops, bool parallel, bool apart);
 
 // f(context, elements, count) for all elements of a node, in the order in which memory is walked best, until f returns
 // true. The target is only a shape. Elements that are wanted as they are in memory are seen there.
-void visit_elements(const row_source& source, nest loops, void* context,
+void visit_elements(row_source& source, nest loops, void* context,
                     bool (*f)(void* context, const void* elements, std::size_t count));
 // Whether an element of a node, whose elements are bools, is that one.
-[[nodiscard]] bool find_element(const row_source& source, nest loops, bool wanted);
+[[nodiscard]] bool find_element(row_source& source, nest loops, bool wanted);
 
 }  // namespace buffers::detail

@@ -316,7 +316,7 @@ struct function {
   [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] static std::pmr::memory_resource* resource() noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
-  [[gnu::always_inline]] inline value_row<F> row(const row_request&) const noexcept {
+  [[gnu::always_inline]] inline value_row<F> row(const auto&) const noexcept {
     return {f};
   }
 };

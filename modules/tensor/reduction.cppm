@@ -464,15 +464,15 @@ struct reduction_pass {
   // Columns that are combined at a time: enough neighbours for the memory, few enough for the stack.
   static constexpr std::size_t group = 8192 / sizeof(R);
 
-  const row_source& source;
+  row_source& source;
   nest loops;
   reduction_plan plan;
   T* out;
 
-  reduction_pass(const row_source& node, const nest& memory, const reduced_shape& reduced, bool in_order)
+  reduction_pass(row_source& node, const nest& memory, const reduced_shape& reduced, bool in_order)
       : source(node),
         loops(memory),
-        plan(arrange_reduction(loops, node, reduced, in_order)),
+        plan(arrange_reduction(loops, source, reduced, in_order)),
         out(static_cast<T*>(const_cast<void*>(node.operands[0].data))) {}
 
   // On the stack of whoever runs a part.
@@ -688,15 +688,15 @@ void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F 
 template <class Op, class R, class T = R>
 struct reducer {
   // All elements of a node to one.
-  [[nodiscard]] static R all(const row_source& source, const nest& loops);
+  [[nodiscard]] static R all(row_source& source, const nest& loops);
   // Neighbours in memory.
   [[nodiscard]] static R row(const R* elements, std::size_t count);
   // Some dimensions into the target.
-  static void some(const row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel);
+  static void some(row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel);
 };
 
 template <class Op, class R, class T>
-R reducer<Op, R, T>::all(const row_source& source, const nest& loops) {
+R reducer<Op, R, T>::all(row_source& source, const nest& loops) {
   pairwise<Op, R> parts;
   visit_elements(source, loops, &parts, [](void* context, const void* elements, std::size_t count) {
     static_cast<pairwise<Op, R>*>(context)->add(static_cast<const R*>(elements), count);
@@ -713,7 +713,7 @@ R reducer<Op, R, T>::row(const R* elements, std::size_t count) {
 }
 
 template <class Op, class R, class T>
-void reducer<Op, R, T>::some(const row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel) {
+void reducer<Op, R, T>::some(row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel) {
   const reduction_pass<R, T> pass(source, loops, reduced, false);
   const std::size_t count = reduced.count, positions = pass.loops.steps(0, pass.plan.kept);
   if (!parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
@@ -760,7 +760,7 @@ class reducing_pass {
  public:
   const reduced_shape reduced;
 
-  [[nodiscard]] row_source source() noexcept { return pass_.source(); }
+  [[nodiscard]] row_source& source() noexcept { return pass_.source(); }
   [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
 };
 
@@ -942,7 +942,7 @@ struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
                                    base::widen(target.strides.data(), std::ptrdiff_t{0})};
     reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());
-    const row_source source = here.source();
+    row_source& source = here.source();
     const reduction_pass<E, T> pass(source, here.loops(), here.reduced, true);
     const std::size_t count = base::reduced_count(), positions = pass.loops.steps(0, pass.plan.kept);
     const auto place = [](std::size_t found) { return found; };
