@@ -28,6 +28,27 @@ export [[nodiscard]] inline bool is_nothing(const void* block, std::size_t bytes
   return block == nullptr || bytes == 0;
 }
 
+/// The virtual functions of a resource, which call its own; it is not copied, and equal to none but itself.
+export template <class R>
+class resource_base : public std::pmr::memory_resource {
+ public:
+  resource_base(const resource_base&) = delete;
+  resource_base& operator=(const resource_base&) = delete;
+
+ protected:
+  resource_base() = default;
+  ~resource_base() override = default;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return static_cast<R*>(this)->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+    static_cast<R*>(this)->deallocate(block, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
 /// Bytes in use and the most so far, counted exactly by any number of threads.
 class shared_count {
  public:

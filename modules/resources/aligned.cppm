@@ -25,7 +25,7 @@ import :adaptor;
 export namespace buffers {
 
 /// A minimum alignment on another resource. Sizes are passed on as they are.
-class aligned_resource final : public std::pmr::memory_resource {
+class aligned_resource final : public detail::resource_base<aligned_resource> {
  public:
   static constexpr std::size_t greatest_alignment = std::size_t{1} << 30;
 
@@ -37,8 +37,6 @@ class aligned_resource final : public std::pmr::memory_resource {
     if (!std::has_single_bit(alignment) || alignment > greatest_alignment)
       detail::throw_option("aligned_resource::alignment", "must be a power of two up to 2^30");
   }
-  aligned_resource(const aligned_resource&) = delete;
-  aligned_resource& operator=(const aligned_resource&) = delete;
 
   /// Memory from upstream, aligned to the greater of `alignment` and the minimum. So is the pointer for no bytes.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
@@ -66,12 +64,6 @@ class aligned_resource final : public std::pmr::memory_resource {
     detail::require_alignment(alignment);  // before it is replaced
     return detail::answer(bytes, at_least(alignment));
   }
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::size_t minimum_;
   std::pmr::memory_resource* upstream_;

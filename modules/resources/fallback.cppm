@@ -56,7 +56,7 @@ export namespace buffers {
 /// Blocks have no header: those of second are noted in a table. Six of them need no more memory than this object; for
 /// more the table is from second too, 11 to 22 bytes for each of the most blocks at a time, and given back when
 /// second's last block is. Until then, second must not be reset.
-class fallback_resource final : public std::pmr::memory_resource {
+class fallback_resource final : public detail::resource_base<fallback_resource> {
  public:
   /// Both must outlive this.
   inline explicit fallback_resource(
@@ -72,8 +72,6 @@ class fallback_resource final : public std::pmr::memory_resource {
         try_first_(detail::try_to_allocate<R>),
         second_(second),
         from_second_(second) {}
-  fallback_resource(const fallback_resource&) = delete;
-  fallback_resource& operator=(const fallback_resource&) = delete;
 
   /// Memory from first, or else from second.
   /// Throws: what second throws; what first throws that is no bad_alloc; invalid_argument when alignment is no power of
@@ -101,12 +99,6 @@ class fallback_resource final : public std::pmr::memory_resource {
 
  private:
   [[gnu::cold]] void* allocate_from_second(std::size_t bytes, std::size_t alignment);
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::pmr::memory_resource* first_;
   detail::try_function try_first_;

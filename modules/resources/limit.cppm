@@ -31,14 +31,12 @@ export namespace buffers {
 /// A budget of bytes on another resource. What counts is the bytes that were asked for, without what upstream adds for
 /// alignment and for itself. The budget holds at every moment, and a request that is refused takes none of it, not even
 /// for a moment: another thread's smaller one succeeds.
-class limit_resource final : public std::pmr::memory_resource {
+class limit_resource final : public detail::resource_base<limit_resource> {
  public:
   /// At most `bytes` bytes at a time from upstream, which must outlive this.
   inline explicit limit_resource(
       std::size_t bytes, gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource()) noexcept
       : limit_(bytes), upstream_(upstream) {}
-  limit_resource(const limit_resource&) = delete;
-  limit_resource& operator=(const limit_resource&) = delete;
 
   /// Memory from upstream.
   /// Throws: exhausted when more is asked for than is available; what upstream throws, with the budget as before;
@@ -94,12 +92,6 @@ class limit_resource final : public std::pmr::memory_resource {
   [[noreturn, gnu::cold]] void throw_exhausted(std::size_t requested, std::size_t used) const {
     throw exhausted(requested, limit_ - used, limit_);
   }
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   detail::shared_count count_;
   std::size_t limit_;

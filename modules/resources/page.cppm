@@ -42,11 +42,9 @@ struct page_options {
 
 /// Memory straight from the operating system, each block in a mapping of its own. It is zero at first. Without guard
 /// pages the rest of the block's last page may be used, too.
-class page_resource final : public std::pmr::memory_resource {
+class page_resource final : public detail::resource_base<page_resource> {
  public:
   explicit page_resource(const page_options& options = {}) noexcept;
-  page_resource(const page_resource&) = delete;
-  page_resource& operator=(const page_resource&) = delete;
   /// Live blocks stay mapped.
   ~page_resource() override = default;
 
@@ -78,12 +76,6 @@ class page_resource final : public std::pmr::memory_resource {
   void unmap(void* block, std::size_t bytes) noexcept;
   std::byte* map_pages(std::size_t bytes, std::size_t boundary) const;
   bool prefault(std::byte* first, std::size_t bytes) const noexcept;
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   page_options options_;
   std::size_t page_;

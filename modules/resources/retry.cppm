@@ -33,14 +33,12 @@ export namespace buffers {
 /// concurrent_pool_resource or synchronized_resource in front of this, which wait for this call to end.
 template <class Callback>
   requires std::predicate<Callback&> || std::predicate<Callback&, std::size_t>
-class retry_resource final : public std::pmr::memory_resource {
+class retry_resource final : public detail::resource_base<retry_resource<Callback>> {
  public:
   /// In front of upstream, which must outlive this.
   explicit retry_resource(Callback callback,
                           gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource())
       : upstream_(upstream), callback_(std::move(callback)) {}
-  retry_resource(const retry_resource&) = delete;
-  retry_resource& operator=(const retry_resource&) = delete;
 
   /// Memory from upstream.
   /// Throws: upstream's bad_alloc when the callback says false; what the callback throws; what else upstream throws,
@@ -73,12 +71,6 @@ class retry_resource final : public std::pmr::memory_resource {
     else
       return callback_(bytes);
   }
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::pmr::memory_resource* upstream_;
   [[no_unique_address]] Callback callback_;

@@ -26,13 +26,11 @@ export namespace buffers {
 
 /// A mutex in front of another resource. Upstream must not call this while it is being called: that would wait for
 /// itself.
-class synchronized_resource final : public std::pmr::memory_resource {
+class synchronized_resource final : public detail::resource_base<synchronized_resource> {
  public:
   /// In front of upstream, which must outlive this.
   inline explicit synchronized_resource(gsl::not_null<std::pmr::memory_resource*> upstream) noexcept
       : upstream_(upstream) {}
-  synchronized_resource(const synchronized_resource&) = delete;
-  synchronized_resource& operator=(const synchronized_resource&) = delete;
 
   /// Memory from upstream.
   /// Throws: what upstream throws, with the mutex free again; invalid_argument when alignment is no power of two.
@@ -53,12 +51,6 @@ class synchronized_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
-
   std::mutex mutex_;
   std::pmr::memory_resource* upstream_;
 };

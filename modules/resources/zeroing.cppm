@@ -28,14 +28,12 @@ export namespace buffers {
 /// Wipes blocks on another resource when they are deallocated. What a scope, a restore or a reset takes back is not
 /// deallocated one by one: put this under such a buffer, and it is wiped when the buffer gives its memory upstream.
 /// Containers keep small contents, such as those of a short string, in the object itself, which is not wiped.
-class zeroing_resource final : public std::pmr::memory_resource {
+class zeroing_resource final : public detail::resource_base<zeroing_resource> {
  public:
   /// In front of upstream, which must outlive this.
   inline explicit zeroing_resource(
       gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource()) noexcept
       : upstream_(upstream) {}
-  zeroing_resource(const zeroing_resource&) = delete;
-  zeroing_resource& operator=(const zeroing_resource&) = delete;
 
   /// Memory from upstream, as it is.
   /// Throws: what upstream throws; invalid_argument when alignment is no power of two.
@@ -55,12 +53,6 @@ class zeroing_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
-
   std::pmr::memory_resource* upstream_;
 };
 

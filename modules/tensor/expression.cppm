@@ -175,18 +175,26 @@ struct value_row {
   [[gnu::always_inline]] static inline void advance(const std::ptrdiff_t*&) {}
 };
 
-// The operand that an operation of fewer operands does not have.
-struct none {
-  using value_type = none;
-  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
+// What nodes have in common that are no elements in memory. Node makes it a base of its own for each, so that two of
+// them take no room in an operation.
+template <class Node, class T>
+struct without_memory {
+  using value_type = T;
+  static constexpr std::size_t rank = 0, leaves = 0, slots = 0;
   static constexpr bool may_fail = false, loops = false, is_ready = true;
 
   [[nodiscard]] static constexpr std::array<std::size_t, 0> shape() noexcept { return {}; }
-  [[nodiscard]] static constexpr none at(std::size_t) noexcept { return {}; }
-  [[nodiscard]] static constexpr none element(const std::size_t*) noexcept { return {}; }
   static constexpr void list(operand*&) noexcept {}
   [[nodiscard]] static constexpr bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
   [[nodiscard]] static constexpr std::pmr::memory_resource* resource() noexcept { return nullptr; }
+};
+
+// The operand that an operation of fewer operands does not have.
+struct none : without_memory<none, none> {
+  static constexpr std::size_t largest = 1;
+
+  [[nodiscard]] static constexpr none at(std::size_t) noexcept { return {}; }
+  [[nodiscard]] static constexpr none element(const std::size_t*) noexcept { return {}; }
   template <std::size_t, std::size_t, std::size_t>
   static none row(const auto&) noexcept {
     return {};
@@ -256,20 +264,15 @@ template <std::size_t Slot, class T>
 
 // --- Nodes
 
-template <element T>
-struct scalar : expression_base {
-  using value_type = T;
-  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = sizeof(T);
-  static constexpr bool may_fail = false, loops = false, is_ready = true;
+// A plain value: a number, or a function of the user's.
+template <class T>
+struct scalar : without_memory<scalar<T>, T> {
+  static constexpr std::size_t largest = element<T> ? sizeof(T) : 1;
 
   T value;
 
   explicit scalar(T v) : value(v) {}
-  [[nodiscard]] std::array<std::size_t, 0> shape() const noexcept { return {}; }
   [[nodiscard]] T element(const std::size_t*) const noexcept { return value; }
-  void list(operand*&) const noexcept {}
-  [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
-  [[nodiscard]] std::pmr::memory_resource* resource() const noexcept { return nullptr; }
   template <std::size_t, std::size_t, std::size_t>
   [[gnu::always_inline]] inline value_row<T> row(const auto&) const noexcept {
     return {value};
@@ -409,8 +412,6 @@ template <class Node>
 
 template <class Op, class A, class B = none, class C = none>
 struct elementwise : expression_base {
-  static constexpr auto operands = std::is_same_v<B, none> ? 1 : std::is_same_v<C, none> ? 2 : 3;
-
  private:
   static constexpr std::size_t larger(std::size_t a, std::size_t b) { return a > b ? a : b; }
 
@@ -422,22 +423,12 @@ struct elementwise : expression_base {
   static constexpr std::size_t rank = larger(A::rank, larger(B::rank, C::rank));
   static constexpr std::size_t leaves = A::leaves + B::leaves + C::leaves;
   // An operation with a loop of its own over a result that has no loop computes a chunk first.
-  static constexpr bool has_own_loop = [] {
-    if constexpr (operands == 1)
-      return has_loop<Op, value_type>;
-    else
-      return false;
-  }();
+  static constexpr bool has_own_loop = has_loop<Op, value_type>;
   static constexpr std::size_t slots = A::slots + B::slots + C::slots + (has_own_loop ? 1 : 0);
   static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
-  static constexpr bool can_fail_itself = [] {
-    if constexpr (operands == 2)
-      return can_fail<Op, typename A::value_type, typename B::value_type>;
-    else
-      return false;
-  }();
+  static constexpr bool can_fail_itself = can_fail<Op, typename A::value_type, typename B::value_type>;
   static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
 
   elementwise(A&& first, B&& second, C&& third)
@@ -868,14 +859,10 @@ template <class Node>
 
 template <class Node>
 [[nodiscard]] overlap overlap_with(const operand& target, const Node& node) noexcept {
-  if constexpr (Node::leaves == 0) {
-    return overlap::none;
-  } else {
-    operand list[Node::leaves];
-    operand* next = list;
-    node.list(next);
-    return overlap_of(target, list, Node::leaves);
-  }
+  operand list[Node::leaves + 1];
+  operand* next = list;
+  node.list(next);
+  return overlap_of(target, list, Node::leaves);
 }
 
 // --- Operands of operators and functions

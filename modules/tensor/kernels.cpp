@@ -3,7 +3,6 @@ module;
 
 #include "kernels/table.h"
 module buffers.tensor;
-import :kernels;
 
 namespace buffers::detail::kernels {
 

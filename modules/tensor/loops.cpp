@@ -283,40 +283,35 @@ struct mover {
   }
 };
 
+// f(mover<Bytes>) for elements of that size.
+template <class F>
+[[gnu::always_inline]] inline void with_mover(std::size_t element_bytes, F f) {
+  switch (element_bytes) {
+    case 1:
+      return f(mover<1>());
+    case 2:
+      return f(mover<2>());
+    case 4:
+      return f(mover<4>());
+    case 8:
+      return f(mover<8>());
+    default:
+      return f(mover<16>());
+  }
+}
+
 void gather(const gathering& rows, std::size_t element_bytes) noexcept {
   constexpr std::size_t line = 64;
   const auto bytes = static_cast<std::ptrdiff_t>(element_bytes);
   if (rows.from_row == bytes && rows.stride > 1 && bytes <= 8 && rows.rows * element_bytes >= line)  // of columns
     return kernels::copy_transposed(rows.from, rows.columns, rows.rows, rows.stride, rows.to, rows.to_row / bytes,
                                     element_bytes);
-  switch (element_bytes) {
-    case 1:
-      return mover<1>::gather(rows);
-    case 2:
-      return mover<2>::gather(rows);
-    case 4:
-      return mover<4>::gather(rows);
-    case 8:
-      return mover<8>::gather(rows);
-    default:
-      return mover<16>::gather(rows);
-  }
+  with_mover(element_bytes, [&](auto move) { move.gather(rows); });
 }
 
 // `count` neighbours to where they are `stride` apart.
 void scatter(void* to, std::ptrdiff_t stride, const void* from, std::size_t count, std::size_t element_bytes) noexcept {
-  switch (element_bytes) {
-    case 1:
-      return mover<1>::scatter(to, stride, from, count);
-    case 2:
-      return mover<2>::scatter(to, stride, from, count);
-    case 4:
-      return mover<4>::scatter(to, stride, from, count);
-    case 8:
-      return mover<8>::scatter(to, stride, from, count);
-    default:
-      return mover<16>::scatter(to, stride, from, count);
-  }
+  with_mover(element_bytes, [=](auto move) { move.scatter(to, stride, from, count); });
 }
 
 }  // namespace

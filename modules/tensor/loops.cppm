@@ -189,10 +189,7 @@ class row_reader {
                 room_bytes);
 };
 
-// The dimensions of a reduction over an array of that shape, which is the node's: first those that are kept, of which
-// there are `kept`, then those that go, and, when that is where memory is contiguous, a kept one at the end. The target
-// has strides of 0 in the dimensions that go, and size 1. With `in_order`, those that go are in
-// their order, for places.
+// The shape of what is reduced, which is the node's.
 struct reduced_shape {
   const std::size_t* shape;
   std::size_t rank;
@@ -203,6 +200,9 @@ struct reduction_plan {
   std::size_t kept;
   bool inner_kept;
 };
+// The dimensions of a reduction: first those that are kept, of which there are `kept`, then those that go, and, when
+// that is where memory is contiguous, a kept one at the end. In those that go the target has strides of 0 and size 1.
+// With `in_order` they are in their order, for places.
 [[nodiscard]] reduction_plan arrange_reduction(nest& loops, row_source& source, const reduced_shape& reduced,
                                                bool in_order) noexcept;
 

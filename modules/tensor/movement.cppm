@@ -321,14 +321,9 @@ template <class X, std::size_t N>
 [[nodiscard]] auto reshape(X&& x, const detail::number (&shape)[N]) {
   return detail::reshape_view(detail::view_of(x), detail::complete_shape(x.shape(), shape));
 }
-template <class X, std::size_t N>
+template <class X, std::size_t N = 0>
   requires detail::viewable<X>
 [[nodiscard]] auto reshape(X&& x, const std::array<std::size_t, N>& shape) {
-  return detail::reshape_view(detail::view_of(x), shape);
-}
-template <class X>
-  requires detail::viewable<X>
-[[nodiscard]] auto reshape(X&& x, const std::array<std::size_t, 0>& shape) {
   return detail::reshape_view(detail::view_of(x), shape);
 }
 template <element T, std::size_t Rank, std::size_t N>
@@ -346,7 +341,7 @@ template <element T, std::size_t Rank, std::size_t N>
 
 /// The same elements, repeated: dimensions of size 1 have any size, and there may be more dimensions in front.
 /// std::invalid_argument, naming both shapes, for others. A write changes all that are the same element.
-template <class X, std::size_t N>
+template <class X, std::size_t N = 0>
   requires(detail::viewable<X> && N >= std::remove_cvref_t<X>::rank)
 [[nodiscard]] auto expand(X&& x, const std::array<std::size_t, N>& shape) {
   const auto view = detail::view_of(x);
@@ -358,12 +353,6 @@ template <class X, std::size_t N>
   requires(detail::viewable<X> && N >= std::remove_cvref_t<X>::rank)
 [[nodiscard]] auto expand(X&& x, const detail::number (&shape)[N]) {
   return buffers::expand(x, detail::shape_of(shape));
-}
-
-template <class X>
-  requires(detail::viewable<X> && std::remove_cvref_t<X>::rank == 0)
-[[nodiscard]] auto expand(X&& x, const std::array<std::size_t, 0>&) {
-  return detail::view_of(x);
 }
 
 /// The dimensions in another order: dimension d of the result is dimension order[d]. A view; of an expression, an

@@ -19,8 +19,6 @@ module;
 #include <string_view>
 #include <system_error>
 module buffers.tensor;
-import buffers.core;
-import :npy;
 
 namespace buffers::detail {
 

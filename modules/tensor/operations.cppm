@@ -298,27 +298,9 @@ struct convert_to {
   static T apply(auto a) { return converted<T>(a); }
 };
 
-// A function of the user's, as the first operand of `call`.
+// A function of the user's, which is the first value.
 struct call {
   static auto apply(auto f, auto... value) { return f(value...); }
-};
-template <class F>
-struct function {
-  using value_type = F;
-  static constexpr std::size_t rank = 0, leaves = 0, slots = 0, largest = 1;
-  static constexpr bool may_fail = false, loops = false, is_ready = true;
-
-  F f;
-
-  [[nodiscard]] static std::array<std::size_t, 0> shape() noexcept { return {}; }
-  [[nodiscard]] F element(const std::size_t*) const noexcept { return f; }
-  static void list(operand*&) noexcept {}
-  [[nodiscard]] static bool is_in_step(const auto&, std::size_t, const void**&) noexcept { return true; }
-  [[nodiscard]] static std::pmr::memory_resource* resource() noexcept { return nullptr; }
-  template <std::size_t, std::size_t, std::size_t>
-  [[gnu::always_inline]] inline value_row<F> row(const auto&) const noexcept {
-    return {f};
-  }
 };
 
 template <class X>
@@ -488,12 +470,12 @@ template <class A>
 template <class A, class F>
   requires detail::operand_expression<A> && detail::function_of<F, A>
 [[nodiscard]] auto transform(A&& a, F f) {
-  return detail::make_elementwise<detail::call>(detail::function<F>{f}, detail::as_node(std::forward<A>(a)));
+  return detail::make_elementwise<detail::call>(detail::scalar<F>(f), detail::as_node(std::forward<A>(a)));
 }
 template <class A, class B, class F>
   requires detail::operands<A, B> && detail::function_of<F, A, B>
 [[nodiscard]] auto transform(A&& a, B&& b, F f) {
-  return detail::make_elementwise<detail::call>(detail::function<F>{f}, detail::as_node(std::forward<A>(a)),
+  return detail::make_elementwise<detail::call>(detail::scalar<F>(f), detail::as_node(std::forward<A>(a)),
                                                 detail::as_node(std::forward<B>(b)));
 }
 /// The elements as Ts, by C++'s conversions, defined for all values: a floating-point value beyond an integer type

@@ -120,7 +120,7 @@ struct choice_of {
 
 template <class Op, bool Start>
 struct truth_of {
-  static constexpr bool needs_elements = false;
+  static constexpr bool needs_elements = false, wanted = !Start;  // the element that decides
   template <class T>
   using accumulator = bool;
   template <class T>
@@ -396,6 +396,7 @@ struct reduction_base : computed_before {
   static constexpr std::size_t rank = reduced_rank<A, Mask, Keep>;
   static constexpr std::size_t leaves = A::leaves, largest = sizeof(Result);
   static constexpr bool may_fail = false;
+  static_assert(A::rank < 32, "reductions have operands of up to 31 dimensions");
 
   reduction_base(A&& operand, const char* name, bool needs_elements)
       : operand_(std::move(operand)), shape_(reduce(operand_.shape(), std::size_t{1})) {
@@ -430,6 +431,11 @@ struct reduction_base : computed_before {
     }
     return entries;
   }
+  // A target as it is for all dimensions of the operand.
+  template <class T>
+  [[nodiscard]] static strided<T, A::rank> widened(const strided<T, rank>& target) {
+    return {target.data, widen(target.shape.data(), std::size_t{1}), widen(target.strides.data(), std::ptrdiff_t{0})};
+  }
   [[nodiscard]] std::size_t reduced_count() const noexcept {
     std::size_t count = 1;
     for (std::size_t d = 0; d < A::rank; ++d)
@@ -456,11 +462,20 @@ struct reduction_base : computed_before {
   std::array<std::size_t, rank> shape_;
 };
 
+// f(first, last) over [0, count), on several threads when there is enough to do.
+template <class F>
+void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F f) {
+  constexpr std::size_t grain = 16 * 1024;
+  if (!parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
+  in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
+              [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
+}
+
 // The loops of a reduction over the rows of a node, as Rs, into Ts.
 template <class R, class T>
 struct reduction_pass {
   // What is computed of several rows at a time: elements that stay in the first cache.
-  static constexpr std::size_t block = 4 * chunk;
+  static constexpr std::size_t block = several_chunks;
   // Columns that are combined at a time: enough neighbours for the memory, few enough for the stack.
   static constexpr std::size_t group = 8192 / sizeof(R);
 
@@ -497,6 +512,18 @@ struct reduction_pass {
   [[nodiscard]] bool has_short_rows() const noexcept {
     return plan.kept > 0 && plan.kept == inner() &&
            (is_in_memory() || columns() <= (source.is_leaf() ? chunk : block) / 2);
+  }
+
+  // Whichever of the three suits the loops, for all results, each of which takes `count` elements.
+  template <class ShortRows, class Rows, class Columns>
+  void run(bool parallel, std::size_t count, ShortRows short_rows, Rows rows_at_length, Columns columns_at_once) const {
+    const std::size_t positions = loops.steps(0, plan.kept);
+    if (has_short_rows())
+      run_parts(parallel, positions, count, short_rows);
+    else if (!plan.inner_kept)
+      run_parts(parallel, positions, count, rows_at_length);
+    else
+      run_parts(parallel, positions * groups(), count * group, columns_at_once);
   }
 
   // For positions [first, last) of the dimensions that stay: feeds a fresh Part with all elements that go into each.
@@ -675,15 +702,6 @@ struct reduction_pass {
   }
 };
 
-// f(first, last) over [0, count), on several threads when there is enough to do.
-template <class F>
-void run_parts(bool parallel, std::size_t count, std::size_t elements_of_one, F f) {
-  constexpr std::size_t grain = 16 * 1024;
-  if (!parallel || count * elements_of_one < 2 * grain) return f(std::size_t{0}, count);
-  in_parallel(count, grain / (elements_of_one + 1) + 1, &f,
-              [](void* context, std::size_t first, std::size_t last) { (*static_cast<F*>(context))(first, last); });
-}
-
 // What does not depend on what the elements come from: for the usual types it is compiled once, into the library.
 template <class Op, class R, class T = R>
 struct reducer {
@@ -715,22 +733,19 @@ R reducer<Op, R, T>::row(const R* elements, std::size_t count) {
 template <class Op, class R, class T>
 void reducer<Op, R, T>::some(row_source& source, const nest& loops, const reduced_shape& reduced, bool parallel) {
   const reduction_pass<R, T> pass(source, loops, reduced, false);
-  const std::size_t count = reduced.count, positions = pass.loops.steps(0, pass.plan.kept);
+  const std::size_t count = reduced.count;
   if (!parallel && (pass.template by_kernel<Op>(count) || pass.template in_target<Op>())) return;
-  if (pass.has_short_rows()) {
-    run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
-      pass.template along_short_rows<R>(first, last, reduce_rows<Op, R>,
-                                        [&](R result) { return Op::finish(result, pass.columns()); });
-    });
-  } else if (!pass.plan.inner_kept) {
-    run_parts(parallel, positions, count, [&](std::size_t first, std::size_t last) {
-      pass.template along_rows<pairwise<Op, R>>(
-          first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
-    });
-  } else {
-    run_parts(parallel, positions * pass.groups(), count * pass.group,
-              [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
-  }
+  pass.run(
+      parallel, count,
+      [&](std::size_t first, std::size_t last) {
+        pass.template along_short_rows<R>(first, last, reduce_rows<Op, R>,
+                                          [&](R result) { return Op::finish(result, pass.columns()); });
+      },
+      [&](std::size_t first, std::size_t last) {
+        pass.template along_rows<pairwise<Op, R>>(
+            first, last, [&](const pairwise<Op, R>& parts) { return Op::finish(parts.total(), count); });
+      },
+      [&](std::size_t first, std::size_t last) { pass.template across_rows<Op>(first, last, count); });
 }
 
 extern template struct reducer<sum_of, float>;
@@ -747,21 +762,18 @@ template <class R, class T, class Node>
 class reducing_pass {
  public:
   reducing_pass(const Node& node, const strided<T, Node::rank>& target, unsigned mask, std::size_t count) noexcept
-      : shape_(node.shape()),
-        target_(target),
-        pass_(node, target_.as_operand()),
-        reduced{shape_.data(), Node::rank, mask, count} {}
+      : shape_(node.shape()), target_(target), pass_(node, target_.as_operand()), mask_(mask), count_(count) {}
+
+  [[nodiscard]] reduced_shape reduced() const noexcept { return {shape_.data(), Node::rank, mask_, count_}; }
+  [[nodiscard]] row_source& source() noexcept { return pass_.source(); }
+  [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
 
  private:
   std::array<std::size_t, Node::rank> shape_;
   strided<T, Node::rank> target_;
   pass<R, Node, Node::rank> pass_;
-
- public:
-  const reduced_shape reduced;
-
-  [[nodiscard]] row_source& source() noexcept { return pass_.source(); }
-  [[nodiscard]] nest loops() noexcept { return pass_.loops(); }
+  unsigned mask_;
+  std::size_t count_;
 };
 
 // Where a node's elements go that are reduced afterwards.
@@ -859,15 +871,13 @@ struct reduction : reduction_base<A, typename Op::template result<typename A::va
     const auto& node = detail::as_leaf(operand);
     check_all(node);
     const std::size_t count = base::reduced_count();
-    const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
-                                   base::widen(target.strides.data(), std::ptrdiff_t{0})};
     if (count == 0)
       return detail::evaluate_into(target, scalar<T>(converted<T>(Op::finish(Op::template identity<R>, 0))), threads,
                                    resource);
     if constexpr (!Threads::parallel)
       if (in_one_call(target, node) || few_in_one_call(target, node)) return;
-    reducing_pass<R, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, count);
-    reducer<Op, R, T>::some(here.source(), here.loops(), here.reduced, Threads::parallel);
+    reducing_pass<R, T, std::remove_cvref_t<decltype(node)>> here(node, base::widened(target), Mask, count);
+    reducer<Op, R, T>::some(here.source(), here.loops(), here.reduced(), Threads::parallel);
   }
 
  private:
@@ -939,24 +949,19 @@ struct place_reduction : reduction_base<A, std::size_t, Mask, Keep> {
     const auto& operand = detail::ready(base::operand_, resource);
     const auto& node = detail::as_leaf(operand);
     check_all(node);
-    const strided<T, A::rank> wide{target.data, base::widen(target.shape.data(), std::size_t{1}),
-                                   base::widen(target.strides.data(), std::ptrdiff_t{0})};
-    reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, wide, Mask, base::reduced_count());
-    row_source& source = here.source();
-    const reduction_pass<E, T> pass(source, here.loops(), here.reduced, true);
-    const std::size_t count = base::reduced_count(), positions = pass.loops.steps(0, pass.plan.kept);
+    const std::size_t count = base::reduced_count();
+    reducing_pass<E, T, std::remove_cvref_t<decltype(node)>> here(node, base::widened(target), Mask, count);
+    const reduction_pass<E, T> pass(here.source(), here.loops(), here.reduced(), true);
     const auto place = [](std::size_t found) { return found; };
-    if (pass.has_short_rows())
-      run_parts(Threads::parallel, positions, count, [&](std::size_t first, std::size_t last) {
-        pass.template along_short_rows<std::size_t>(first, last, find_places<Choice, E>, place);
-      });
-    else if (!pass.plan.inner_kept)
-      run_parts(Threads::parallel, positions, count, [&](std::size_t first, std::size_t last) {
-        pass.template along_rows<search>(first, last, [](const search& found) { return found.place(); });
-      });
-    else
-      run_parts(Threads::parallel, positions * pass.groups(), count * pass.group,
-                [&](std::size_t first, std::size_t last) { pass.template places_across_rows<Choice>(first, last); });
+    pass.run(
+        Threads::parallel, count,
+        [&](std::size_t first, std::size_t last) {
+          pass.template along_short_rows<std::size_t>(first, last, find_places<Choice, E>, place);
+        },
+        [&](std::size_t first, std::size_t last) {
+          pass.template along_rows<search>(first, last, [](const search& found) { return found.place(); });
+        },
+        [&](std::size_t first, std::size_t last) { pass.template places_across_rows<Choice>(first, last); });
   }
 };
 
@@ -966,21 +971,54 @@ inline constexpr std::size_t rank_of = std::remove_cvref_t<X>::rank;
 template <class X, int... Axis>
 concept reducible = operand_expression<X> && axes_fit<rank_of<X>, Axis...>;
 
-template <class Op, bool Keep, unsigned Mask, class X>
-[[nodiscard]] auto reduce_some_axes(X&& x, const char* name) {
-  auto node = detail::as_node(std::forward<X>(x));
-  return reduction<Op, decltype(node), Mask, Keep>(std::move(node), name);
+// What may follow the operand: nothing, axes<...>, axes<...> and keepdims, or keepdims. Which dimensions go, and
+// whether they stay.
+template <std::size_t Rank, class... How>
+struct reduced_dimensions;
+template <std::size_t Rank>
+struct reduced_dimensions<Rank, keepdims_t> {
+  static constexpr unsigned mask = all_axes<Rank>;
+  static constexpr bool keep = true;
+};
+template <std::size_t Rank, int... Axis>
+  requires axes_fit<Rank, Axis...>
+struct reduced_dimensions<Rank, axes_t<Axis...>> {
+  static constexpr unsigned mask = axes_mask<Rank, Axis...>;
+  static constexpr bool keep = false;
+};
+template <std::size_t Rank, int... Axis>
+  requires axes_fit<Rank, Axis...>
+struct reduced_dimensions<Rank, axes_t<Axis...>, keepdims_t> : reduced_dimensions<Rank, axes_t<Axis...>> {
+  static constexpr bool keep = true;
+};
+template <class X, class... How>
+concept reduced_over =
+    operand_expression<X> && (sizeof...(How) == 0 || requires { reduced_dimensions<rank_of<X>, How...>::mask; });
+
+template <class Op, class X, class... How>
+[[nodiscard]] auto reduce(const char* name, X&& x, How...) {
+  if constexpr (sizeof...(How) != 0) {
+    using over = reduced_dimensions<rank_of<X>, How...>;
+    auto node = detail::as_node(std::forward<X>(x));
+    return reduction<Op, decltype(node), over::mask, over::keep>(std::move(node), name);
+  } else if constexpr (requires { Op::wanted; }) {
+    return detail::find_truth<Op::wanted>(std::forward<X>(x)) == Op::wanted;
+  } else {
+    return detail::reduce_expression<Op>(std::forward<X>(x), name);
+  }
 }
 
-template <class Choice, bool Keep, unsigned Mask, class X>
-[[nodiscard]] auto place_in_some_axes(X&& x, const char* name) {
+template <class Choice, class X, class... How>
+  requires(sizeof...(How) > 0)
+[[nodiscard]] auto place_of(const char* name, X&& x, How...) {
+  using over = reduced_dimensions<rank_of<X>, How...>;
   auto node = detail::as_node(std::forward<X>(x));
-  return place_reduction<Choice, decltype(node), Mask, Keep>(std::move(node), name);
+  return place_reduction<Choice, decltype(node), over::mask, over::keep>(std::move(node), name);
 }
-
 template <class Choice, class X>
-[[nodiscard]] std::size_t place_in_all(X&& x, const char* name) {
-  const auto reduced = detail::place_in_some_axes<Choice, false, all_axes<rank_of<X>>>(std::forward<X>(x), name);
+[[nodiscard]] std::size_t place_of(const char* name, X&& x) {
+  auto node = detail::as_node(std::forward<X>(x));
+  const place_reduction<Choice, decltype(node), all_axes<rank_of<X>>, false> reduced(std::move(node), name);
   std::size_t place = 0;
   reduced.evaluate_into(strided<std::size_t, 0>{&place, {}, {}}, on_this_thread{}, resource_for(nullptr, reduced));
   return place;
@@ -990,202 +1028,50 @@ template <class Choice, class X>
 
 export namespace buffers {
 
-/// The sum of all elements.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto sum(X&& x) {
-  return detail::reduce_expression<detail::sum_of>(std::forward<X>(x), "sum");
+/// The sum of all elements. As all functions here, over axes<...> it is an expression of the dimensions that are left;
+/// with keepdims behind axes<...>, or alone for all dimensions, of as many as the operand has, those with size 1.
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto sum(X&& x, How... how) {
+  return detail::reduce<detail::sum_of>("sum", std::forward<X>(x), how...);
 }
-/// ... over some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto sum(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::sum_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "sum");
+/// The mean.
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto mean(X&& x, How... how) {
+  return detail::reduce<detail::mean_of>("mean", std::forward<X>(x), how...);
 }
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto sum(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::sum_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "sum");
+/// The largest element; std::invalid_argument when there is none.
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto max(X&& x, How... how) {
+  return detail::reduce<detail::choice_of<detail::larger>>("max", std::forward<X>(x), how...);
 }
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto sum(X&& x, keepdims_t) {
-  return detail::reduce_some_axes<detail::sum_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                              "sum");
+/// The smallest element; std::invalid_argument when there is none.
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto min(X&& x, How... how) {
+  return detail::reduce<detail::choice_of<detail::smaller>>("min", std::forward<X>(x), how...);
 }
-
-/// The mean of all elements.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto mean(X&& x) {
-  return detail::reduce_expression<detail::mean_of>(std::forward<X>(x), "mean");
-}
-/// ... over some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto mean(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::mean_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "mean");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto mean(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::mean_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "mean");
-}
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto mean(X&& x, keepdims_t) {
-  return detail::reduce_some_axes<detail::mean_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                               "mean");
-}
-
-/// The largest element of all elements; std::invalid_argument when there is none.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto max(X&& x) {
-  return detail::reduce_expression<detail::choice_of<detail::larger>>(std::forward<X>(x), "max");
-}
-/// ... over some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto max(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::choice_of<detail::larger>, false,
-                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "max");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto max(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true,
-                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "max");
-}
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto max(X&& x, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::larger>, true, detail::all_axes<detail::rank_of<X>>>(
-      std::forward<X>(x), "max");
-}
-
-/// The smallest element of all elements; std::invalid_argument when there is none.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto min(X&& x) {
-  return detail::reduce_expression<detail::choice_of<detail::smaller>>(std::forward<X>(x), "min");
-}
-/// ... over some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto min(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, false,
-                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "min");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto min(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true,
-                                  detail::axes_mask<detail::rank_of<X>, Axis...>>(std::forward<X>(x), "min");
-}
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto min(X&& x, keepdims_t) {
-  return detail::reduce_some_axes<detail::choice_of<detail::smaller>, true, detail::all_axes<detail::rank_of<X>>>(
-      std::forward<X>(x), "min");
-}
-
 /// The place of the first maximum in row-major order; of the first that is not a number, if there is one. Throws
 /// std::invalid_argument when there are no elements.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] std::size_t argmax(X&& x) {
-  return detail::place_in_all<detail::larger>(std::forward<X>(x), "argmax");
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto argmax(X&& x, How... how) {
+  return detail::place_of<detail::larger>("argmax", std::forward<X>(x), how...);
 }
-/// ... among the elements of some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto argmax(X&& x, axes_t<Axis...>) {
-  return detail::place_in_some_axes<detail::larger, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "argmax");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto argmax(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::place_in_some_axes<detail::larger, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "argmax");
-}
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto argmax(X&& x, keepdims_t) {
-  return detail::place_in_some_axes<detail::larger, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                                "argmax");
-}
-
 /// The place of the first minimum in row-major order; of the first that is not a number, if there is one. Throws
 /// std::invalid_argument when there are no elements.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] std::size_t argmin(X&& x) {
-  return detail::place_in_all<detail::smaller>(std::forward<X>(x), "argmin");
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto argmin(X&& x, How... how) {
+  return detail::place_of<detail::smaller>("argmin", std::forward<X>(x), how...);
 }
-/// ... among the elements of some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto argmin(X&& x, axes_t<Axis...>) {
-  return detail::place_in_some_axes<detail::smaller, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "argmin");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto argmin(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::place_in_some_axes<detail::smaller, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "argmin");
-}
-/// ... over all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto argmin(X&& x, keepdims_t) {
-  return detail::place_in_some_axes<detail::smaller, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                                 "argmin");
-}
-
 /// Whether any element is true, or not zero.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] bool any(X&& x) {
-  return detail::find_truth<true>(std::forward<X>(x));
-}
-/// ... of some dimensions, which disappear.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto any(X&& x, axes_t<Axis...>) {
-  return detail::reduce_some_axes<detail::any_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "any");
-}
-/// ... which stay, with size 1.
-template <class X, int... Axis>
-  requires detail::reducible<X, Axis...>
-[[nodiscard]] auto any(X&& x, axes_t<Axis...>, keepdims_t) {
-  return detail::reduce_some_axes<detail::any_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-      std::forward<X>(x), "any");
-}
-/// ... of all dimensions, which stay.
-template <class X>
-  requires detail::operand_expression<X>
-[[nodiscard]] auto any(X&& x, keepdims_t) {
-  return detail::reduce_some_axes<detail::any_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                              "any");
+template <class X, class... How>
+  requires detail::reduced_over<X, How...>
+[[nodiscard]] auto any(X&& x, How... how) {
+  return detail::reduce<detail::any_of>("any", std::forward<X>(x), how...);
 }
 
 }  // namespace buffers

@@ -24,28 +24,10 @@ export namespace buffers {
 /// In brackets, the whole of a dimension. As a function, whether all elements are true, or not zero; over some
 /// dimensions, an expression.
 inline constexpr struct all_t {
-  template <class X>
-    requires detail::operand_expression<X>
-  [[nodiscard]] bool operator()(X&& x) const {
-    return !detail::find_truth<false>(std::forward<X>(x));
-  }
-  template <class X, int... Axis>
-    requires detail::reducible<X, Axis...>
-  [[nodiscard]] auto operator()(X&& x, axes_t<Axis...>) const {
-    return detail::reduce_some_axes<detail::all_of, false, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-        std::forward<X>(x), "all");
-  }
-  template <class X, int... Axis>
-    requires detail::reducible<X, Axis...>
-  [[nodiscard]] auto operator()(X&& x, axes_t<Axis...>, keepdims_t) const {
-    return detail::reduce_some_axes<detail::all_of, true, detail::axes_mask<detail::rank_of<X>, Axis...>>(
-        std::forward<X>(x), "all");
-  }
-  template <class X>
-    requires detail::operand_expression<X>
-  [[nodiscard]] auto operator()(X&& x, keepdims_t) const {
-    return detail::reduce_some_axes<detail::all_of, true, detail::all_axes<detail::rank_of<X>>>(std::forward<X>(x),
-                                                                                                "all");
+  template <class X, class... How>
+    requires detail::reduced_over<X, How...>
+  [[nodiscard]] auto operator()(X&& x, How... how) const {
+    return detail::reduce<detail::all_of>("all", std::forward<X>(x), how...);
   }
 } all{};
 

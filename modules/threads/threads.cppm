@@ -1,4 +1,4 @@
-// buffers.threads: buffers that belong to a thread.
+// buffers.threads: resources for many threads: a buffer for each, and one pool for all.
 export module buffers.threads;
 export import buffers.resources;
 export import :concurrent_pool;

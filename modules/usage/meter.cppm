@@ -70,7 +70,7 @@ struct meter_stats {
 
 /// Counts what is asked of another resource. Every count is exact when upstream fails, whatever it throws. A request
 /// for no bytes is answered here and not counted.
-class meter_resource final : public std::pmr::memory_resource {
+class meter_resource final : public detail::resource_base<meter_resource> {
  public:
   /// In front of upstream, which must outlive this. The memory for the names that are pushed is from `notes`, which
   /// must outlive this as well and not ask this meter; a meter without names allocates nothing.
@@ -85,8 +85,6 @@ class meter_resource final : public std::pmr::memory_resource {
                           gsl::not_null<std::pmr::memory_resource*> notes = std::pmr::new_delete_resource()) noexcept
       : meter_resource(gsl::not_null<std::pmr::memory_resource*>(upstream), notes,
                        [](const std::pmr::memory_resource& buffer) { return static_cast<const R&>(buffer).used(); }) {}
-  meter_resource(const meter_resource&) = delete;
-  meter_resource& operator=(const meter_resource&) = delete;
   ~meter_resource() override;
 
   /// Memory from upstream, counted when it is there.
@@ -175,12 +173,6 @@ class meter_resource final : public std::pmr::memory_resource {
   bool is_open(const node& n) const noexcept;
   meter_stats current(const node& n) const noexcept;
   meter_stats in_all(const node& n) const noexcept;
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   mutable std::mutex mutex_;  // of all that follows
   node all_;

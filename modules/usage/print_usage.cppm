@@ -120,24 +120,6 @@ class call_log {
 
 void print_peaks(std::ostream& os, std::span<const buffer_usage> buffers);
 
-template <class R>
-struct checkpoint_of {
-  using type = int;
-};
-template <checkpointable R>
-struct checkpoint_of<R> {
-  using type = decltype(std::declval<R&>().checkpoint());
-};
-template <class R>
-struct scope_mark_of {
-  using type = std::optional<typename checkpoint_of<R>::type>;
-};
-template <class R>
-  requires requires { typename R::scope_mark; }
-struct scope_mark_of<R> {
-  using type = typename R::scope_mark;
-};
-
 /// Stands in front of a buffer and writes down what it is asked for.
 template <byte_source R>
 class recorder final : public std::pmr::memory_resource {
@@ -179,7 +161,7 @@ class recorder final : public std::pmr::memory_resource {
 
   class checkpoint_type {
     friend recorder;
-    using type = typename checkpoint_of<R>::type;
+    using type = decltype(std::declval<R&>().checkpoint());
     checkpoint_type(type cp, std::size_t n) : of(std::move(cp)), number(n) {}
     type of;
     std::size_t number;
@@ -280,25 +262,19 @@ class recorder final : public std::pmr::memory_resource {
   }
 
   struct scope_mark {
-    typename scope_mark_of<R>::type of;
+    std::optional<scope<R>> of;
     std::size_t number;
   };
   void open_scope(scope_mark& opened)
     requires checkpointable<R>
   {
-    if constexpr (requires { typename R::scope_mark; })
-      of_.open_scope(opened.of);
-    else
-      opened.of.emplace(of_.checkpoint());
+    opened.of.emplace(of_);
     opened.number = log_.opened(number_);
   }
   void close_scope(scope_mark& opened)
     requires checkpointable<R>
   {
-    if constexpr (requires { typename R::scope_mark; })
-      of_.close_scope(opened.of);
-    else
-      of_.restore(*opened.of);
+    opened.of.reset();
     log_.closed(number_, opened.number);
   }
 

@@ -45,15 +45,13 @@ bool flush_recording(std::uint64_t device, std::uint64_t inode) noexcept;
 export namespace buffers {
 
 /// Writes down what is allocated and freed through it.
-class recording_resource final : public std::pmr::memory_resource {
+class recording_resource final : public detail::resource_base<recording_resource> {
  public:
   /// Makes the file, or empties it. Memory comes from upstream, which must outlive this.
   /// Throws: system_error when the file cannot be written, or another recording_resource of this program writes it;
   /// only a regular file can.
   explicit recording_resource(file_path path,
                               gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource());
-  recording_resource(const recording_resource&) = delete;
-  recording_resource& operator=(const recording_resource&) = delete;
   /// Completes the file.
   ~recording_resource() override;
 
@@ -89,12 +87,6 @@ class recording_resource final : public std::pmr::memory_resource {
  private:
   [[gnu::cold]] void* answer(std::size_t bytes, std::size_t alignment);
   void record(trace_operation operation, const void* block, std::size_t bytes, std::size_t alignment) noexcept;
-
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return allocate(bytes, alignment); }
-  void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
-    deallocate(block, bytes, alignment);
-  }
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::pmr::memory_resource* upstream_;
   detail::recording_state* state_;

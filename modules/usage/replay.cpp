@@ -37,8 +37,6 @@ module;
 
 #include "live_blocks.h"
 module buffers.usage;
-import buffers.core;
-import buffers.resources;
 
 namespace buffers {
 

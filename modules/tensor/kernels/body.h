@@ -448,11 +448,11 @@ template <class V, class Lanes>
 [[gnu::always_inline]] inline V pairs_added(V a, V b, Lanes lanes) {
   return every_other<0>(a, b, lanes) + every_other<1>(a, b, lanes);
 }
-// The low or the high 16 bytes of both.
-template <std::size_t From, class V, std::size_t... I>
-[[gnu::always_inline]] inline V halves_of(V a, V b, std::index_sequence<I...>) {
-  constexpr std::size_t all = sizeof...(I), here = all / 2;
-  return __builtin_shufflevector(a, b, (I / here * all + From + I % here)...);
+// The even or the odd 16 bytes of both.
+template <std::size_t Odd, class V, std::size_t... I>
+[[gnu::always_inline]] inline V every_other_16_bytes(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t here = 16 * sizeof...(I) / sizeof(V);
+  return __builtin_shufflevector(a, b, ((I / here * 2 + Odd) * here + I % here)...);
 }
 
 // Rows of at least one and at most sixteen lines: as many rows as a line has lanes, a quarter of them at a time.
@@ -478,7 +478,8 @@ template <class T>
     if constexpr (rows == 4) sums[quarter] = pairs_added(sums[quarter], pairs_added(v[2], v[3], half{}), half{});
   }
   for (std::size_t i = 0; i < 4; i += 2)
-    store(out + i * rows, halves_of<0>(sums[i], sums[i + 1], half{}) + halves_of<rows>(sums[i], sums[i + 1], half{}));
+    store(out + i * rows, every_other_16_bytes<0>(sums[i], sums[i + 1], half{}) +
+                              every_other_16_bytes<1>(sums[i], sums[i + 1], half{}));
 }
 
 template <class Machine, class T>
@@ -729,18 +730,11 @@ template <bool High, class V, std::size_t... I>
   return __builtin_shufflevector(a, b, (I / here * here + I % here / 2 + (High ? here / 2 : 0) + (I % 2 ? all : 0))...);
 }
 
-// The even or the odd 16 bytes of both.
-template <std::size_t Odd, class V, std::size_t... I>
-[[gnu::always_inline]] inline V every_other_16_bytes(V a, V b, std::index_sequence<I...>) {
-  constexpr std::size_t here = 16 * sizeof...(I) / sizeof(V);
-  return __builtin_shufflevector(a, b, ((I / here * 2 + Odd) * here + I % here)...);
-}
-
 // A square of as many elements as a register has, each side: first the squares of 16 bytes a side, within each 16
 // bytes, and then 16 bytes as they are, which takes fewer registers than moving elements all over them. Each round
 // rotates some bits of an element's place (row, column) by one; when they have changed places, so have rows and
 // columns.
-template <class Machine, class E, std::size_t Bytes>
+template <class E, std::size_t Bytes>
 [[gnu::always_inline]] inline void transpose_square(const E* from, std::ptrdiff_t from_stride, E* to,
                                                     std::ptrdiff_t to_stride) {
   using V = vec<E, Bytes>;
@@ -777,8 +771,8 @@ template <class Machine, class E>
   constexpr std::size_t step = bytes / sizeof(E);
   for (std::size_t r = 0; r < side; r += step)
     for (std::size_t c = 0; c < side; c += step)
-      transpose_square<Machine, E, bytes>(from + static_cast<std::ptrdiff_t>(r) * from_stride + c, from_stride,
-                                          to + static_cast<std::ptrdiff_t>(c) * to_stride + r, to_stride);
+      transpose_square<E, bytes>(from + static_cast<std::ptrdiff_t>(r) * from_stride + c, from_stride,
+                                 to + static_cast<std::ptrdiff_t>(c) * to_stride + r, to_stride);
 }
 
 // The same past the caches. What comes two squares later is fetched now: the processor does not guess it.
