@@ -632,6 +632,55 @@ BOOST_AUTO_TEST_CASE(columns_of_one_array) {
     }
 }
 
+// A column beside a matrix, wherever it is: it may lie as far apart as the rows are long, and be part of the matrix.
+BOOST_AUTO_TEST_CASE(columns_beside_a_matrix) {
+  for (const std::size_t width : {2u, 3u, 15u, 16u, 17u, 64u, 600u, 3000u})
+    for (const std::size_t height : {1u, 2u, 31u, 70u}) {
+      const auto count = static_cast<float>(height * width);
+      const tensor a = reshape(arange<float>(count), {height, width});
+      const tensor<float, 2> sums = a[all, range{0, 1}] * 3.0f;  // neighbours
+      const auto first = a[all, range{0, 1}];                    // a row apart
+      const auto turned = sums[range{all, all, -1}];
+      tensor<float, 2> products = a * first, differences(sums - a), both(first * sums + a), last(a + turned),
+                       in_place = a;
+      tensor<double, 2> wider(a - first);
+      tensor<float, 2> roots = sqrt(a * sums), decay = exp(first - a), rows = zeros<float>({height, width + 5});
+      rows[all, range{2, -3}] = first + a;
+      in_place -= in_place[all, range{0, 1}];
+      const tensor<float, 1> totals = sum(a - first, axes<1>);
+      const tensor<float, 1> most = max(first - a, axes<0>);
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < height; ++i) {
+        const float column = a[i, 0], sum_of_row = column * 3;
+        float total = 0;
+        for (std::size_t j = 0; j < width; ++j) {
+          const float x = a[i, j];
+          total += x - column;
+          wrong += products[i, j] != x * column;
+          wrong += differences[i, j] != sum_of_row - x;
+          wrong += both[i, j] != column * sum_of_row + x;
+          wrong += last[i, j] != x + 3 * a[height - 1 - i, 0];
+          wrong += wider[i, j] != static_cast<double>(x - column);
+          wrong += roots[i, j] != std::sqrt(x * sum_of_row);
+          wrong += std::abs(decay[i, j] - std::exp(column - x)) > 1e-6f;
+          wrong += rows[i, j + 2] != column + x;
+          wrong += in_place[i, j] != x - column;
+          wrong += i == 0 && most[j] != -static_cast<float>(j);
+        }
+        wrong += std::abs(totals[i] - total) > 1e-6f * total;
+        wrong += rows[i, 1] != 0.0f || rows[i, width + 2] != 0.0f;
+      }
+      BOOST_TEST(wrong == 0u, wrong << " wrong of " << height << " x " << width);
+    }
+  const tensor<int, 2> matrix = reshape(arange<int>(24), {4, 6});
+  const auto column = matrix[all, range{1, 2}];
+  BOOST_TEST(same(transpose(matrix) - transpose(column), tensor<int, 2>(transpose(matrix - column))));
+  tensor<int, 3> cube = expand(matrix, {3, 4, 6}).copy();
+  cube *= expand(column, {3, 4, 1});
+  BOOST_TEST(same(cube[2], tensor<int, 2>(matrix * column)));
+  BOOST_TEST(same(cube[0], cube[1]));
+}
+
 BOOST_AUTO_TEST_CASE(on_several_threads) {
   for (const std::size_t columns : {1u, 7u, 1000u, 100'000u}) {
     const std::size_t rows = 200'000 / columns;
