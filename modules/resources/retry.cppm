@@ -35,10 +35,13 @@ template <class Callback>
   requires std::predicate<Callback&> || std::predicate<Callback&, std::size_t>
 class retry_resource final : public detail::resource_base<retry_resource<Callback>> {
  public:
-  /// In front of upstream, which must outlive this.
+  /// In front of upstream, which must outlive this. Throws invalid_argument for an empty std::function, or null.
   explicit retry_resource(Callback callback,
                           gsl::not_null<std::pmr::memory_resource*> upstream = std::pmr::new_delete_resource())
-      : upstream_(upstream), callback_(std::move(callback)) {}
+      : upstream_(upstream), callback_(std::move(callback)) {
+    if constexpr (std::is_pointer_v<Callback> || requires { callback_.operator bool(); })
+      if (!callback_) detail::throw_option("retry_resource::callback", "must not be empty");
+  }
 
   /// Memory from upstream.
   /// Throws: upstream's bad_alloc when the callback says false; what the callback throws; what else upstream throws,

@@ -129,7 +129,7 @@ template <class T, byte_source R>
 }
 /// `bytes` fresh bytes, aligned for every fundamental type.
 template <byte_source R>
-[[nodiscard]] constexpr std::span<std::byte> alloc_bytes(R& resource, std::size_t bytes) {
+[[nodiscard]] constexpr std::span<std::byte> alloc_bytes(R& resource, std::integral auto bytes) {
   return alloc_span<std::byte>(resource, bytes);
 }
 

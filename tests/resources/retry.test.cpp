@@ -1,6 +1,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <new>
@@ -33,6 +34,13 @@ BOOST_AUTO_TEST_CASE(no_call_while_there_is_memory) {
   BOOST_TEST(calls == 0);
   BOOST_TEST(upstream.first_mistake() == "");
   BOOST_TEST(upstream.is_clean());
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_must_be_there) {
+  BOOST_CHECK_THROW(retry_resource{std::function<bool()>()}, std::invalid_argument);
+  BOOST_CHECK_THROW(retry_resource<bool (*)()>{nullptr}, std::invalid_argument);
+  retry_resource works{std::function<bool()>(never)};
+  works.deallocate(works.allocate(10), 10);
 }
 
 BOOST_AUTO_TEST_CASE(asks_until_it_works) {

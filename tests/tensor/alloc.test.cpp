@@ -157,6 +157,7 @@ BOOST_AUTO_TEST_CASE(bytes) {
   BOOST_TEST(buffers::alloc_bytes(buffer, 68).size() == 68u);
   BOOST_TEST(buffer.used() == 100u);
   BOOST_CHECK_THROW((void)buffers::alloc_bytes(buffer, 1), buffers::exhausted);
+  BOOST_CHECK_THROW((void)buffers::alloc_bytes(buffer, -1), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(spans) {
