@@ -18,6 +18,7 @@
 module;
 #include <concepts>
 #include <cstddef>
+#include <type_traits>
 #include <new>
 #include <utility>
 export module buffers.resources:retry;
