@@ -9,7 +9,9 @@ export namespace buffers {
 /// outlive the call that it is passed to. Null is the empty path, which is no file.
 class file_path {
  public:
+  /// Of a C string, which is not copied. Null is the empty path.
   inline file_path(const char* path) noexcept : path_(path != nullptr ? path : "") {}
+  /// Of what has c_str(), which is not copied either.
   template <class Path>
     requires requires(const Path& path) {
       { path.c_str() } -> std::convertible_to<const char*>;

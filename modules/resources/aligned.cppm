@@ -27,6 +27,7 @@ export namespace buffers {
 /// A minimum alignment on another resource. Sizes are passed on as they are.
 class aligned_resource final : public detail::resource_base<aligned_resource> {
  public:
+  /// The greatest minimum, in bytes.
   static constexpr std::size_t greatest_alignment = std::size_t{1} << 30;
 
   /// Blocks from upstream, which must outlive this, aligned to `alignment` or more.
@@ -54,6 +55,7 @@ class aligned_resource final : public detail::resource_base<aligned_resource> {
 
   /// The minimum.
   [[nodiscard]] inline std::size_t alignment() const noexcept { return minimum_; }
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

@@ -26,8 +26,10 @@ class allocator {
  public:
   using value_type = T;
 
+  /// Allocates from that resource, by reference or by pointer, which must not be null.
   constexpr allocator(Resource& resource) noexcept : resource_(&resource) {}  // NOLINT: as polymorphic_allocator
   constexpr allocator(Resource* resource) noexcept : resource_(resource) {}   // NOLINT
+  /// From the resource of an allocator of other elements.
   template <class U>
   constexpr allocator(const allocator<U, Resource>& other) noexcept : resource_(other.resource()) {}  // NOLINT
 
@@ -36,15 +38,18 @@ class allocator {
   [[nodiscard]] constexpr T* allocate(std::size_t count) {
     return static_cast<T*>(resource_->allocate(detail::multiply(count, sizeof(T)), alignof(T)));
   }
+  /// Gives the memory of `count` elements back to the resource.
   constexpr void deallocate(T* elements, std::size_t count) noexcept {
     resource_->deallocate(elements, count * sizeof(T), alignof(T));
   }
 
+  /// Makes a U there, with this as its allocator where it takes one. Throws what its constructor throws.
   template <class U, class... Args>
   constexpr void construct(U* at, Args&&... args) {
     std::uninitialized_construct_using_allocator(at, *this, std::forward<Args>(args)...);
   }
 
+  /// Where the memory is from.
   [[nodiscard]] constexpr Resource* resource() const noexcept { return resource_; }
   [[nodiscard]] friend constexpr bool operator==(const allocator& a, const allocator& b) noexcept {
     return a.resource_ == b.resource_;

@@ -34,6 +34,7 @@ export namespace buffers {
 /// A fixed buffer. It never grows: what does not fit is an `exhausted`, and the state is as before.
 class bump_resource final : public std::pmr::memory_resource {
  public:
+  /// The bytes of a buffer for which no size is given.
   static constexpr std::size_t default_capacity = 128 * 1024;
   /// What memory from upstream is aligned to.
   static constexpr std::size_t base_alignment = 64;

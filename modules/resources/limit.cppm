@@ -75,6 +75,7 @@ class limit_resource final : public detail::resource_base<limit_resource> {
   [[nodiscard]] inline std::size_t available() const noexcept { return limit_ - count_.used(); }
   /// The whole budget in bytes.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return limit_; }
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

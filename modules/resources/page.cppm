@@ -44,6 +44,7 @@ struct page_options {
 /// pages the rest of the block's last page may be used, too.
 class page_resource final : public detail::resource_base<page_resource> {
  public:
+  /// Maps nothing before the first request. What the options ask for holds for all blocks.
   explicit page_resource(const page_options& options = {}) noexcept;
   /// Live blocks stay mapped.
   ~page_resource() override = default;

@@ -152,6 +152,7 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   /// Whether the byte lies in memory that this holds. O(log chunks), and O(blocks) above 128 MiB.
   [[nodiscard]] bool owns(const void* byte) const noexcept;
   [[nodiscard]] pool_stats stats() const noexcept;
+  /// Where the memory is from.
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:

@@ -66,6 +66,7 @@ class retry_resource final : public detail::resource_base<retry_resource<Callbac
     upstream_->deallocate(block, bytes, alignment);
   }
 
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

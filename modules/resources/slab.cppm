@@ -14,7 +14,7 @@
 //                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
-//   reset                  O(1)   forgets all blocks; the next round runs in one slab as large as the peak
+//   reset                  O(1)   forgets all blocks; the next round runs in one slab, 1/16 above the peak
 //   trim, release          O(s)   give slabs upstream, s of them
 //   drop                   O(s+k) k blocks dropped out of order and not yet reclaimed
 //
@@ -120,8 +120,9 @@ class slab_resource final : public std::pmr::memory_resource {
   /// hardened build, with checkpoints in between that may still be restored; one of an older range is not recognised.
   void restore(const checkpoint_type& cp);
 
-  /// Forgets all blocks and keeps the memory. When they did not all lie in one slab, the next request gets one as large
-  /// as their peak, and the rest goes upstream. Throws order_error while a scope is open.
+  /// Forgets all blocks and keeps the memory. When they did not all lie in one slab, the next request gets a
+  /// single one, a sixteenth larger than their peak, and the others go upstream. Throws order_error while a scope is
+  /// open.
   void reset();
   /// reset(), and gives all memory upstream. Throws order_error while a scope is open.
   void release();
@@ -131,6 +132,7 @@ class slab_resource final : public std::pmr::memory_resource {
 
   /// Whether it may get more memory from upstream.
   [[nodiscard]] inline bool extendable() const noexcept { return options_.extendable; }
+  /// Allows or forbids that, for later requests only. O(1).
   inline void set_extendable(bool extendable = true) noexcept { options_.extendable = extendable; }
 
   /// Gives back views in any order: see buffers::drop.
@@ -150,6 +152,7 @@ class slab_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
   /// Whether the byte lies in memory that this holds. O(slabs and blocks with memory of their own).
   [[nodiscard]] bool owns(const void* byte) const noexcept;
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
   /// What `scope` is made of: use that instead.

@@ -48,6 +48,7 @@ class synchronized_resource final : public detail::resource_base<synchronized_re
     upstream_->deallocate(block, bytes, alignment);
   }
 
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

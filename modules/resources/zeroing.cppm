@@ -50,6 +50,7 @@ class zeroing_resource final : public detail::resource_base<zeroing_resource> {
     upstream_->deallocate(block, bytes, alignment);
   }
 
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

@@ -1,5 +1,6 @@
-// The parts of the standard library and of GSL that the interfaces are made of, read once: an interface that includes
-// <memory_resource> itself takes a second to compile and 10 MB, and whoever imports it merges those with all the others.
+// The parts of the standard library and of GSL that the interfaces of resources and threads are made of, read once: an
+// interface that includes <memory_resource> itself takes a second to compile and 10 MB, and whoever imports it merges
+// those with all the others. tensor, usage and testing include the standard headers that they use.
 // What is cheap (<cstddef>, <bit>, <concepts>, <type_traits>, <utility>) is included where it is used.
 //
 // Not for users: `import buffers;` shows none of these names.

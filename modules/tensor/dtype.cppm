@@ -2,6 +2,8 @@
 //
 //     buffers::dtype_of<float>              // "float32"
 //     buffers::dtype_of<std::int64_t>       // "int64"
+//
+// Threads: functions of their arguments.
 module;
 #include <concepts>
 #include <limits>

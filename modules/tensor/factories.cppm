@@ -17,6 +17,8 @@
 //   arange            first, first + step, ... before last
 //
 // Negative extents are a std::invalid_argument; more elements than there can be, a std::bad_array_new_length.
+//
+// Threads: any at any time. An engine that is passed is used without a lock; the default one is of the calling thread.
 module;
 #include <array>
 #include <bit>
@@ -144,7 +146,8 @@ template <element T>
 
 export namespace buffers {
 
-/// Zeros.
+/// Zeros. O(numel). Throws: std::invalid_argument for a negative extent; std::bad_array_new_length for more elements
+/// than there can be; what the resource throws.
 template <element T, std::size_t N>
 [[nodiscard]] tensor<T, N> zeros(const detail::number (&shape)[N],
                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -157,7 +160,7 @@ template <element T, std::size_t N = 0>
   return tensor<T, N>(shape, allocator);
 }
 
-/// Ones.
+/// Ones. Cost and errors as zeros.
 template <element T, std::size_t N>
 [[nodiscard]] tensor<T, N> ones(const detail::number (&shape)[N],
                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -170,7 +173,7 @@ template <element T, std::size_t N = 0>
   return detail::make_full(shape, T{1}, allocator);
 }
 
-/// The same value everywhere.
+/// The same value everywhere. Cost and errors as zeros.
 template <element T, std::size_t N>
 [[nodiscard]] tensor<T, N> full(const detail::number (&shape)[N], std::type_identity_t<T> value,
                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -183,7 +186,7 @@ template <element T, std::size_t N = 0>
   return detail::make_full(shape, value, allocator);
 }
 
-/// Elements that are not initialised, to be written before they are read.
+/// Elements that are not initialised, to be written before they are read. O(1) beside the resource; errors as zeros.
 template <element T, std::size_t N>
 [[nodiscard]] tensor<T, N> empty(const detail::number (&shape)[N],
                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -196,7 +199,8 @@ template <element T, std::size_t N = 0>
   return detail::make_uninitialised<T>(shape, allocator);
 }
 
-/// Random values, even in [0, 1), with as many bits as T has, up to 53. From that engine ...
+/// Random values, even in [0, 1), with as many bits as T has, up to 53. Cost and errors as zeros, and what the engine
+/// throws. From that engine ...
 template <std::floating_point T, detail::random_engine G, std::size_t N>
 [[nodiscard]] tensor<T, N> uniform(const detail::number (&shape)[N], G&& engine,
                                    const std::pmr::polymorphic_allocator<>& allocator = {}) {
@@ -222,7 +226,8 @@ template <std::floating_point T, std::size_t N = 0>
   return uniform<T>(shape, detail::default_engine(), allocator);
 }
 
-/// Random values, normally distributed with mean 0 and deviation 1. From that engine ...
+/// Random values, normally distributed with mean 0 and deviation 1. Cost and errors as zeros, and what the engine
+/// throws. From that engine ...
 template <std::floating_point T, detail::random_engine G, std::size_t N>
 [[nodiscard]] tensor<T, N> normal(const detail::number (&shape)[N], G&& engine,
                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {

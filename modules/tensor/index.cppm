@@ -3,6 +3,8 @@
 //     t[-1, 0]                 negative integers count from the end; not checked
 //     t.at(-1, 0)              ... std::out_of_range for an element that is not there
 //     sum(t, axes<0, -1>)      over the first and the last dimension
+//
+// Threads: values, and functions of their arguments.
 module;
 #include <array>
 #include <concepts>

@@ -12,6 +12,8 @@
 //   broadcast_shapes    O(rank)   the shape that two operands have together
 //   broadcast_strides   O(rank)   the strides with which an operand is repeated to a larger shape
 //   memory_span         O(rank)   the elements from the first in memory to the last, gaps included
+//
+// Threads: functions of their arguments.
 module;
 #include <array>
 #include <concepts>

@@ -10,6 +10,8 @@
 //
 // Views of a temporary tensor do not compile; reshape of one takes over its memory. permute and transpose of an
 // expression are expressions.
+//
+// Threads: as tensor_view and as expressions. Nothing here but an evaluation reads elements.
 module;
 #include <algorithm>
 #include <array>
@@ -340,7 +342,8 @@ template <element T, std::size_t Rank, std::size_t N>
 }
 
 /// The same elements, repeated: dimensions of size 1 have any size, and there may be more dimensions in front.
-/// std::invalid_argument, naming both shapes, for others. A write changes all that are the same element.
+/// std::invalid_argument, naming both shapes, for others; without shapes, for a negative extent.
+/// std::bad_array_new_length for more elements than there can be. A write changes all that are the same element.
 template <class X, std::size_t N = 0>
   requires(detail::viewable<X> && N >= std::remove_cvref_t<X>::rank)
 [[nodiscard]] auto expand(X&& x, const std::array<std::size_t, N>& shape) {
@@ -389,7 +392,7 @@ template <class X>
 }
 
 /// One after the other in dimension Axis, negative counting from the last: an expression. std::invalid_argument, naming
-/// two shapes, when they differ in other dimensions.
+/// two shapes, when they differ in other dimensions; std::bad_array_new_length for more elements than there can be.
 template <int Axis, class First, class... X>
   requires(detail::reducible<First, Axis> &&
            ((detail::operand_expression<X> && std::remove_cvref_t<X>::rank == std::remove_cvref_t<First>::rank) && ...))

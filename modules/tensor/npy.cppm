@@ -112,7 +112,7 @@ template <detail::npy_element T, std::size_t Rank>
 
 /// Writes a view's elements as numpy.save does: the file appears, or takes the place of an older one, when it is
 /// complete; when anything goes wrong the older one stays. A view of columns is written column by column, and any other
-/// row by row. Throws std::system_error when that is not possible.
+/// row by row. Throws: std::system_error when that is not possible; std::invalid_argument above 64 dimensions.
 template <class T, std::size_t Rank>
   requires detail::npy_element<std::remove_const_t<T>>
 void save_npy(file_path path, const tensor_view<T, Rank>& view) {

@@ -10,6 +10,9 @@
 // Integers: + - * and abs wrap around; the least integer divided by -1 is itself; a division by zero is a
 // std::domain_error. pow of integers multiplies, and with a negative exponent is 1 / pow. Functions that are real
 // numbers by nature (exp, log, sqrt, true_divide) give double for integers.
+//
+// Threads: as expressions. The function given to transform may run on several threads at once, where the evaluation is
+// asked to be `parallel`.
 module;
 #include <array>
 #include <cmath>

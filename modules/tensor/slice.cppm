@@ -8,6 +8,8 @@
 //
 // As in Python, the bounds of a range are cut to what there is; a step of 0 is a std::invalid_argument, and an integer
 // beside the array a std::out_of_range.
+//
+// Threads: values, and functions of their arguments. all(x) reads x as an expression does.
 module;
 #include <concepts>
 #include <cstddef>

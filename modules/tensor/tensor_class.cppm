@@ -147,6 +147,8 @@ class tensor {
     copy_elements(other);
   }
   inline tensor(tensor&& other) noexcept = default;
+  /// Takes the elements over when the resources are equal; else copies them, in O(numel), and throws what the resource
+  /// throws.
   inline tensor(tensor&& other, const allocator_type& allocator) : block_(allocator.resource()) {
     if constexpr (Rank == 0)
       *data() = *other.data();
@@ -234,10 +236,12 @@ class tensor {
   }
   friend void swap(tensor& a, tensor& b) { a.swap(b); }
 
+  /// The resource that the memory is from, as given at construction.
   [[nodiscard]] inline allocator_type get_allocator() const noexcept { return block_.resource(); }
   /// The elements, row by row; null when there are none.
   [[nodiscard]] inline T* data() noexcept { return block_.data(); }
   [[nodiscard]] inline const T* data() const noexcept { return block_.data(); }
+  /// The number of elements in each dimension.
   [[nodiscard]] inline const shape_type& shape() const noexcept { return block_.shape(); }
   /// The distance of neighbours in each dimension, in elements.
   [[nodiscard]] inline strides_type strides() const noexcept { return row_major(shape()); }
@@ -245,8 +249,11 @@ class tensor {
   [[nodiscard]] static constexpr std::ptrdiff_t offset() noexcept { return 0; }
   /// The number of elements.
   [[nodiscard]] inline std::size_t numel() const noexcept { return block_.size(); }
+  /// The same, as containers call it.
   [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
+  /// Whether there are no elements.
   [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
+  /// Always: the elements lie row by row without gaps.
   [[nodiscard]] static constexpr bool is_contiguous() noexcept { return true; }
 
   /// An element. Negative indices count from the end. In the hardened build, an index beside the tensor ends the

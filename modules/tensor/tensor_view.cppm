@@ -212,6 +212,7 @@ class tensor_view {
 
   /// The element at (0, 0, ...).
   [[nodiscard]] inline T* data() const noexcept { return data_; }
+  /// The number of elements in each dimension.
   [[nodiscard]] inline const shape_type& shape() const noexcept { return shape_; }
   /// The distance of neighbours in each dimension, in elements.
   [[nodiscard]] inline const strides_type& strides() const noexcept { return strides_; }
@@ -219,7 +220,9 @@ class tensor_view {
   [[nodiscard]] inline std::ptrdiff_t offset() const noexcept { return offset_; }
   /// The number of elements.
   [[nodiscard]] inline std::size_t numel() const noexcept { return detail::product(shape_); }
+  /// The same, as containers call it.
   [[nodiscard]] inline std::size_t size() const noexcept { return numel(); }
+  /// Whether there are no elements.
   [[nodiscard]] inline bool empty() const noexcept { return numel() == 0; }
   /// Whether the elements lie row by row without gaps. Dimensions of size 1 have no say.
   [[nodiscard]] inline bool is_contiguous() const noexcept { return detail::is_row_major(shape_, strides_); }

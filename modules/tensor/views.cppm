@@ -3,6 +3,8 @@
 //   operation       cost      what it does
 //   is_contiguous   O(rank)   whether the elements lie in memory without gaps
 //   neuralyze       O(rank)   the same memory, with its origin hidden from the optimiser
+//
+// Threads: functions of their arguments; they read no elements.
 module;
 #include <cstddef>
 #include <mdspan>

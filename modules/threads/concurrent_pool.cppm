@@ -99,6 +99,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   [[nodiscard]] bool owns(const void* byte) const noexcept;
   /// As of pool_resource. Blocks in a thread's stacks count as live.
   [[nodiscard]] pool_stats stats() const noexcept;
+  /// Where the memory is from.
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
 
  private:

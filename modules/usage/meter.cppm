@@ -143,6 +143,7 @@ class meter_resource final : public detail::resource_base<meter_resource> {
   /// itself.
   void report(std::ostream& os) const;
 
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:

@@ -82,6 +82,7 @@ class recording_resource final : public detail::resource_base<recording_resource
   void flush();
   /// Why there are no further events in the file. No error while all is well.
   [[nodiscard]] std::error_code error() const noexcept;
+  /// Where the memory is from.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return upstream_; }
 
  private:
