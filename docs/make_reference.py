@@ -139,6 +139,7 @@ def is_shown(head):
 
 def tidy(head):
     head = re.sub(r"\[\[[^\]]*\]\]\s*|, private detail::[\w:]+(<\w+>)?", "", re.sub(r",\s+private", ", private", head))
+    head = re.sub(r"\bdetail::resource_base<.*>", "std::pmr::memory_resource", head)
     if re.search(r"\bconcept \w+ =", head):
         return "\n".join(line.rstrip() for line in head.split("\n"))
     if "(" in head:

@@ -63,9 +63,5 @@ while read -r block; do
       ;;
   esac
 done < "$work/blocks"
-if [ -d "$project" ] && [ ! -e "$project/build/app" ]; then # the README only configures it
-  cmake --build build
-  build/app
-fi
 echo "$ran commands"
 [ "$ran" -gt 0 ]
