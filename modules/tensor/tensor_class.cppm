@@ -122,10 +122,6 @@ class tensor {
   inline explicit tensor(const detail::number (&shape)[Rank > 1 ? Rank : 1], const allocator_type& allocator = {})
     requires(Rank > 1)
       : tensor(detail::shape_of(shape), allocator) {}
-  // What one tries first gets a short message.
-  template <std::integral... I>
-    requires(Rank > 0 && sizeof...(I) > 0)
-  tensor(I... extents) = delete;  // a shape goes into braces: tensor<float, 2>({3, 4}), zeros<float>({3})
   /// Nested braces, as many as there are dimensions. std::invalid_argument when lists side by side have different
   /// lengths.
   inline tensor(detail::braces_t<T, Rank> values, const allocator_type& allocator = {})
