@@ -171,11 +171,15 @@ template <class T>  // a stack, a queue
   requires requires { typename T::container_type; } && (!std::input_or_output_iterator<T>)
 inline constexpr bool escapes<T> = escapes<typename T::container_type>;
 
+/// What no_escape may return: values that cannot point into the buffer (trait `escapes`).
+template <class T>
+concept may_leave_a_scope = !escapes<T>;
+
 /// Runs `f(resource)`, or `f()` where that is not possible, in a scope of the resource and returns its value. A result
-/// that could point into the buffer does not compile (trait `escapes`). Throws what f throws, after the scope has
+/// that could point into the buffer does not compile. Throws what f throws, after the scope has
 /// ended.
 template <checkpointable R, class F>
-  requires((std::invocable<F, R&> || std::invocable<F>) && !escapes<detail::result_with<F, R>>)
+  requires((std::invocable<F, R&> || std::invocable<F>) && may_leave_a_scope<detail::result_with<F, R>>)
 constexpr detail::result_with<F, R> no_escape(R& resource, F&& f) {
   scope inner{resource};
   if constexpr (std::invocable<F, R&>)

@@ -119,10 +119,16 @@ void save_npy(file_path path, const tensor_view<T, Rank>& view) {
   detail::write_npy(path.c_str(), detail::npy_kind<std::remove_const_t<T>>, sizeof(T), view.data(), Rank,
                     view.shape().data(), view.strides().data());
 }
-/// ... a tensor's elements.
-template <detail::npy_element T, std::size_t Rank>
-void save_npy(file_path path, const tensor<T, Rank>& t) {
-  save_npy(path, t.view());
+/// ... those of a tensor, or of an expression, which is computed into memory of the default resource.
+template <expression E>
+  requires detail::npy_element<typename E::value_type>
+void save_npy(file_path path, const E& elements) {
+  if constexpr (requires { elements.view(); }) {
+    save_npy(path, elements.view());
+  } else {
+    const auto computed = evaluate(elements);
+    save_npy(path, computed.view());
+  }
 }
 
 }  // namespace buffers

@@ -101,7 +101,8 @@ inline decltype(auto) with_default(R& buffer, F&& f) {
 
 /// no_escape with this thread's default slab_resource.
 template <class F>
-  requires((std::invocable<F, slab_resource&> || std::invocable<F>) && !escapes<detail::result_with<F, slab_resource>>)
+  requires((std::invocable<F, slab_resource&> || std::invocable<F>) &&
+           may_leave_a_scope<detail::result_with<F, slab_resource>>)
 inline detail::result_with<F, slab_resource> no_escape(F&& f) {
   return no_escape(default_buffer(), std::forward<F>(f));
 }

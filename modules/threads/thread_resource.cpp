@@ -26,11 +26,12 @@ using std::chrono::milliseconds;
 class all_in_use final : public exhausted {
  public:
   all_in_use(std::size_t bytes, std::size_t buffers, milliseconds waited) noexcept : exhausted(bytes, 0, 0) {
-    std::snprintf(
-        what_, sizeof what_,
-        "buffers: exhausted: all %zu buffers of a thread_resource were in use for %lld ms; %zu bytes requested, "
-        "0 available, capacity 0",
-        buffers, static_cast<long long>(waited.count()), bytes);
+    const int end = std::snprintf(what_, sizeof what_,
+                                  "buffers: exhausted: all %zu buffers of a thread_resource were in use for %lld ms",
+                                  buffers, static_cast<long long>(waited.count()));
+    if (bytes != 0)  // not a lease, which asks for a buffer
+      std::snprintf(what_ + end, sizeof what_ - static_cast<std::size_t>(end),
+                    "; %zu bytes requested, 0 available, capacity 0", bytes);
   }
   const char* what() const noexcept override { return what_; }
 

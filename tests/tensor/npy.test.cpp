@@ -423,6 +423,13 @@ BOOST_AUTO_TEST_CASE(keep_tensors) {
     BOOST_TEST(buffers::all(read == t));
     BOOST_TEST(memory.live_blocks() == 1u);
   }
+  buffers::save_npy(path, t - 1.0f);
+  BOOST_TEST(buffers::all(buffers::load_npy<float, 2>(path) == t - 1.0f));
+  buffers::save_npy(path, buffers::sum(t, buffers::axes<0>));
+  BOOST_TEST(buffers::all(buffers::load_npy<float, 1>(path) == buffers::tensor{6.0f, 8.0f, 10.0f}));
+  const auto owns = t + buffers::ones<float>({2, 3});
+  buffers::save_npy(path, owns);
+  BOOST_TEST(buffers::all(buffers::load_npy<float, 2>(path) == t + 1.0f));
   const buffers::tensor<std::int64_t, 0> scalar = buffers::full<std::int64_t>({}, 7);
   buffers::save_npy(path, scalar);
   BOOST_TEST((buffers::load_npy<std::int64_t, 0>(path).at() == 7));
