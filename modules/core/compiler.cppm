@@ -1,6 +1,6 @@
-// Everything that is said to a particular compiler or sanitizer: no other file asks which one it is.
+// Everything that is said to a particular compiler or sanitizer: but for a square root in tensor, which GCC 16 cannot
+// import from here, no other file asks which one it is.
 module;
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -156,17 +156,6 @@ template <class F>
 #pragma GCC ivdep
 #endif
   for (std::size_t i = 0; i < count; ++i) f(i);
-}
-
-/// The square root of a floating-point number, in the instructions of a loop: std::sqrt may set errno, and so is called
-/// one by one.
-template <class T>
-[[nodiscard, gnu::always_inline]] inline T root_of(T number) noexcept {
-#if defined(__clang__)
-  return __builtin_elementwise_sqrt(number);
-#else
-  return std::sqrt(number);
-#endif
 }
 
 /// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused

@@ -103,7 +103,11 @@ struct true_divide_elements {
 struct square_root {
   static auto apply(auto a) {
     using R = real<decltype(a)>;
-    return static_cast<R>(root_of(static_cast<R>(a)));
+#if defined(__clang__)  // std::sqrt may set errno, and so is called one by one
+    return static_cast<R>(__builtin_elementwise_sqrt(static_cast<R>(a)));
+#else
+    return static_cast<R>(std::sqrt(static_cast<R>(a)));
+#endif
   }
 };
 
