@@ -154,16 +154,10 @@ template <element T, std::size_t N>
   return tensor<T, N>(detail::shape_of(shape), allocator);
 }
 
-template <element T, std::size_t N>
+template <element T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> zeros(const std::array<std::size_t, N>& shape,
                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return tensor<T, N>(shape, allocator);
-}
-
-template <element T>
-[[nodiscard]] tensor<T, 0> zeros(const std::array<std::size_t, 0>& shape,
-                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return tensor<T, 0>(shape, allocator);
 }
 
 /// Ones. Cost and errors as zeros.
@@ -173,14 +167,8 @@ template <element T, std::size_t N>
   return detail::make_full(detail::shape_of(shape), T{1}, allocator);
 }
 
-template <element T, std::size_t N>
+template <element T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> ones(const std::array<std::size_t, N>& shape,
-                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return detail::make_full(shape, T{1}, allocator);
-}
-
-template <element T>
-[[nodiscard]] tensor<T, 0> ones(const std::array<std::size_t, 0>& shape,
                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, T{1}, allocator);
 }
@@ -192,14 +180,8 @@ template <element T, std::size_t N>
   return detail::make_full(detail::shape_of(shape), value, allocator);
 }
 
-template <element T, std::size_t N>
+template <element T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> full(const std::array<std::size_t, N>& shape, std::type_identity_t<T> value,
-                                const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return detail::make_full(shape, value, allocator);
-}
-
-template <element T>
-[[nodiscard]] tensor<T, 0> full(const std::array<std::size_t, 0>& shape, std::type_identity_t<T> value,
                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_full(shape, value, allocator);
 }
@@ -211,14 +193,8 @@ template <element T, std::size_t N>
   return detail::make_uninitialised<T>(detail::shape_of(shape), allocator);
 }
 
-template <element T, std::size_t N>
+template <element T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> empty(const std::array<std::size_t, N>& shape,
-                                 const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return detail::make_uninitialised<T>(shape, allocator);
-}
-
-template <element T>
-[[nodiscard]] tensor<T, 0> empty(const std::array<std::size_t, 0>& shape,
                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uninitialised<T>(shape, allocator);
 }
@@ -231,14 +207,8 @@ template <std::floating_point T, detail::random_engine G, std::size_t N>
   return detail::make_uniform<T>(detail::shape_of(shape), engine, allocator);
 }
 
-template <std::floating_point T, detail::random_engine G, std::size_t N>
+template <std::floating_point T, detail::random_engine G, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape, G&& engine,
-                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return detail::make_uniform<T>(shape, engine, allocator);
-}
-
-template <std::floating_point T, detail::random_engine G>
-[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape, G&& engine,
                                    const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_uniform<T>(shape, engine, allocator);
 }
@@ -250,14 +220,8 @@ template <std::floating_point T, std::size_t N>
   return uniform<T>(detail::shape_of(shape), detail::default_engine(), allocator);
 }
 
-template <std::floating_point T, std::size_t N>
+template <std::floating_point T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> uniform(const std::array<std::size_t, N>& shape,
-                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return uniform<T>(shape, detail::default_engine(), allocator);
-}
-
-template <std::floating_point T>
-[[nodiscard]] tensor<T, 0> uniform(const std::array<std::size_t, 0>& shape,
                                    const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return uniform<T>(shape, detail::default_engine(), allocator);
 }
@@ -270,14 +234,8 @@ template <std::floating_point T, detail::random_engine G, std::size_t N>
   return detail::make_normal<T>(detail::shape_of(shape), engine, allocator);
 }
 
-template <std::floating_point T, detail::random_engine G, std::size_t N>
+template <std::floating_point T, detail::random_engine G, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape, G&& engine,
-                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return detail::make_normal<T>(shape, engine, allocator);
-}
-
-template <std::floating_point T, detail::random_engine G>
-[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape, G&& engine,
                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return detail::make_normal<T>(shape, engine, allocator);
 }
@@ -289,14 +247,8 @@ template <std::floating_point T, std::size_t N>
   return normal<T>(detail::shape_of(shape), detail::default_engine(), allocator);
 }
 
-template <std::floating_point T, std::size_t N>
+template <std::floating_point T, std::size_t N = 0>
 [[nodiscard]] tensor<T, N> normal(const std::array<std::size_t, N>& shape,
-                                  const std::pmr::polymorphic_allocator<>& allocator = {}) {
-  return normal<T>(shape, detail::default_engine(), allocator);
-}
-
-template <std::floating_point T>
-[[nodiscard]] tensor<T, 0> normal(const std::array<std::size_t, 0>& shape,
                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   return normal<T>(shape, detail::default_engine(), allocator);
 }
