@@ -40,6 +40,8 @@ operations = {
     "cube": cube,
     "normalise": normalise,
     "argmax1": lambda a, b, c, out: a.argmax(axis=1),
+    "column": lambda a, b, c, out: numpy.multiply(a, b[:, :1], out=out),
+    "turned": lambda a, b, c, out: numpy.add(a, b.T, out=out),
     "reverse": lambda a, b, c, out: numpy.copyto(out, a[:, ::-1]),
     "every_other": lambda a, b, c, out: numpy.copyto(out[:, : a.shape[1] // 2], a[:, ::2]),
 }

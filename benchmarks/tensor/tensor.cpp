@@ -332,7 +332,7 @@ class simple_contest : public contest {
 void more(const matrices& m) {
   using buffers::all, buffers::axes, buffers::keepdims, buffers::range;
   const std::size_t side = m.side, half = side / 2;
-  const auto a = view(m, m.a), out = view(m, m.out);
+  const auto a = view(m, m.a), b = view(m, m.b), out = view(m, m.out);
   {
     simple_contest roots(
         "sqrt", m, [&] { out = sqrt(a); },
@@ -411,6 +411,30 @@ void more(const matrices& m) {
     backwards.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).rowwise().reverse(); });
 #endif
     backwards.end("reverse");
+  }
+  {
+    simple_contest column(
+        "a matrix times a column", m, [&] { out = a * b[all, range{0, 1}]; },
+        [&] {
+          for (std::size_t r = 0; r < side; ++r)
+            for (std::size_t c = 0; c < side; ++c) m.out[r * side + c] = m.a[r * side + c] * m.b[r * side];
+        });
+#ifdef BENCH_EIGEN
+    column.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a).colwise() * eigen(m, m.b).col(0); });
+#endif
+    column.end("column");
+  }
+  {
+    simple_contest turned(
+        "a + transpose(b)", m, [&] { out = a + transpose(b); },
+        [&] {
+          for (std::size_t r = 0; r < side; ++r)
+            for (std::size_t c = 0; c < side; ++c) m.out[r * side + c] = m.a[r * side + c] + m.b[c * side + r];
+        });
+#ifdef BENCH_EIGEN
+    turned.peer("Eigen", [&] { eigen(m, m.out) = eigen(m, m.a) + eigen(m, m.b).transpose(); });
+#endif
+    turned.end("turned");
   }
   simple_contest every_other(
       "every other column", m, [&] { out[all, range{0, half}] = a[all, range{0, all, 2}]; },

@@ -11,7 +11,8 @@
 //
 // A row whose elements are not neighbours, or all the same, is brought into memory on the stack first, so that there is
 // one loop over plain pointers, which compilers vectorise, whatever the strides are. That loop is all that is compiled
-// for each expression; what leads to it is compiled once, into the library (see :loops). Reductions inside of a larger
+// for each expression, for few operands with another one for each that may repeat an element along the rows; what leads
+// to it is compiled once, into the library (see :loops). Reductions inside of a larger
 // expression are computed before, into memory of the resource that evaluation uses. An expression of more than 127
 // operands or 64 dimensions does not compile.
 //

@@ -211,7 +211,7 @@ struct gathering {
   std::ptrdiff_t stride;
   std::size_t columns, rows;
 
-  // row(to, from) for each row, from a copy that no store changes.
+  // row(to, from, columns, stride) for each row, from a copy that no store changes.
   template <class Row>
   [[gnu::always_inline]] inline void each(Row row) const {
     const gathering here = *this;
@@ -428,7 +428,10 @@ row_reader::row_reader(const row_source& source, const nest& loops) noexcept : s
   for (std::size_t k = 0; k < operands; ++k) {
     step_[k] = loops.stride(k, loops.rank - 1);
     if (k == 0) continue;
-    if (k != source_.repeated) dense_ &= step_[k] == 1, repeats_ |= step_[k] == 0;
+    if (k != source_.repeated) {
+      dense_ &= step_[k] == 1;
+      repeats_ |= step_[k] == 0;
+    }
     largest = std::max(largest, source.operands[k].element_bytes);
   }
   // What is gathered fills its last line.
