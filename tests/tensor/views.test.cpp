@@ -70,6 +70,19 @@ BOOST_AUTO_TEST_CASE(neuralyzed_views_see_the_same_memory) {
   BOOST_TEST((&columns[1, 0] - &columns[0, 0]) == 1);
 }
 
+BOOST_AUTO_TEST_CASE(of_tensors_and_their_views) {
+  buffers::tensor t{{1, 2, 3}, {4, 5, 6}};
+  BOOST_TEST(buffers::is_contiguous(t));
+  BOOST_TEST(!buffers::is_contiguous(buffers::transpose(t)));
+  const auto column = t[buffers::all, 1];
+  BOOST_TEST(!buffers::is_contiguous(column));
+  const auto same = neuralyze(t);
+  same[1, 2] = 7;
+  BOOST_TEST((t[1, 2]) == 7);
+  BOOST_TEST(neuralyze(t[1, buffers::all]).data() == t.data() + 3);
+  BOOST_CHECK_THROW((void)neuralyze(column), std::invalid_argument);
+}
+
 BOOST_AUTO_TEST_CASE(views_with_gaps_are_not_neuralyzed) {
   std::array<int, 48> memory{};
   BOOST_CHECK_THROW((void)neuralyze(strided<1>(memory.data(), {10}, {2})), std::invalid_argument);
