@@ -48,13 +48,14 @@ pool_stats stats_of(const block_store& store) noexcept {
     add_counts(all, bytes_of(c),
                {.live = store.in_use(c), .free = store.available(c), .free_bytes = store.available(c) * bytes_of(c)});
   for (std::size_t bytes = 2 * largest_shared_block; bytes <= largest_block; bytes *= 2) {
-    const auto& whole = store.whole(bytes);
+    const auto& large = store.large(bytes);
+    const auto& freed = store.freed_whole(bytes);
     add_counts(all, bytes,
-               {.live = whole.live,
-                .free = whole.free,
-                .free_bytes = whole.free_bytes,
-                .hits = whole.hits,
-                .misses = whole.misses});
+               {.live = large.live,
+                .free = freed.count,
+                .free_bytes = freed.bytes,
+                .hits = large.hits,
+                .misses = large.misses});
   }
   return all;
 }

@@ -1235,7 +1235,8 @@ BOOST_AUTO_TEST_CASE(lists_are_as_deep_as_blocks_come_and_go) {
 
 // Upstream with pages in a row, of which it gives a few at a time: several chunks lie in the same 64 KiB.
 struct pages_in_a_row final : std::pmr::memory_resource {
-  explicit pages_in_a_row(std::size_t most_pages) : most(most_pages * 4096) {}
+  explicit pages_in_a_row(std::size_t most_pages, std::size_t all_bytes = 8 * mib)
+      : most(most_pages * 4096), memory(all_bytes) {}
   void* do_allocate(std::size_t size, std::size_t alignment) override {
     if (size > most) throw std::bad_alloc();
     ++calls;
@@ -1245,7 +1246,7 @@ struct pages_in_a_row final : std::pmr::memory_resource {
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   std::size_t most, calls = 0;
-  bump_resource memory{8 * mib};
+  bump_resource memory;
 };
 
 BOOST_AUTO_TEST_CASE(blocks_find_their_way_home_from_small_chunks) {
@@ -1267,6 +1268,29 @@ BOOST_AUTO_TEST_CASE(blocks_find_their_way_home_from_small_chunks) {
       BOOST_TEST((sorted(all) == before));
       BOOST_TEST(upstream.calls == calls);
     }
+  }
+}
+
+// The more memory there is, the more chunks lie in each place by which they are found: the first ones are small.
+BOOST_AUTO_TEST_CASE(blocks_find_their_way_home_in_large_pools) {
+  for (const std::size_t all_bytes : {20 * mib, 100 * mib, 300 * mib}) {
+    pages_in_a_row upstream{SIZE_MAX / 4096, all_bytes};
+    pool_resource pool{{.largest_chunk = 16 * mib}, &upstream};
+    constexpr std::size_t bytes = 8000;
+    std::vector<std::byte*> all = blocks(pool, all_bytes / 10000, bytes);
+    for (unsigned round = 0; round < 2; ++round) {
+      for (std::byte* block : all) std::memcpy(block, &block, sizeof block);
+      for (std::byte* block : all) BOOST_TEST_REQUIRE(std::memcmp(block, &block, sizeof block) == 0);
+      const std::size_t calls = upstream.calls;
+      const std::vector<std::byte*> before = sorted(all);
+      give_back(pool, shuffled(all, round), bytes);
+      BOOST_TEST(pool.stats().free == all.size());
+      BOOST_TEST(pool.releasable() == pool.capacity());
+      all = blocks(pool, all.size(), bytes);
+      BOOST_TEST((sorted(all) == before));
+      BOOST_TEST(upstream.calls == calls);
+    }
+    give_back(pool, all, bytes);
   }
 }
 
