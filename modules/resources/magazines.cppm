@@ -124,11 +124,15 @@ struct magazines {
   [[nodiscard]] inline bool is_unused(std::size_t size_class) const noexcept { return top[size_class] == &unused_; }
   void begin(std::size_t size_class) noexcept;
   void* unused_ = nullptr;  // the null of stacks that have not begun
+  // Large blocks in another thread's magazines are out of reach: there are few of them.
+  [[nodiscard]] static constexpr std::size_t greatest_depth(std::size_t size_class) noexcept {
+    return one_thread || size_class < shared_classes ? greatest_depth_of(size_class) : depth_of(size_class);
+  }
   // Where a class's null is in places_; of `classes`, how many places there are.
   static constexpr auto first_places = [] {
     std::array<std::uint32_t, classes + 1> all{};
     for (std::size_t c = 0; c < classes; ++c)
-      all[c + 1] = all[c] + static_cast<std::uint32_t>(greatest_depth_of(c) + 1);
+      all[c + 1] = all[c] + static_cast<std::uint32_t>(greatest_depth(c) + 1);
     return all;
   }();
   // When blocks last came from or went to the store: how many had been taken from the magazine, and which it was.

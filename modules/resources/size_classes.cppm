@@ -88,10 +88,12 @@ static_assert(bytes_of(classes - 1) == largest_listed && class_of(bytes_of(42)) 
   const std::size_t depth = depth_of(size_class);
   return depth < 32 ? depth : 32;
 }
-/// ... and where many come and go in turn.
+/// ... and where many come and go in turn: of large ones as many as 8 MiB are.
 [[nodiscard]] constexpr std::size_t greatest_depth_of(std::size_t size_class) noexcept {
   const std::size_t bytes = bytes_of(size_class);
-  return bytes <= 1024 ? 256 : bytes <= 4096 ? 128 : bytes <= largest_shared_block ? 64 : depth_of(size_class);
+  if (bytes <= largest_shared_block) return bytes <= 1024 ? 256 : bytes <= 4096 ? 128 : 64;
+  const std::size_t several = (std::size_t{8} << 20) / bytes;
+  return several < 256 ? several : 256;
 }
 
 }  // namespace buffers::detail

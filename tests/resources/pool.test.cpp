@@ -1213,7 +1213,8 @@ BOOST_AUTO_TEST_CASE(lists_are_as_deep_as_blocks_come_and_go) {
   struct example {
     std::size_t size, few, room;
   };
-  for (const auto& [size, few, room] : {example{32, 200, 128}, {1000, 200, 64}, {4000, 100, 32}}) {
+  for (const auto& [size, few, room] :
+       {example{32, 200, 128}, {1000, 200, 64}, {4000, 100, 32}, {20'000, 200, 256}, {100'000, 60, 128}}) {
     pool_resource pool{{.first_chunk = 16 * mib}};
     const std::vector<std::byte*> all = blocks(pool, 2000, size);
     // How many of the blocks that go and come are the newest ones.
