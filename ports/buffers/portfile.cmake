@@ -4,7 +4,8 @@
 #       OUT_SOURCE_PATH SOURCE_PATH
 #       REPO <owner>/buffers
 #       REF "v${VERSION}"
-#       SHA512 <of the archive>
+#       SHA512 0 # vcpkg then prints what it is
+#       HEAD_REF main
 #   )
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../.." ABSOLUTE)
 
@@ -21,6 +22,7 @@ vcpkg_cmake_config_fixup(CONFIG_PATH lib/cmake/buffers)
 file(REMOVE_RECURSE
     "${CURRENT_PACKAGES_DIR}/debug/include"
     "${CURRENT_PACKAGES_DIR}/debug/share"
+    "${CURRENT_PACKAGES_DIR}/share/doc"
 )
 
 file(INSTALL "${CMAKE_CURRENT_LIST_DIR}/usage" DESTINATION "${CURRENT_PACKAGES_DIR}/share/${PORT}")

@@ -21,6 +21,7 @@ vcpkg() {
     case $argument in
       --overlay-ports=*) [ -f "${argument#*=}/buffers/portfile.cmake" ] ;;
       --overlay-triplets=*) overlay=${argument#*=} ;;
+      --classic) ;;
       --triplet=*) [ -f "$overlay/${argument#*=}.cmake" ] ;;
       *) return 1 ;;
     esac

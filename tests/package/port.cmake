@@ -100,7 +100,7 @@ foreach(file
   expect(file IN_LIST installed)
 endforeach()
 foreach(file ${installed})
-  expect(NOT file MATCHES "^debug/(include|share)/" AND NOT file MATCHES "^(debug/)?lib/cmake/")
+  expect(NOT file MATCHES "^(debug/(include|share)|share/doc)/" AND NOT file MATCHES "^(debug/)?lib/cmake/")
   if(file MATCHES "[.]cppm$")
     expect(file MATCHES "^include/buffers/")
   endif()
