@@ -3,6 +3,7 @@ module;
 #include <tbb/cache_aligned_allocator.h>
 #include <tbb/enumerable_thread_specific.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -66,6 +67,8 @@ constinit pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 constinit pthread_cond_t an_end = PTHREAD_COND_INITIALIZER;
 constinit slot_node* rows[256] = {};
 constinit ending* endings = nullptr;
+constinit std::uint64_t ids = 0;                            // how many there have been
+constinit std::uint32_t living_objects[cached_slots] = {};  // by the entry of the caches that their ids share
 constinit pthread_once_t once = PTHREAD_ONCE_INIT;
 
 struct locked {
@@ -141,6 +144,17 @@ void handle_forks() {
 
 constinit thread_local thread_end slots_end{end_thread};
 
+std::uint64_t take_id() noexcept {
+  const locked guard;
+  std::uint32_t* const fewest = std::ranges::min_element(living_objects);
+  ++*fewest;
+  return ++ids * cached_slots + static_cast<std::uint64_t>(fewest - living_objects);
+}
+void give_id(std::uint64_t id) noexcept {
+  const locked guard;
+  --living_objects[id % cached_slots];
+}
+
 slot_node* make(per_thread_state& object) {
   tbb::cache_aligned_allocator<std::byte> memory;
   std::byte* const at = memory.allocate(node_bytes(object.functions));
@@ -158,21 +172,21 @@ slot_node* make(per_thread_state& object) {
 // --- per_thread ------------------------------------------------------------------------------------------------------
 
 per_thread_base::per_thread_base(const slot_functions& functions, void* owner, void* ended) {
-  static constinit std::atomic<std::uint64_t> last_id = 0;
   pthread_once(&once, handle_forks);
   tbb::cache_aligned_allocator<per_thread_state> memory;
-  id_ = last_id.fetch_add(1, std::memory_order_relaxed) + 1;
   state_ = memory.allocate(1);
   try {
-    ::new (state_) per_thread_state{id_, functions, owner, ended};
+    ::new (state_) per_thread_state{0, functions, owner, ended};
   } catch (...) {
     memory.deallocate(state_, 1);
     throw;
   }
+  state_->id = id_ = take_id();
 }
 
 per_thread_base::~per_thread_base() {
   slot_node* const newest = state_->newest.load(std::memory_order_acquire);
+  give_id(id_);
   {
     const locked guard;
     const auto is_ending = [&] {

@@ -35,12 +35,12 @@ struct per_thread_state;
 export namespace buffers::detail {
 
 /// Where a thread found its slots last: a slot of the object with that id. No id is used twice, so an entry of an
-/// object that is gone never matches.
+/// object that is gone never matches; and ids are given so that as few living objects as possible share an entry.
 struct cached_slot {
   std::uint64_t object = 0;
   void* slot = nullptr;
 };
-inline constexpr std::size_t cached_slots = 16;
+inline constexpr std::size_t cached_slots = 64;
 inline constinit thread_local cached_slot slot_cache[cached_slots] = {};
 
 /// What a per_thread knows of its Slot and its owner.

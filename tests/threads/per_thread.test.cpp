@@ -108,6 +108,36 @@ BOOST_AUTO_TEST_CASE(a_slot_is_at_hand_once_it_was_asked_for) {
   BOOST_TEST(object->numbers.at_hand() == nullptr);
 }
 
+// However many there have been: those of up to 64 objects that live at the same time.
+BOOST_AUTO_TEST_CASE(slots_stay_at_hand) {
+  std::vector<std::unique_ptr<counting>> objects;
+  std::vector<counting::slot*> slots;
+  const auto add = [&](std::size_t count) {
+    while (objects.size() < count) {
+      objects.push_back(std::make_unique<counting>());
+      slots.push_back(&objects.back()->numbers.local());
+    }
+  };
+  const auto are_at_hand = [&] {
+    for (std::size_t i = 0; i < objects.size(); ++i)
+      if (objects[i]->numbers.at_hand() != slots[i]) return false;
+    return true;
+  };
+  add(40);
+  BOOST_TEST(are_at_hand());
+  for (std::size_t step : {2, 3, 5, 7}) {
+    for (std::size_t i = 0; i < objects.size(); i += step) {
+      std::swap(objects[i], objects.back());
+      std::swap(slots[i], slots.back());
+      objects.pop_back();
+      slots.pop_back();
+    }
+    for (int i = 0; i < 5; ++i) counting();  // come and go
+    add(40);
+    BOOST_TEST(are_at_hand());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(more_objects_than_a_thread_remembers) {
   std::vector<std::unique_ptr<counting>> objects;
   for (int i = 0; i < 100; ++i) objects.push_back(std::make_unique<counting>());
