@@ -45,7 +45,8 @@ struct pool_options {
   std::size_t largest_chunk = std::size_t{64} << 20;
   /// How many idle bytes it keeps. What is above this goes back: chunks without a block in use to upstream, and free
   /// memory for blocks above 32 KiB to the operating system (by madvise: the addresses stay). Memory with free blocks
-  /// of up to 16 KiB in it, or with larger ones that are next to be handed out, is not idle until trim().
+  /// of up to 16 KiB in it, or with larger ones that are next to be handed out, up to 8 MiB of each size, is not idle
+  /// until trim().
   /// While a pool grows into memory that it never touched, it also returns as many idle pages to the operating system,
   /// as long as it holds more than the most that was in use at once and a tenth of that, or 2 MiB: programs whose
   /// phases need different sizes do not hold the memory of all of them. SIZE_MAX: nothing is returned until trim().
@@ -73,7 +74,7 @@ struct pool_stats : pool_counts {
 };
 
 /// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
-/// which is about 84 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of
+/// which is about 98 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of
 /// 8, 16, 24, ... 64 bytes, then of four sizes to each doubling, and above 1 MiB of whole pages; a request gets the
 /// least that is a multiple of its alignment. So nodes of 24 bytes take 24 when they are asked for with the alignment
 /// that they need, as containers do, and 32 with that of std::max_align_t.
