@@ -1280,8 +1280,8 @@ BOOST_AUTO_TEST_CASE(blocks_find_their_way_home_in_large_pools) {
     constexpr std::size_t bytes = 8000;
     std::vector<std::byte*> all = blocks(pool, all_bytes / 10000, bytes);
     for (unsigned round = 0; round < 2; ++round) {
-      for (std::byte* block : all) std::memcpy(block, &block, sizeof block);
-      for (std::byte* block : all) BOOST_TEST_REQUIRE(std::memcmp(block, &block, sizeof block) == 0);
+      for (std::size_t i = 0; i < all.size(); ++i) std::memcpy(all[i], &i, sizeof i);
+      for (std::size_t i = 0; i < all.size(); ++i) BOOST_TEST_REQUIRE(std::memcmp(all[i], &i, sizeof i) == 0);
       const std::size_t calls = upstream.calls;
       const std::vector<std::byte*> before = sorted(all);
       give_back(pool, shuffled(all, round), bytes);
