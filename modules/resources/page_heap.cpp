@@ -7,7 +7,6 @@ module;
 #include <cstdint>
 #include <memory_resource>
 #include <new>
-#include <span>
 #include <utility>
 module buffers.resources;
 
@@ -440,13 +439,7 @@ chunk* page_heap::look_up(const void* block) const noexcept {
 
 // When chunks have come or gone.
 void page_heap::begin_to_find() noexcept {
-  chunk* below = nullptr;
-  std::size_t bytes = 0;  // for many blocks
-  for (chunk* const c : std::span(chunks_, chunk_count_)) {
-    c->below = std::exchange(below, c);
-    if (c->kind == 0) bytes += c->upstream_bytes;
-  }
-  const std::size_t places = std::bit_ceil(bytes >> least_place_bits);
+  const std::size_t places = std::bit_ceil(small_bytes_ >> least_place_bits);
   found_mask_ = std::clamp(places, fewest_found, most_found) - 1;
   const auto bits = [](std::size_t power) { return static_cast<unsigned>(std::bit_width(power)) - 1; };
   place_bits_ =
@@ -477,6 +470,7 @@ run* page_heap::in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint3
   const std::size_t usual = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
   chunk* const made = add_chunk(std::max(usual, bytes_for(pages)), bytes_for(fewest), left);
   made->kind = kind;
+  if (kind == 0) small_bytes_ += made->upstream_bytes;
   begin_to_find();
   return extend(std::min(pages, made->pages - made->tables), kind);
 }
@@ -511,6 +505,8 @@ chunk* page_heap::add_chunk(std::size_t wanted, std::size_t needed, std::size_t&
   made->frontier = made->tables;
   poison_in_program(made->memory() + made->tables * page_bytes, (made->pages - made->tables) * page_bytes);
   chunk** const place = std::upper_bound(chunks_, chunks_ + chunk_count_, made);
+  made->below = place != chunks_ ? place[-1] : nullptr;
+  if (place != chunks_ + chunk_count_) (*place)->below = made;
   std::copy_backward(place, chunks_ + chunk_count_, chunks_ + chunk_count_ + 1);
   *place = made;
   ++chunk_count_;
@@ -532,8 +528,10 @@ void page_heap::give_upstream(std::size_t index) noexcept {
   chunk* const c = chunks_[index];
   for (std::size_t b = 0; b < whole_sizes; ++b)
     count_freed(*c, b, -static_cast<int>(c->free_whole[b].count), -std::int64_t{c->free_whole[b].pages});
+  if (index + 1 != chunk_count_) chunks_[index + 1]->below = c->below;
   std::copy(chunks_ + index + 1, chunks_ + chunk_count_, chunks_ + index);
   --chunk_count_;
+  if (c->kind == 0) small_bytes_ -= c->upstream_bytes;
   capacity_ -= c->upstream_bytes;
   touched_pages_ -= c->frontier - c->tables;
   begin_to_find();

@@ -139,8 +139,8 @@ class page_heap {
     virtual void count_all_held(int sign) const noexcept = 0;
     /// Frees the runs of the held blocks that have one of their own.
     virtual void free_held_whole() noexcept = 0;
-    /// Frees shared runs without a block in use: of the size that has the most, until there are so many bytes, or a
-    /// sixteenth of them if that is more. Returns the bytes.
+    /// Frees shared runs without a block in use, of the size that has the most of them: so many bytes, or a sixteenth
+    /// of what there is of that size, where that is more. Returns the bytes.
     virtual std::size_t free_some_empty(std::size_t bytes) noexcept = 0;
     /// Frees all runs without a block in use, held ones included.
     virtual void free_all_idle() noexcept = 0;
@@ -174,12 +174,13 @@ class page_heap {
   [[nodiscard]] const freed_blocks& freed_whole(std::size_t bytes) const noexcept {
     return freed_[whole_bucket(bytes)];
   }
-  /// Pages of shared runs have no block in use any more, or have one again, if fewer.
+  /// So many pages more, or fewer, are in shared runs without a block in use.
   inline void count_empty(std::ptrdiff_t pages) noexcept { empty_pages_ += static_cast<std::size_t>(pages); }
-  /// So many blocks came or went: see reclaim.
+  /// So many blocks came or went, which is worth as much: see reclaim.
   inline void earn(std::size_t blocks) noexcept { credit_ += static_cast<std::int64_t>(blocks); }
 
-  /// Finds the chunks of blocks that are in use. What that takes is held, and stays in registers where there are many.
+  /// Finds the chunks of blocks that are in use. Has what that takes, which then stays in registers where they are
+  /// many.
   class finder {
    public:
     explicit inline finder(const page_heap& heap) noexcept
@@ -200,7 +201,7 @@ class page_heap {
     std::size_t mask_;
     unsigned bits_;
   };
-  /// Its run.
+  /// The run of a block that is in use.
   [[nodiscard]] run* run_of(const void* block) const noexcept;
   /// The run in use that any byte is in, or null.
   [[nodiscard]] run* run_in_use_at(const void* byte) const noexcept;
@@ -208,11 +209,9 @@ class page_heap {
   /// f(run) for all runs in use, which f does not free.
   template <class F>
   void for_each_run(F f) const {
-    for (std::size_t i = 0; i < chunk_count_; ++i) {
-      chunk* const c = chunks_[i];
-      for (std::uint32_t at = c->tables; at < c->frontier; at += c->runs()[at].pages)
-        if (run* const r = &c->runs()[at]; !r->is_free()) f(r);
-    }
+    for (std::size_t i = 0; i < chunk_count_; ++i)
+      for (std::uint32_t at = chunks_[i]->tables; at < chunks_[i]->frontier; at += chunks_[i]->runs()[at].pages)
+        if (run* const r = &chunks_[i]->runs()[at]; !r->is_free()) f(r);
   }
 
   /// Gives chunks without a run in use upstream until at most keep_bytes are in such, and other idle pages to the
@@ -286,7 +285,8 @@ class page_heap {
   chunk** chunks_;  // by address
   std::size_t chunk_count_ = 0, chunk_room_;
   chunk* few_chunks_[64];
-  std::size_t capacity_ = 0;  // of the chunks, in bytes
+  std::size_t capacity_ = 0;     // of the chunks, in bytes
+  std::size_t small_bytes_ = 0;  // of those for small blocks
   // The free runs of chunks of a kind, by length.
   struct free_runs {
     run* bins[page_heap::bins];
