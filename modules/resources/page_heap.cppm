@@ -179,8 +179,8 @@ class page_heap {
   /// So many blocks came or went, which is worth as much: see reclaim.
   inline void earn(std::size_t blocks) noexcept { credit_ += static_cast<std::int64_t>(blocks); }
 
-  /// Finds the chunks of blocks that are in use. Has what that takes, which then stays in registers where they are
-  /// many.
+  /// Finds the chunks of blocks that are in use, until chunks come or go: it has a copy of what that takes, which stays
+  /// in registers in a loop over many blocks.
   class finder {
    public:
     explicit inline finder(const page_heap& heap) noexcept
