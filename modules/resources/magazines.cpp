@@ -59,7 +59,7 @@ std::size_t magazines<Counter>::change_depth(std::size_t size_class, bool gives)
   taken_before_[size_class] = taken_now;
   const bool all_rows = one_thread && only_gives && is_row(size_class);
   const std::size_t depth = in_turn || all_rows                 ? greatest_depth(size_class)
-                            : only_gives                        ? depth_of(size_class) / 2
+                            : only_gives                        ? depth_of(size_class) / (one_thread ? 2 : 4)
                             : gives && is_scattered(size_class) ? least_depth_of(size_class)
                                                                 : depth_of(size_class);
   last[size_class] = base + depth;

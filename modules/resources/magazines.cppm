@@ -35,7 +35,8 @@ class relaxed_counter {
 ///   since then                              depth        why
 ///   blocks came and went in turn            the most     what was in use just now is the fastest
 ///   none taken, neighbours in a row         the most     a container ends (in a pool for one thread)
-///   none taken, else                        half         a thread that frees what another one allocates keeps little
+///   none taken, else                        half         a program that frees what is left needs little; where several
+///                                                        threads use the pool, a quarter: another one allocates
 ///   few taken, and they lie far apart       the least    what stays is used first, and each is on a page of its own
 ///   anything else                           as a rule
 ///

@@ -14,20 +14,6 @@ namespace buffers::detail {
 
 namespace {
 
-// Where the last free run begins when it ends at the frontier, else that.
-std::uint32_t end_of_use(chunk& c) noexcept {
-  if (c.frontier == c.tables) return c.frontier;
-  const std::uint32_t last = c.first_of[c.frontier - 1];
-  return c.runs()[last].is_free() ? last : c.frontier;
-}
-
-// Free runs are kept by length: each up to 7 pages apart, then four bins to each doubling.
-std::size_t bin_of(std::uint32_t pages) noexcept {
-  if (pages < 8) return pages;
-  const auto log = static_cast<unsigned>(std::bit_width(pages)) - 1;
-  return std::min<std::size_t>(4 * log - 4 + ((pages >> (log - 2)) & 3), 79);
-}
-
 // The pages that the tables of a chunk with this many others take.
 std::size_t table_pages(std::size_t others) noexcept {
   constexpr std::size_t each = sizeof(run) + sizeof(std::uint32_t);
@@ -35,7 +21,6 @@ std::size_t table_pages(std::size_t others) noexcept {
   return (sizeof(chunk) + others * each + page_bytes - each - 1) / (page_bytes - each);
 }
 
-constexpr int search_limit = 8;  // how many runs of a bin a request looks at
 // What taking a run from another size costs, what a page more earns, and what is saved at most: see reclaim.
 constexpr std::int64_t run_price = 64, page_credit = 16, most_credit = 1024 * run_price;
 
@@ -47,13 +32,13 @@ page_heap::page_heap(const store_options& options, std::pmr::memory_resource* up
       options_(options),
       upstream_(upstream),
       user_(its_user) {
-  begin_to_find();
+  choose_places();
 }
 
 // --- runs
 
 run* page_heap::allocate(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest) {
-  const std::size_t touched_before = touched_pages_;
+  const std::size_t touched_before = touched_pages();
   run* found = take_from_bins(pages, kind);
   if (found == nullptr) found = reclaim(pages, kind);
   if (found == nullptr) found = borrow(pages, kind);
@@ -69,7 +54,7 @@ run* page_heap::allocate(std::uint32_t pages, std::uint32_t kind, std::uint32_t 
       if (found == nullptr) found = in_new_chunk(pages, kind, fewest, left);
     }
   occupy(found);
-  if (touched_pages_ != touched_before) pay_for(touched_pages_ - touched_before);
+  if (touched_pages() != touched_before) pay_for(touched_pages() - touched_before);
   return found;
 }
 
@@ -97,9 +82,10 @@ run* page_heap::allocate_freed(std::size_t bytes) noexcept {
 
 void page_heap::occupy(run* r) noexcept {
   chunk* const home = r->home();
+  if (home->used == 0) spare_bytes_ -= home->upstream_bytes;
   home->used += r->pages;
-  used_pages_ += r->pages;
-  peak_pages_ = std::max(peak_pages_, used_pages_ - empty_pages_);
+  used_pages_[home->kind] += r->pages;
+  peak_pages_ = std::max(peak_pages_, used_pages() - empty_pages_);
   if (home->free_whole_pages > home->frontier - home->tables - home->used) [[unlikely]]
     forget_used(*home, r->pages);
   std::fill_n(home->first_of + r->index, r->pages, r->index);
@@ -110,24 +96,10 @@ void page_heap::occupy(run* r) noexcept {
 }
 
 run* page_heap::take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept {
-  const free_runs& in = free_[kind];
-  std::size_t bin = bin_of(pages);
-  run* best = nullptr;
-  int looked_at = 0;
-  for (run* r = in.bins[bin]; r != nullptr && looked_at < search_limit; r = r->next, ++looked_at)
-    if (r->pages >= pages && (best == nullptr || r->pages < best->pages)) best = r;
-  while (best == nullptr && ++bin < bins) {
-    const std::uint64_t longer = in.filled[bin / 64] & (~std::uint64_t{0} << (bin % 64));
-    if (longer == 0) {
-      bin |= 63;
-      continue;
-    }
-    bin = bin / 64 * 64 + static_cast<std::size_t>(std::countr_zero(longer));
-    best = in.bins[bin];
-  }
-  if (best == nullptr) return nullptr;
-  remove(best);
-  return cut(best, pages);
+  run* const found = free_[kind].find(pages);
+  if (found == nullptr) return nullptr;
+  remove(found);
+  return cut(found, pages);
 }
 
 // From the chunks of the other kind: what is resident there is better than memory that never was. When all of it comes
@@ -151,32 +123,28 @@ run* page_heap::cut(run* from, std::uint32_t pages) noexcept {
   return from;
 }
 
-// Goes beyond a frontier: that of the chunk with the least room that is enough. A free run in front of it is used, too.
+// Goes beyond a frontier: that of a chunk with little more room than is needed.
 run* page_heap::extend(std::uint32_t pages, std::uint32_t kind) noexcept {
-  chunk* best = nullptr;
-  std::uint32_t best_first = 0;
-  for (std::size_t i = 0; i < chunk_count_; ++i) {
-    chunk* const c = chunks_[i];
-    if (c->kind != kind) continue;
-    const std::uint32_t first = end_of_use(*c);
-    const std::uint32_t room = c->pages - first;
-    if (room < pages || (best != nullptr && room >= best->pages - best_first)) continue;
-    best = c;
-    best_first = first;
-  }
-  if (best == nullptr) return nullptr;
-  run* const made = &best->runs()[best_first];
-  if (best_first != best->frontier)
+  chunk* const home = chunks_by_room_[kind].find(pages);
+  return home != nullptr ? extend_in(*home, pages) : nullptr;
+}
+
+// A free run in front of the frontier is used, too.
+run* page_heap::extend_in(chunk& home, std::uint32_t pages) noexcept {
+  const std::uint32_t first = home.pages - home.room;
+  run* const made = &home.runs()[first];
+  if (first != home.frontier)
     remove(made);
   else
     made->idle.resident = made->idle.holes = 0;
-  made->index = best_first;
-  const std::uint32_t end = std::max(best->frontier, best_first + pages);
-  made->pages = end - best_first;
+  made->index = first;
+  const std::uint32_t end = std::max(home.frontier, first + pages);
+  made->pages = end - first;
   made->is = run::unused;
-  const std::uint32_t grown = end - std::exchange(best->frontier, end);
-  touched_pages_ += grown;
+  const std::uint32_t grown = end - std::exchange(home.frontier, end);
+  touched_pages_[home.kind] += grown;
   credit_ += page_credit * grown;
+  change_room(home, end);
   return cut(made, pages);
 }
 
@@ -192,7 +160,8 @@ void page_heap::free(run* freed) noexcept {
   ++freed_runs_;
   chunk* const home = freed->home();
   home->used -= freed->pages;
-  used_pages_ -= freed->pages;
+  if (home->used == 0) spare_bytes_ += home->upstream_bytes;
+  used_pages_[home->kind] -= freed->pages;
   freed->idle.resident = freed->pages;
   freed->idle.holes = 0;
   const std::uint32_t end = freed->index + freed->pages;
@@ -215,7 +184,10 @@ void page_heap::free(run* freed) noexcept {
     }
   freed->is = run::unused;
   insert(freed);
-  if (home->used == 0 && spare_bytes() > options_.spare) give_spare(options_.spare);
+  if (home->used == 0 && with_index(spare_bytes_) > options_.spare) {
+    give_empty(static_cast<std::size_t>(std::lower_bound(chunks_, chunks_ + chunk_count_, home) - chunks_));
+    give_spare(options_.spare);
+  }
 }
 
 void page_heap::free_whole(run* r) noexcept {
@@ -225,21 +197,25 @@ void page_heap::free_whole(run* r) noexcept {
 
 void page_heap::insert(run* r) noexcept {
   chunk* const home = r->home();
-  home->first_of[r->index] = home->first_of[r->index + r->pages - 1] = r->index;
-  free_runs& in = free_[home->kind];
-  const std::size_t bin = bin_of(r->pages);
-  r->link(in.bins[bin]);
-  in.filled[bin / 64] |= bit_of(bin);
+  const std::uint32_t end = r->index + r->pages;
+  home->first_of[r->index] = home->first_of[end - 1] = r->index;
+  free_[home->kind].insert(r);
   idle_pages_[home->kind] += r->idle.resident - r->idle.holes;
+  if (end == home->frontier) change_room(*home, r->index);
 }
 
 void page_heap::remove(run* r) noexcept {
-  const std::uint32_t kind = r->home()->kind;
-  free_runs& in = free_[kind];
-  const std::size_t bin = bin_of(r->pages);
-  r->unlink(in.bins[bin]);
-  if (in.bins[bin] == nullptr) in.filled[bin / 64] &= ~bit_of(bin);
-  idle_pages_[kind] -= r->idle.resident - r->idle.holes;
+  chunk* const home = r->home();
+  const std::uint32_t end = r->index + r->pages;
+  free_[home->kind].remove(r);
+  idle_pages_[home->kind] -= r->idle.resident - r->idle.holes;
+  if (end == home->frontier) change_room(*home, end);
+}
+
+void page_heap::change_room(chunk& c, std::uint32_t end_of_use) noexcept {
+  chunks_by_room_[c.kind].remove(&c);
+  c.room = c.pages - end_of_use;
+  chunks_by_room_[c.kind].insert(&c);
 }
 
 // --- blocks with a run of their own that are free
@@ -278,7 +254,7 @@ void page_heap::forget_one_freed(chunk& home, std::size_t bucket, std::uint32_t 
 template <class MayBegin, class Enough>
 void page_heap::collect(std::size_t bytes, MayBegin may_begin, Enough is_enough) noexcept {
   const std::size_t whole = user_.held_whole_bytes(), idle = whole + empty_pages_ * page_bytes;
-  if (idle < bytes / 2 || idle / page_bytes < touched_pages_ / 128 || !may_begin()) return;
+  if (idle < bytes / 2 || idle / page_bytes < touched_pages() / 128 || !may_begin()) return;
   const std::size_t spare = std::exchange(options_.spare, SIZE_MAX);  // it is about to be used
   if (whole != 0) user_.free_held_whole();
   std::size_t freed = whole;
@@ -297,7 +273,9 @@ run* page_heap::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
   const std::size_t freed_before = freed_runs_;
   run* found = nullptr;
   // Where there is no other memory it must be enough: a request that is refused changes nothing.
-  const auto may_begin = [&] { return has_room(pages, kind) || find_row(pages).first != nullptr; };
+  const auto may_begin = [&] {
+    return chunks_by_room_[kind].find(pages) != nullptr || find_row(pages).first != nullptr;
+  };
   collect(pages * page_bytes, may_begin, [&](std::size_t) {
     found = take_from_bins(pages, kind);
     if (found == nullptr) found = borrow(pages, kind);
@@ -310,16 +288,8 @@ run* page_heap::reclaim(std::uint32_t pages, std::uint32_t kind) noexcept {
 
 // Whether so much is free, in pieces or held, that it is better to do without another chunk.
 bool page_heap::is_worth_gathering(std::size_t bytes) const noexcept {
-  std::size_t free = user_.idle_bytes();
-  for (std::size_t i = 0; i < chunk_count_; ++i)
-    if (chunks_[i]->kind == 0) free += (chunks_[i]->frontier - chunks_[i]->tables - chunks_[i]->used) * page_bytes;
-  return free >= bytes && free / page_bytes >= touched_pages_ / 16;
-}
-
-// Whether extend() has a chunk for that.
-bool page_heap::has_room(std::uint32_t pages, std::uint32_t kind) const noexcept {
-  return std::any_of(chunks_, chunks_ + chunk_count_,
-                     [&](chunk* c) { return c->kind == kind && c->pages - end_of_use(*c) >= pages; });
+  const std::size_t free = user_.idle_bytes() + (touched_pages_[0] - used_pages_[0]) * page_bytes;
+  return free >= bytes && free / page_bytes >= touched_pages() / 16;
 }
 
 // The shortest row of runs that is long enough, where all are free or would be, if what is held came here. Where there
@@ -353,7 +323,7 @@ run* page_heap::gather(std::uint32_t pages, bool beyond) noexcept {
   const auto [first, last] = find_row(pages);
   if (first == nullptr && (last == nullptr || !beyond)) return nullptr;
   free_all_idle();
-  if (first == nullptr) return extend(pages, last->kind);
+  if (first == nullptr) return extend_in(*last, pages);
   remove(first);
   return cut(first, pages);
 }
@@ -368,7 +338,7 @@ void page_heap::free_all_idle() noexcept {
 std::size_t page_heap::excess_pages() const noexcept {
   constexpr std::size_t least = 512;
   const std::size_t most = peak_pages_ + std::max(peak_pages_ / 10, least);
-  const std::size_t resident = used_pages_ + idle_pages_[0] + idle_pages_[1];
+  const std::size_t resident = used_pages() + idle_pages_[0] + idle_pages_[1];
   return resident - std::min(resident, most);
 }
 
@@ -394,8 +364,8 @@ void page_heap::pay_for(std::size_t pages) noexcept {
 std::size_t page_heap::decommit(std::uint32_t kind, std::size_t pages) noexcept {
   constexpr std::size_t least = 8;  // for a few pages it is not worth the call
   std::size_t left = pages;
-  for (std::size_t bin = bins; bin-- > least && left != 0;)
-    for (run* r = free_[kind].bins[bin]; r != nullptr && left != 0; r = r->next) {
+  for (std::size_t bin = by_length<run>::bins; bin-- > least && left != 0;)
+    for (run* r = free_[kind].first(bin); r != nullptr && left != 0; r = r->next) {
       const auto given = static_cast<std::uint32_t>(std::min<std::size_t>(left, r->idle.resident - r->idle.holes));
       if (given == 0) continue;
       if (madvise(r->memory() + (r->idle.resident - given) * page_bytes, given * page_bytes, MADV_DONTNEED) != 0)
@@ -420,32 +390,35 @@ chunk* page_heap::find(const void* byte) const noexcept {
       std::upper_bound(chunks_, end, byte, [](const void* b, const chunk* c) { return address(b) < address(c); });
   if (after == chunks_) return nullptr;
   chunk* const c = after[-1];
-  return address(byte) - address(c) < c->pages * page_bytes ? c : nullptr;
+  return c->contains(byte) ? c : nullptr;
 }
 
+// For a block that is in use.
 chunk* page_heap::look_up(const void* block) const noexcept {
   const std::uintptr_t place = place_of(block);
-  // The last chunk that begins up to there.
-  chunk* const last = std::upper_bound(chunks_, chunks_ + chunk_count_, place,
-                                       [this](std::uintptr_t p, const chunk* c) { return p < place_of(c); })[-1];
-  const auto ends_here = [=, this](chunk* c) {
-    return c != nullptr && place_of(c->memory() + c->pages * page_bytes - 1) == place;
-  };
-  chunk* const below = last->below;
-  if (below != nullptr && ends_here(below->below)) return find(block);
-  found_[place & found_mask_] = {ends_here(below) ? UINTPTR_MAX : place, place, last};
-  return finder(*this)(block);
+  chunk** const after = std::upper_bound(chunks_, chunks_ + chunk_count_, block,
+                                         [](const void* b, const chunk* c) { return address(b) < address(c); });
+  chunk* const home = after[-1];
+  const bool shares = after != chunks_ + chunk_count_ && place_of(*after) == place;
+  chunk* const upper = shares ? *after : home;
+  found_[place & found_mask_] = {upper, upper->pages * page_bytes};
+  return home;
 }
 
 // When chunks have come or gone.
-void page_heap::begin_to_find() noexcept {
+void page_heap::choose_places() noexcept {
   const std::size_t places = std::bit_ceil(small_bytes_ >> least_place_bits);
-  found_mask_ = std::clamp(places, fewest_found, most_found) - 1;
-  const auto bits = [](std::size_t power) { return static_cast<unsigned>(std::bit_width(power)) - 1; };
-  place_bits_ =
-      std::min(least_place_bits + bits(std::max(places / most_found, std::size_t{1})), bits(options_.largest_chunk));
-  std::fill_n(found_, found_mask_ + 1, found{UINTPTR_MAX, UINTPTR_MAX, nullptr});
+  const auto bits_of = [](std::size_t power) { return static_cast<unsigned>(std::bit_width(power)) - 1; };
+  const std::size_t mask = std::clamp(places, fewest_found, most_found) - 1;
+  const unsigned bits = std::min(least_place_bits + bits_of(std::max(places / most_found, std::size_t{1})),
+                                 bits_of(options_.largest_chunk));
+  if (mask == found_mask_ && bits == place_bits_) return;
+  found_mask_ = mask;
+  place_bits_ = bits;
+  forget_found();
 }
+
+void page_heap::forget_found() noexcept { std::fill_n(found_, found_mask_ + 1, found{}); }
 
 // For a block that is in use.
 run* page_heap::run_of(const void* block) const noexcept {
@@ -471,8 +444,10 @@ run* page_heap::in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint3
   chunk* const made = add_chunk(std::max(usual, bytes_for(pages)), bytes_for(fewest), left);
   made->kind = kind;
   if (kind == 0) small_bytes_ += made->upstream_bytes;
-  begin_to_find();
-  return extend(std::min(pages, made->pages - made->tables), kind);
+  choose_places();
+  made->room = made->pages - made->tables;
+  chunks_by_room_[kind].insert(made);
+  return extend_in(*made, std::min(pages, made->room));
 }
 
 // Of the wanted bytes, or of what upstream has left, but no less than is needed.
@@ -511,6 +486,7 @@ chunk* page_heap::add_chunk(std::size_t wanted, std::size_t needed, std::size_t&
   *place = made;
   ++chunk_count_;
   capacity_ += bytes;
+  spare_bytes_ += bytes;
   return made;
 }
 
@@ -533,8 +509,11 @@ void page_heap::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   if (c->kind == 0) small_bytes_ -= c->upstream_bytes;
   capacity_ -= c->upstream_bytes;
-  touched_pages_ -= c->frontier - c->tables;
-  begin_to_find();
+  if (c->used == 0) spare_bytes_ -= c->upstream_bytes;
+  touched_pages_[c->kind] -= c->frontier - c->tables;
+  chunks_by_room_[c->kind].remove(c);
+  choose_places();
+  forget_found();
   unpoison_in_program(c->memory(), c->upstream_bytes);
   upstream_->deallocate(c, c->upstream_bytes, page_bytes);
   if (chunk_count_ == 0 && chunks_ != few_chunks_) {
@@ -563,13 +542,6 @@ std::size_t page_heap::with_index(std::size_t chunk_bytes) const noexcept {
   return chunk_bytes == capacity_ ? capacity() : chunk_bytes;
 }
 
-std::size_t page_heap::spare_bytes() const noexcept {
-  std::size_t sum = 0;
-  for (std::size_t i = 0; i < chunk_count_; ++i)
-    if (chunks_[i]->used == 0) sum += chunks_[i]->upstream_bytes;
-  return with_index(sum);
-}
-
 void page_heap::trim(std::size_t keep_bytes) noexcept {
   give_spare(keep_bytes);
   const std::size_t idle = idle_pages_[0] + idle_pages_[1], kept = keep_bytes / page_bytes;
@@ -579,14 +551,14 @@ void page_heap::trim(std::size_t keep_bytes) noexcept {
 }
 
 void page_heap::give_spare(std::size_t keep_bytes) noexcept {
-  std::size_t spare = spare_bytes();
-  for (std::size_t i = chunk_count_; i-- > 0 && spare > keep_bytes;) {
-    chunk* const c = chunks_[i];
-    if (c->used != 0) continue;
-    if (c->frontier != c->tables) remove(&c->runs()[c->tables]);
-    spare -= c->upstream_bytes;
-    give_upstream(i);
-  }
+  for (std::size_t i = chunk_count_; i-- > 0 && with_index(spare_bytes_) > keep_bytes;)
+    if (chunks_[i]->used == 0) give_empty(i);
+}
+
+void page_heap::give_empty(std::size_t index) noexcept {
+  chunk* const c = chunks_[index];
+  if (c->frontier != c->tables) remove(&c->runs()[c->tables]);
+  give_upstream(index);
 }
 
 std::size_t page_heap::releasable() const noexcept {
@@ -604,9 +576,10 @@ std::size_t page_heap::releasable() const noexcept {
 
 void page_heap::release() noexcept {
   while (chunk_count_ != 0) give_upstream(chunk_count_ - 1);
-  std::ranges::fill(free_, free_runs{});
+  std::ranges::fill(free_, by_length<run>{});
   std::ranges::fill(idle_pages_, 0);
-  used_pages_ = empty_pages_ = peak_pages_ = touched_pages_ = unpaid_pages_ = freed_runs_ = 0;
+  std::ranges::fill(used_pages_, 0);
+  empty_pages_ = peak_pages_ = unpaid_pages_ = freed_runs_ = 0;
   credit_ = 0;
 }
 

@@ -29,6 +29,71 @@ struct chunk;
 /// The bit of a word, of a row of words, that stands for a number.
 [[nodiscard]] constexpr std::uint64_t bit_of(std::size_t number) noexcept { return std::uint64_t{1} << (number % 64); }
 
+/// Lists of anything with next and previous.
+template <class T>
+inline void put_in_front(T* one, T*& list) noexcept {
+  one->previous = nullptr;
+  one->next = list;
+  if (list != nullptr) list->previous = one;
+  list = one;
+}
+template <class T>
+inline void take_out(T* one, T*& list) noexcept {
+  (one->previous != nullptr ? one->previous->next : list) = one->next;
+  if (one->next != nullptr) one->next->previous = one->previous;
+}
+
+/// Anything with next, previous, and a length of so many pages, by length: each length up to 7 has a list, then there
+/// are four to each doubling.
+template <class T>
+class by_length {
+ public:
+  static constexpr std::size_t bins = 80;
+
+  inline void insert(T* one) noexcept {
+    const std::size_t bin = bin_of(one->length());
+    put_in_front(one, bins_[bin]);
+    filled_[bin / 64] |= bit_of(bin);
+  }
+  inline void remove(T* one) noexcept {
+    const std::size_t bin = bin_of(one->length());
+    take_out(one, bins_[bin]);
+    if (bins_[bin] == nullptr) filled_[bin / 64] &= ~bit_of(bin);
+  }
+  /// One that is long enough, and one of the shortest of these. Looks at a few, however many there are: null as well
+  /// when those are in the list of this length only, behind several that are too short.
+  [[nodiscard]] T* find(std::uint32_t pages) const noexcept {
+    constexpr int search_limit = 8;  // how many of a list
+    std::size_t bin = bin_of(pages);
+    T* best = nullptr;
+    int looked_at = 0;
+    for (T* one = bins_[bin]; one != nullptr && looked_at < search_limit; one = one->next, ++looked_at)
+      if (one->length() >= pages && (best == nullptr || one->length() < best->length())) best = one;
+    while (best == nullptr && ++bin < bins) {
+      const std::uint64_t longer = filled_[bin / 64] & (~std::uint64_t{0} << (bin % 64));
+      if (longer == 0) {
+        bin |= 63;
+        continue;
+      }
+      bin = bin / 64 * 64 + static_cast<std::size_t>(std::countr_zero(longer));
+      best = bins_[bin];
+    }
+    return best;
+  }
+  /// Those of a list.
+  [[nodiscard]] T* first(std::size_t bin) const noexcept { return bins_[bin]; }
+
+ private:
+  static inline std::size_t bin_of(std::uint32_t pages) noexcept {
+    if (pages < 8) return pages;
+    const auto log = static_cast<unsigned>(std::bit_width(pages)) - 1;
+    const std::size_t bin = 4 * log - 4 + ((pages >> (log - 2)) & 3);
+    return bin < bins - 1 ? bin : bins - 1;
+  }
+  T* bins_[bins] = {};
+  std::uint64_t filled_[2] = {};  // lists that are not empty
+};
+
 /// Pages in a row that are used for one thing. Lies in its chunk's table, at the place of its first page.
 struct alignas(64) run {
   // Free; shared by blocks of a class, all of them in use, or not all; one block.
@@ -59,24 +124,16 @@ struct alignas(64) run {
   [[nodiscard]] inline chunk* home() noexcept;
   [[nodiscard]] inline std::byte* memory() noexcept;
 
+  [[nodiscard]] inline std::uint32_t length() const noexcept { return pages; }
   [[nodiscard]] inline bool is_free() const noexcept { return is == unused; }
   /// Whether all blocks of a run in use that have been in use are in the store, or held while that matters.
   [[nodiscard]] inline bool is_empty() const noexcept { return busy == (is == partial ? 0 : 1 - carved); }
   /// Whether none of its blocks is in use.
   [[nodiscard]] inline bool is_unused() const noexcept { return is_free() || is_empty(); }
 
-  /// Puts it in front of a list.
-  inline void link(run*& list) noexcept {
-    previous = nullptr;
-    next = list;
-    if (list != nullptr) list->previous = this;
-    list = this;
-  }
-  /// Takes it out of the list.
-  inline void unlink(run*& list) noexcept {
-    (previous != nullptr ? previous->next : list) = next;
-    if (next != nullptr) next->previous = previous;
-  }
+  /// Puts it in front of a list, and takes it out of the list.
+  inline void link(run*& list) noexcept { put_in_front(this, list); }
+  inline void unlink(run*& list) noexcept { take_out(this, list); }
 };
 
 /// The sizes of blocks with a run of their own that are counted: the powers of two above largest_shared_block, up to
@@ -95,7 +152,10 @@ struct alignas(64) chunk {
   std::uint32_t frontier;  // pages from here on have never been used
   std::uint32_t used;      // pages in runs in use
   std::uint32_t kind;      // 1: for blocks above largest_mixed_block, before others
-  chunk* below;            // the one before it in memory
+  std::uint32_t room;      // pages from the frontier on, and those of a free run in front of it
+  chunk* next;             // of those with about as much room
+  chunk* previous;
+  chunk* below;  // the one before it in memory
   // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
   // Blocks with a run of their own that are free, by size as in whole_bucket: no more pages than are not in use.
@@ -105,7 +165,11 @@ struct alignas(64) chunk {
   } free_whole[whole_sizes];
   std::uint32_t free_whole_pages;  // of all sizes
 
+  [[nodiscard]] inline std::uint32_t length() const noexcept { return room; }
   [[nodiscard]] inline std::byte* memory() noexcept { return reinterpret_cast<std::byte*>(this); }
+  [[nodiscard]] inline bool contains(const void* byte) const noexcept {
+    return address(byte) - address(this) < pages * page_bytes;
+  }
   [[nodiscard]] inline run* runs() noexcept { return reinterpret_cast<run*>(this + 1); }
 };
 
@@ -119,13 +183,12 @@ struct store_options {
 
 /// Chunks and the runs in them.
 class page_heap {
-  // Where blocks were found last: an aligned place in memory, and the last chunk that begins there or before. There are
-  // so many of them, or else they are so large, that the chunks for small blocks fill no more. More than two chunks
-  // share one only where chunks are small: such a place is looked up each time.
+  // Where a block was found last, for each aligned place in memory: the upper one of two chunks that share it. There
+  // are so many places, or else they are so large, that the chunks for small blocks fill no more. More than two chunks
+  // share one only where chunks are small.
   struct found {
-    std::uintptr_t whole;  // the place, where all blocks there are in that chunk, else none
-    std::uintptr_t place;
     chunk* in;
+    std::size_t bytes;
   };
 
  public:
@@ -186,13 +249,11 @@ class page_heap {
     explicit inline finder(const page_heap& heap) noexcept
         : heap_(heap), found_(heap.found_), mask_(heap.found_mask_), bits_(heap.place_bits_) {}
     [[nodiscard]] inline chunk* operator()(const void* block) const noexcept {
-      const std::uintptr_t place = address(block) >> bits_;
-      const found& last = found_[place & mask_];
-      if (last.whole == place) [[likely]]
+      const found& last = found_[address(block) >> bits_ & mask_];
+      if (address(block) - address(last.in) < last.bytes) [[likely]]
         return last.in;
-      if (last.place != place) [[unlikely]]
-        return heap_.look_up(block);
-      return address(block) < address(last.in) ? last.in->below : last.in;
+      if (last.in != nullptr && last.in->below != nullptr && last.in->below->contains(block)) return last.in->below;
+      return heap_.look_up(block);
     }
 
    private:
@@ -226,7 +287,6 @@ class page_heap {
   [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
 
  private:
-  static constexpr std::size_t bins = 80;
   [[nodiscard]] static inline std::uint32_t kind_for(std::size_t bytes) noexcept {
     return bytes > largest_mixed_block ? 1 : 0;
   }
@@ -236,11 +296,13 @@ class page_heap {
   run* take_from_bins(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* borrow(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* extend(std::uint32_t pages, std::uint32_t kind) noexcept;
+  run* extend_in(chunk& home, std::uint32_t pages) noexcept;
   run* take_few(std::uint32_t pages, std::uint32_t kind) noexcept;
   run* cut(run* from, std::uint32_t pages) noexcept;
   void occupy(run* r) noexcept;
   void insert(run* r) noexcept;
   void remove(run* r) noexcept;
+  void change_room(chunk& c, std::uint32_t end_of_use) noexcept;
   void count_freed(chunk& home, std::size_t bucket, int blocks, std::int64_t pages) noexcept;
   void forget_one_freed(chunk& home, std::size_t bucket, std::uint32_t pages) noexcept;
   void forget_used(chunk& home, std::uint32_t pages) noexcept;
@@ -250,7 +312,6 @@ class page_heap {
   void collect(std::size_t bytes, MayBegin may_begin, Enough is_enough) noexcept;
   run* reclaim(std::uint32_t pages, std::uint32_t kind) noexcept;
   [[nodiscard]] bool is_worth_gathering(std::size_t bytes) const noexcept;
-  [[nodiscard]] bool has_room(std::uint32_t pages, std::uint32_t kind) const noexcept;
   struct row {
     run* first;
     chunk* beyond;
@@ -265,21 +326,24 @@ class page_heap {
   // Chunks.
   [[nodiscard]] chunk* find(const void* byte) const noexcept;
   [[gnu::cold]] chunk* look_up(const void* block) const noexcept;
-  void begin_to_find() noexcept;
+  void choose_places() noexcept;
+  void forget_found() noexcept;
   run* in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest, std::size_t& left);
   chunk* add_chunk(std::size_t wanted, std::size_t needed, std::size_t& left);
   void reserve_index();
   void give_upstream(std::size_t index) noexcept;
   bool give_all_upstream(std::uint32_t pages, std::size_t left) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
+  void give_empty(std::size_t index) noexcept;
   [[nodiscard]] std::size_t with_index(std::size_t chunk_bytes) const noexcept;
-  [[nodiscard]] std::size_t spare_bytes() const noexcept;
+  [[nodiscard]] std::size_t used_pages() const noexcept { return used_pages_[0] + used_pages_[1]; }
+  [[nodiscard]] std::size_t touched_pages() const noexcept { return touched_pages_[0] + touched_pages_[1]; }
 
   static constexpr unsigned least_place_bits = 16;
   static constexpr std::size_t fewest_found = 128, most_found = 512;
   [[nodiscard]] inline std::uintptr_t place_of(const void* byte) const noexcept { return address(byte) >> place_bits_; }
-  std::size_t found_mask_;  // how many places there are, less one
-  unsigned place_bits_;
+  std::size_t found_mask_ = 0;  // how many places there are, less one
+  unsigned place_bits_ = 0;
   mutable found found_[most_found];
 
   chunk** chunks_;  // by address
@@ -287,20 +351,20 @@ class page_heap {
   chunk* few_chunks_[64];
   std::size_t capacity_ = 0;     // of the chunks, in bytes
   std::size_t small_bytes_ = 0;  // of those for small blocks
-  // The free runs of chunks of a kind, by length.
-  struct free_runs {
-    run* bins[page_heap::bins];
-    std::uint64_t filled[2];  // bins that are not empty
-  } free_[2] = {};
+  std::size_t spare_bytes_ = 0;  // of those without a run in use
+  // For each kind of chunk.
+  by_length<run> free_[2];  // the free runs
+  by_length<chunk> chunks_by_room_[2];
+  std::size_t idle_pages_[2] = {};     // in free_, resident
+  std::size_t used_pages_[2] = {};     // in runs in use
+  std::size_t touched_pages_[2] = {};  // up to the frontiers
+
   freed_blocks freed_[whole_sizes] = {};
-  std::size_t idle_pages_[2] = {};  // in free_, resident
-  std::size_t used_pages_ = 0;      // in runs in use
-  std::size_t empty_pages_ = 0;     // of these, in shared runs without a block in use
-  std::size_t peak_pages_ = 0;      // the most in runs with a block in use, ever
-  std::size_t touched_pages_ = 0;   // in all chunks, up to their frontiers
-  std::size_t unpaid_pages_ = 0;    // see pay_for
-  std::size_t freed_runs_ = 0;      // since release()
-  std::int64_t credit_ = 0;         // see reclaim
+  std::size_t empty_pages_ = 0;   // of those used, in shared runs without a block in use
+  std::size_t peak_pages_ = 0;    // the most in runs with a block in use, ever
+  std::size_t unpaid_pages_ = 0;  // see pay_for
+  std::size_t freed_runs_ = 0;    // since release()
+  std::int64_t credit_ = 0;       // see reclaim
   store_options options_;
   std::pmr::memory_resource* upstream_;
   user& user_;

@@ -57,6 +57,11 @@ constexpr auto give_back_and_take = [](auto& pool, std::size_t amount) {
   });
 };
 
+constexpr auto grow = [](auto& pool, std::size_t amount) {
+  fill(pool, amount);
+  measure([&] { fill(pool, 100); });
+};
+
 // A slab for each block.
 template <auto Operation>
 void in_slabs(std::size_t amount) {
@@ -74,6 +79,14 @@ void in_pool(std::size_t amount) {
   Operation(pool, amount);
 }
 
+// A chunk for some fifty blocks.
+template <auto Operation>
+void in_chunks(std::size_t amount) {
+  buffers::bump_resource memory{(amount + 1000) * 2 * 1024};
+  buffers::pool_resource pool{{.largest_chunk = 64 * 1024}, &memory};
+  Operation(pool, amount);
+}
+
 constexpr struct {
   const char* name;
   void (*run)(std::size_t amount);
@@ -87,6 +100,7 @@ constexpr struct {
     {"bump.reset", in_bump<reset>},
     {"bump.newest", in_bump<give_back_the_newest>},
     {"pool.again", in_pool<give_back_and_take>},
+    {"pool.grow", in_chunks<grow>},
 };
 
 }  // namespace
