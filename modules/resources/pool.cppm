@@ -74,7 +74,7 @@ struct pool_stats : pool_counts {
 };
 
 /// A pool of blocks. Nothing is allocated before the first request. The stacks of free blocks are in the object itself,
-/// which is about 98 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of
+/// which is about 96 KiB, of which 16 are touched at once and the rest as far as the stacks are filled. Blocks are of
 /// 8, 16, 24, ... 64 bytes, then of four sizes to each doubling, and above 1 MiB of whole pages; a request gets the
 /// least that is a multiple of its alignment. So nodes of 24 bytes take 24 when they are asked for with the alignment
 /// that they need, as containers do, and 32 with that of std::max_align_t.

@@ -887,13 +887,7 @@ void visit_elements(row_source& source, nest loops, void* context,
     shape.strides = first.strides;  // whose order of dimensions is taken
   arrange(loops, source);
   row_reader here(source, loops);
-  const std::size_t inner = loops.rank - 1, rows = loops.steps(0, inner), columns = loops.shape[inner];
-  const std::size_t pace = source.is_leaf() && here.is_dense() ? columns : here.pace();
-  for (std::size_t row = 0; row < rows; ++row, here.next(0, inner))
-    for (std::size_t i = 0, n; i < columns; i += n) {
-      n = std::min(columns - i, pace);
-      if (f(context, here.elements(i, n, here.results()), n)) return;
-    }
+  here.each_row(0, here.results(), [=](const void* elements, std::size_t n) { return f(context, elements, n); });
 }
 
 bool find_element(row_source& source, nest loops, bool wanted) {

@@ -161,6 +161,10 @@ class row_reader {
              std::ptrdiff_t row_bytes, bool past_caches);
   // Columns of the row at hand where they are, or in memory for as many and the rest of a line of 64 bytes.
   [[nodiscard]] const void* elements(std::size_t first, std::size_t columns, void* memory);
+  // f(elements, count) for all rows of the dimensions from `from` on, beginning with the first, until f returns true;
+  // then it is there again. The elements are where they are, or in memory for pace() of them and the rest of a line.
+  template <class F>
+  void each_row(std::size_t from, void* memory, F f);
   // Memory for pace() elements of what is written: fewer where there are very many operands.
   [[nodiscard]] inline void* results() const noexcept { return slot(0); }
   [[nodiscard]] inline std::size_t pace() const noexcept { return pace_; }
@@ -188,6 +192,30 @@ class row_reader {
   static_assert(most_operands * (4 * sizeof(void*) + 3 * 64) + (most_dimensions + 1) * sizeof(std::size_t) <=
                 room_bytes);
 };
+
+template <class F>
+void row_reader::each_row(std::size_t from, void* memory, F f) {
+  // Several at a time, as neighbours, where the memory has room for them: each call of f has its price.
+  constexpr std::size_t short_row = 128;
+  const std::size_t inner = loops_.rank - 1, columns = loops_.shape[inner], rows = loops_.steps(from, inner);
+  if (inner > from && columns <= short_row && 2 * columns <= pace_) {
+    const auto row_bytes = static_cast<std::ptrdiff_t>(columns * source_.functions.element_bytes);
+    const std::size_t most = pace_ / columns;
+    for (std::size_t row = 0, n; row < rows; row += n, skip(from, inner, n)) {
+      n = rows - row < most ? rows - row : most;
+      if (n > left(inner - 1)) n = left(inner - 1);
+      write(0, columns, n, inner - 1, memory, row_bytes, false);
+      if (f(memory, n * columns)) return;
+    }
+    return;
+  }
+  const std::size_t pace = source_.is_leaf() && step_[1] == 1 ? columns : pace_;
+  for (std::size_t row = 0; row < rows; ++row, next(from, inner))
+    for (std::size_t i = 0, n; i < columns; i += n) {
+      n = columns - i < pace ? columns - i : pace;
+      if (f(elements(i, n, memory), n)) return;
+    }
+}
 
 // The shape of what is reduced, which is the node's.
 struct reduced_shape {

@@ -532,17 +532,12 @@ struct reduction_pass {
     room here(*this);
     row_reader& at = here.at;
     at.seek(0, plan.kept, first);
-    const std::size_t pace = is_in_memory() ? columns() : at.pace();
     for (std::size_t position = first; position < last; ++position, at.next(0, plan.kept)) {
       Part part;
-      for (std::size_t left = rows();; at.next(plan.kept, inner())) {
-        for (std::size_t i = 0; i < columns(); i += pace) {
-          const std::size_t count = columns() - i < pace ? columns() - i : pace;
-          part.add(elements(here, i, count), count);
-        }
-        if (--left == 0) break;
-      }
-      at.next(plan.kept, inner());  // back to the first
+      at.each_row(plan.kept, here.results, [&](const void* elements, std::size_t count) {
+        part.add(static_cast<const R*>(elements), count);
+        return false;
+      });
       out[at.target_offset()] = converted<T>(finish(part));
     }
   }

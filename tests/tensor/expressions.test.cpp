@@ -330,6 +330,14 @@ void add_many_operands() {
   BOOST_TEST(same(sums, sum(result, axes<1>)));
   BOOST_TEST(same(all_rows, sum(result, axes<0>)));
   BOOST_TEST(sum(times<100>(part)) == sum(result));
+
+  tensor<T, 3> deep({4, 3, 200});
+  for (T& each : deep) each = static_cast<T>((&each - deep.data()) % 61);
+  const auto slices = deep[all, all, range{all, all, 2}];
+  BOOST_TEST(sum(times<100>(slices)) == 100 * sum(slices));
+  BOOST_TEST(same(sum(times<100>(slices), axes<0, 2>), 100 * sum(slices, axes<0, 2>)));
+  const auto repeated = deep[all, all, range{0, 1}];
+  BOOST_TEST(sum(times<50>(repeated) + times<50>(slices)) == 50 * sum(slices) + 50 * 100 * sum(repeated));
 }
 // Functions with loops of their own, one straight on the other.
 template <class X>

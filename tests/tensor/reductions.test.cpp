@@ -252,6 +252,50 @@ BOOST_AUTO_TEST_CASE(several_rows_at_a_time) {
     }
 }
 
+// Rows with gaps between them, brought together before they are reduced: against one element at a time.
+BOOST_AUTO_TEST_CASE(short_rows_with_gaps) {
+  for (const std::size_t rows : {1u, 3u, 40u})
+    for (const std::size_t columns : {1u, 2u, 5u, 8u, 62u, 128u, 129u, 300u}) {
+      tensor<float, 3> wide({rows, 3u, columns + 5});
+      int next = 0;
+      for (float& x : wide) x = static_cast<float>(next++ % 1009 * 7919 % 1009 - 500);  // sums are exact
+      tensor<float, 3> wider({rows, 3u, 2 * columns});
+      const auto part = wide[all, all, range{2, columns + 2}], every_other = wider[all, all, range{all, all, 2}];
+      every_other = part;
+      const auto check = [&](const auto& e) {
+        const auto same_as_elements = [&](const auto& reduced) {
+          BOOST_TEST((evaluate(reduced).to_nested() == reduced.to_nested()), rows << " x 3 x " << columns);
+        };
+        same_as_elements(sum(e, axes<0, 2>));
+        same_as_elements(mean(e, axes<0, 2>));
+        same_as_elements(max(e, axes<0, 2>));
+        same_as_elements(argmin(e, axes<0, 2>));
+        float total = 0, most = -1e9f;
+        std::size_t place = 0, where_most = 0;
+        for (std::size_t i = 0; i < rows; ++i)
+          for (std::size_t j = 0; j < 3; ++j)
+            for (std::size_t k = 0; k < columns; ++k, ++place) {
+              const float x = e[i, j, k];
+              total += x;
+              if (x > most) {
+                most = x;
+                where_most = place;
+              }
+            }
+        BOOST_TEST(sum(e) == total);
+        BOOST_TEST(max(e) == most);
+        BOOST_TEST(argmax(e) == where_most);
+        BOOST_TEST(any(e == most));
+        BOOST_TEST(!any(e > most));
+      };
+      check(part);
+      check(every_other);
+      check(part * 2.0f);
+      check(part + every_other);
+      check(part - wide[range{0, 1}, all, range{0, 1}]);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(rounding_errors_stay_small) {
   // 0.1 is not a float: added one after the other, a million of them are off by about 1000
   const auto t = full<float>({1'000'000}, 0.1f);
