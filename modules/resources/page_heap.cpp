@@ -82,7 +82,7 @@ run* page_heap::allocate_freed(std::size_t bytes) noexcept {
 
 void page_heap::occupy(run* r) noexcept {
   chunk* const home = r->home();
-  if (home->used == 0) spare_bytes_ -= home->upstream_bytes;
+  if (home->used == 0) unlist_empty(*home);
   home->used += r->pages;
   used_pages_[home->kind] += r->pages;
   peak_pages_ = std::max(peak_pages_, used_pages() - empty_pages_);
@@ -160,7 +160,7 @@ void page_heap::free(run* freed) noexcept {
   ++freed_runs_;
   chunk* const home = freed->home();
   home->used -= freed->pages;
-  if (home->used == 0) spare_bytes_ += home->upstream_bytes;
+  if (home->used == 0) list_empty(*home);
   used_pages_[home->kind] -= freed->pages;
   freed->idle.resident = freed->pages;
   freed->idle.holes = 0;
@@ -184,10 +184,7 @@ void page_heap::free(run* freed) noexcept {
     }
   freed->is = run::unused;
   insert(freed);
-  if (home->used == 0 && with_index(spare_bytes_) > options_.spare) {
-    give_empty(static_cast<std::size_t>(std::lower_bound(chunks_, chunks_ + chunk_count_, home) - chunks_));
-    give_spare(options_.spare);
-  }
+  if (home->used == 0) give_spare(options_.spare);
 }
 
 void page_heap::free_whole(run* r) noexcept {
@@ -486,7 +483,7 @@ chunk* page_heap::add_chunk(std::size_t wanted, std::size_t needed, std::size_t&
   *place = made;
   ++chunk_count_;
   capacity_ += bytes;
-  spare_bytes_ += bytes;
+  list_empty(*made);
   return made;
 }
 
@@ -509,7 +506,7 @@ void page_heap::give_upstream(std::size_t index) noexcept {
   --chunk_count_;
   if (c->kind == 0) small_bytes_ -= c->upstream_bytes;
   capacity_ -= c->upstream_bytes;
-  if (c->used == 0) spare_bytes_ -= c->upstream_bytes;
+  if (c->used == 0) unlist_empty(*c);
   touched_pages_[c->kind] -= c->frontier - c->tables;
   chunks_by_room_[c->kind].remove(c);
   choose_places();
@@ -550,15 +547,27 @@ void page_heap::trim(std::size_t keep_bytes) noexcept {
   static_cast<void>(decommit(0, idle - kept - given));
 }
 
-void page_heap::give_spare(std::size_t keep_bytes) noexcept {
-  for (std::size_t i = chunk_count_; i-- > 0 && with_index(spare_bytes_) > keep_bytes;)
-    if (chunks_[i]->used == 0) give_empty(i);
+void page_heap::list_empty(chunk& c) noexcept {
+  c.emptied_before = newest_empty_;
+  c.emptied_after = nullptr;
+  (newest_empty_ != nullptr ? newest_empty_->emptied_after : oldest_empty_) = &c;
+  newest_empty_ = &c;
+  spare_bytes_ += c.upstream_bytes;
 }
 
-void page_heap::give_empty(std::size_t index) noexcept {
-  chunk* const c = chunks_[index];
-  if (c->frontier != c->tables) remove(&c->runs()[c->tables]);
-  give_upstream(index);
+void page_heap::unlist_empty(chunk& c) noexcept {
+  (c.emptied_before != nullptr ? c.emptied_before->emptied_after : oldest_empty_) = c.emptied_after;
+  (c.emptied_after != nullptr ? c.emptied_after->emptied_before : newest_empty_) = c.emptied_before;
+  spare_bytes_ -= c.upstream_bytes;
+}
+
+// Those that have been empty the longest: one that was in use just now may be what is asked for next.
+void page_heap::give_spare(std::size_t keep_bytes) noexcept {
+  while (with_index(spare_bytes_) > keep_bytes) {
+    chunk* const c = oldest_empty_;
+    if (c->frontier != c->tables) remove(&c->runs()[c->tables]);
+    give_upstream(static_cast<std::size_t>(std::lower_bound(chunks_, chunks_ + chunk_count_, c) - chunks_));
+  }
 }
 
 std::size_t page_heap::releasable() const noexcept {

@@ -155,6 +155,8 @@ struct alignas(64) chunk {
   std::uint32_t room;      // pages from the frontier on, and those of a free run in front of it
   chunk* next;             // of those with about as much room
   chunk* previous;
+  chunk* emptied_before;  // of those without a run in use
+  chunk* emptied_after;
   chunk* below;  // the one before it in memory
   // For each page of a run in use, and the first and the last of a free one, the index of the run's first page.
   std::uint32_t* first_of;
@@ -184,8 +186,8 @@ struct store_options {
 /// Chunks and the runs in them.
 class page_heap {
   // Where a block was found last, for each aligned place in memory: the upper one of two chunks that share it. There
-  // are so many places, or else they are so large, that the chunks for small blocks fill no more. More than two chunks
-  // share one only where chunks are small.
+  // are so many places, or else they are so large, that the chunks for small blocks fill no more, but for small chunks,
+  // of which more than two would share one.
   struct found {
     chunk* in;
     std::size_t bytes;
@@ -334,7 +336,8 @@ class page_heap {
   void give_upstream(std::size_t index) noexcept;
   bool give_all_upstream(std::uint32_t pages, std::size_t left) noexcept;
   void give_spare(std::size_t keep_bytes) noexcept;
-  void give_empty(std::size_t index) noexcept;
+  void list_empty(chunk& c) noexcept;
+  void unlist_empty(chunk& c) noexcept;
   [[nodiscard]] std::size_t with_index(std::size_t chunk_bytes) const noexcept;
   [[nodiscard]] std::size_t used_pages() const noexcept { return used_pages_[0] + used_pages_[1]; }
   [[nodiscard]] std::size_t touched_pages() const noexcept { return touched_pages_[0] + touched_pages_[1]; }
@@ -352,6 +355,7 @@ class page_heap {
   std::size_t capacity_ = 0;     // of the chunks, in bytes
   std::size_t small_bytes_ = 0;  // of those for small blocks
   std::size_t spare_bytes_ = 0;  // of those without a run in use
+  chunk *oldest_empty_ = nullptr, *newest_empty_ = nullptr;
   // For each kind of chunk.
   by_length<run> free_[2];  // the free runs
   by_length<chunk> chunks_by_room_[2];

@@ -484,6 +484,37 @@ bool is_short(const row_functions& functions, std::size_t columns) noexcept {
   return functions.write == nullptr && functions.finish != nullptr && columns < 32;
 }
 
+// Rows of at least a word, and of few: the last word may be partly that before it once more.
+template <class Word>
+[[gnu::always_inline]] inline void copy_short_rows(const std::byte* from, std::ptrdiff_t from_row, std::byte* to,
+                                                   std::ptrdiff_t to_row, std::size_t bytes,
+                                                   std::size_t rows) noexcept {
+  const std::size_t last = bytes - sizeof(Word);
+  const auto copy = [&](std::size_t at) __attribute__((always_inline)) {
+    Word word;
+    std::memcpy(&word, from + at, sizeof word);
+    std::memcpy(to + at, &word, sizeof word);
+  };
+  for (; rows > 0; --rows, from += from_row, to += to_row) {
+    for (std::size_t at = 0; at < last; at += sizeof(Word)) copy(at);
+    copy(last);
+  }
+}
+// Rows of bytes, each where it is already, or apart from all others. For short ones, a call of memmove has its price.
+void copy_rows(const std::byte* from, std::ptrdiff_t from_row, std::byte* to, std::ptrdiff_t to_row, std::size_t bytes,
+               std::size_t rows) noexcept {
+  using word_16 = struct {
+    std::uint64_t halves[2];
+  };
+  constexpr std::size_t most = 128;
+  if (rows > 1 && bytes <= most) {
+    if (bytes >= 16) return copy_short_rows<word_16>(from, from_row, to, to_row, bytes, rows);
+    if (bytes >= 8) return copy_short_rows<std::uint64_t>(from, from_row, to, to_row, bytes, rows);
+    if (bytes >= 4) return copy_short_rows<std::uint32_t>(from, from_row, to, to_row, bytes, rows);
+  }
+  for (; rows > 0; --rows, from += from_row, to += to_row) std::memmove(to, from, bytes);
+}
+
 // Computes rows whose parts of the leaves are known. Rows without gaps between them are one. Of one row, `down` may be
 // null.
 void compute(const row_source& source, const void* const* at, const std::ptrdiff_t* down, std::size_t columns,
@@ -508,19 +539,19 @@ void compute(const row_source& source, const void* const* at, const std::ptrdiff
       rows = 1;
     }
     for (; rows > 0; --rows, to += row_bytes) functions.finish(to, to, columns, false);
-  } else {
-    const bool copied_first =
-        rows > 1 && is_short(functions, columns) && row_bytes == static_cast<std::ptrdiff_t>(columns * bytes);
-    std::byte* out = to;
-    std::size_t left = rows;
-    for (const auto* from = static_cast<const std::byte*>(at[1]);; out += row_bytes, from += down[1]) {
-      if (functions.finish != nullptr && !copied_first)
-        functions.finish(from, out, columns, false);
-      else
-        std::memmove(out, from, columns * bytes);
-      if (--left == 0) break;
-    }
+    return;
+  }
+  const auto* const from = static_cast<const std::byte*>(at[1]);
+  const std::ptrdiff_t from_row = rows > 1 ? down[1] : 0;
+  const bool copied_first =
+      rows > 1 && is_short(functions, columns) && row_bytes == static_cast<std::ptrdiff_t>(columns * bytes);
+  if (functions.finish == nullptr || copied_first) {
+    copy_rows(from, from_row, to, row_bytes, columns * bytes, rows);
     if (copied_first) functions.finish(to, to, columns * rows, false);
+  } else {
+    for (std::size_t row = 0; row < rows; ++row)
+      functions.finish(from + static_cast<std::ptrdiff_t>(row) * from_row,
+                       to + static_cast<std::ptrdiff_t>(row) * row_bytes, columns, false);
   }
 }
 

@@ -154,15 +154,13 @@ class row_reader {
     return loops_.shape[dimension] - index_[dimension];
   }
 
-  // Whether each leaf's elements are as they are wanted in the innermost dimension: neighbours, or one.
-  [[nodiscard]] inline bool is_dense() const noexcept { return dense_; }
   // Writes the columns from `first` on of rows that follow each other in a dimension, `row_bytes` apart.
   void write(std::size_t first, std::size_t columns, std::size_t rows, std::size_t dimension, void* to,
              std::ptrdiff_t row_bytes, bool past_caches);
   // Columns of the row at hand where they are, or in memory for as many and the rest of a line of 64 bytes.
   [[nodiscard]] const void* elements(std::size_t first, std::size_t columns, void* memory);
-  // f(elements, count) for all rows of the dimensions from `from` on, beginning with the first, until f returns true;
-  // then it is there again. The elements are where they are, or in memory for pace() of them and the rest of a line.
+  // f(elements, count) for all rows of the dimensions from `from` on, beginning with the first, where it is then again,
+  // or until f returns true. The elements are where they are, or in memory for pace() of them and the rest of a line.
   template <class F>
   void each_row(std::size_t from, void* memory, F f);
   // Memory for pace() elements of what is written: fewer where there are very many operands.
@@ -185,7 +183,7 @@ class row_reader {
   std::byte* slots_;
   std::size_t slot_bytes_;
   std::size_t pace_;
-  bool dense_;
+  bool dense_;    // each leaf's elements are as they are wanted in the innermost dimension: neighbours, or one
   bool repeats_;  // a leaf's element along the innermost dimension
   alignas(64) std::byte room_[room_bytes];
 

@@ -79,7 +79,7 @@ void in_pool(std::size_t amount) {
   Operation(pool, amount);
 }
 
-// A chunk for some fifty blocks.
+// A chunk for 32 blocks.
 template <auto Operation>
 void in_chunks(std::size_t amount) {
   buffers::bump_resource memory{(amount + 1000) * 2 * 1024};

@@ -1527,6 +1527,20 @@ BOOST_AUTO_TEST_CASE(large_blocks_of_one_chunk_go_upstream_and_others_stay) {
   BOOST_TEST(pool.stats().free_bytes == (pool.capacity() > 5 * mib ? 5 * mib : 2 * mib));
 }
 
+// Wherever upstream's memory lies.
+BOOST_AUTO_TEST_CASE(of_empty_chunks_the_one_that_was_in_use_last_goes_last) {
+  pages_in_a_row upstream(1024, 64 * mib);
+  pool_resource pool{{.largest_chunk = mib, .spare = 4 * mib}, &upstream};
+  std::array<void*, 6> blocks{};  // one chunk each; the spare has room for three
+  for (void*& block : blocks) block = pool.allocate(mib + 1);
+  for (void* const block : blocks) pool.deallocate(block, mib + 1);
+  pool.deallocate(pool.allocate(2 * mib), 2 * mib);
+  const std::size_t calls = upstream.calls;
+  for (int i = 0; i < 10; ++i) pool.deallocate(pool.allocate(2 * mib), 2 * mib);
+  BOOST_TEST(upstream.calls == calls);
+  BOOST_TEST(pool.capacity() <= 4 * mib);
+}
+
 BOOST_AUTO_TEST_CASE(large_blocks_that_others_got_are_not_free) {
   pool_resource pool{{.first_chunk = 16 * mib}};
   void* const barrier = pool.allocate(64 * kib);
