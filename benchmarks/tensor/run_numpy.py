@@ -15,6 +15,17 @@ def made(side):
     return arrays[side]
 
 
+integers = {}
+
+
+def quotient(a, b, c, out):
+    side = len(a)
+    if side not in integers:
+        integers[side] = (a * 1000).astype(numpy.int32), 1 + b.astype(numpy.int32), numpy.empty_like(a, numpy.int32)
+    x, y, z = integers[side]
+    numpy.floor_divide(x, y, out=z)
+
+
 def fma(a, b, c, out):
     numpy.multiply(a, b, out=out)
     numpy.add(out, c, out=out)
@@ -39,6 +50,9 @@ operations = {
     "sqrt": lambda a, b, c, out: numpy.sqrt(a, out=out),
     "cube": cube,
     "normalise": normalise,
+    "max1": lambda a, b, c, out: a.max(axis=1),
+    "quotient": quotient,
+    "pixels": lambda a, b, c, out: a.astype(numpy.uint8),
     "argmax1": lambda a, b, c, out: a.argmax(axis=1),
     "column": lambda a, b, c, out: numpy.multiply(a, b[:, :1], out=out),
     "turned": lambda a, b, c, out: numpy.add(a, b.T, out=out),

@@ -3,6 +3,7 @@
 module;
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define BUFFERS_ASAN 1
@@ -158,18 +159,50 @@ template <class F>
   for (std::size_t i = 0; i < count; ++i) f(i);
 }
 
+/// f(i) for all i < Times, by vectors where that can be: GCC unrolls short loops before it makes vectors of them.
+template <std::size_t Times, class F>
+[[gnu::always_inline]] inline void repeat(F f) {
+#if !defined(__clang__)
+#pragma GCC unroll 1
+#endif
+  for (std::size_t i = 0; i < Times; ++i) f(i);
+}
+
+/// condition ? a : b, of numbers. Of two such selections in a row GCC 16 makes jumps, and then no vectors.
+template <class T>
+[[nodiscard, gnu::always_inline]] constexpr T select(bool condition, T a, T b) noexcept {
+#if !defined(__clang__)
+  if constexpr (sizeof(T) <= 8) {
+    using bits =
+        std::conditional_t<sizeof(T) == 1, std::uint8_t,
+                           std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                                              std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+    const bits mask = static_cast<bits>(bits{0} - static_cast<bits>(condition));
+    return __builtin_bit_cast(T, static_cast<bits>((__builtin_bit_cast(bits, a) & mask) |
+                                                   (__builtin_bit_cast(bits, b) & static_cast<bits>(~mask))));
+  }
+#endif
+  return condition ? a : b;
+}
+
 /// Runs a loop, in a program for any x86-64 with vectors of twice the size where the processor has them: without fused
-/// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined. GCC 16 has no such
-/// functions in modules.
+/// multiply-adds, so that it comes to the same bits. Loop's `operator()` is always inlined.
 template <class Loop>
 [[gnu::noinline]] void run_portably(const Loop& loop) {
   loop();
 }
-#if defined(__clang__) && defined(__x86_64__) && !defined(__AVX2__)
+#if defined(__x86_64__) && !defined(__AVX2__)
+#if defined(__clang__)
 template <class Loop>
 [[gnu::noinline, gnu::target("avx2")]] void run_wide(const Loop& loop) {
   loop();
 }
+#else  // of a template that is imported, GCC 16 forgets a target that does not depend on the template's parameter
+template <class Loop>
+[[gnu::noinline, gnu::target((sizeof(Loop), "avx2"))]] void run_wide(const Loop& loop) {
+  loop();
+}
+#endif
 template <class Loop>
 inline void run_loop(const Loop& loop) {
   __builtin_cpu_supports("avx2") ? run_wide(loop) : run_portably(loop);

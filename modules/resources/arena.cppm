@@ -139,8 +139,10 @@ struct region {
 /// other two are filled in when something happens that going back must know of.
 struct scope_mark {
   std::uintptr_t outer;  // the next scope outside, in the form of checkpoint_order::open
-  std::uintptr_t top;
   std::uint64_t serial;
+  // What is stored and read one by one has no neighbour of its kind: GCC would store two at once, and the processor
+  // waits for such a store where one of them is read soon.
+  std::uintptr_t top;
   void* at;  // the slab
 };
 

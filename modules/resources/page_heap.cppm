@@ -141,7 +141,9 @@ struct alignas(64) run {
 inline constexpr std::size_t whole_sizes = 13;
 /// The number of such a size.
 [[nodiscard]] constexpr std::size_t whole_bucket(std::size_t bytes) noexcept {
-  return static_cast<std::size_t>(std::countl_zero(largest_shared_block) - std::countl_zero(bytes - 1));
+  // `|` changes nothing, and without it GCC warns of what would be if the bytes were 1.
+  return static_cast<std::size_t>(std::countl_zero(largest_shared_block) -
+                                  std::countl_zero((bytes - 1) | largest_shared_block));
 }
 
 /// At the front of the memory that upstream gave, with its tables behind it.

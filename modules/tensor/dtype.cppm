@@ -10,6 +10,7 @@ module;
 #include <string_view>
 #include <type_traits>
 export module buffers.tensor:dtype;
+import buffers.core;
 
 export namespace buffers {
 
@@ -49,10 +50,22 @@ template <element T, element X>
   } else {
     using wide = std::conditional_t<(sizeof(X) < sizeof(float)), float, X>;
     using limits = std::numeric_limits<T>;
-    constexpr wide least = static_cast<wide>(limits::min());
-    constexpr wide beyond = static_cast<wide>(limits::max() / 2 + 1) * 2;  // NOLINT(bugprone-integer-division)
     const wide x = static_cast<wide>(value);
-    return x >= beyond ? limits::max() : x >= least ? static_cast<T>(x) : x < least ? limits::min() : T{0};
+    constexpr wide least = static_cast<wide>(limits::min());
+    // Each step for every value, so that vectors do it.
+    if constexpr (limits::digits <= std::numeric_limits<wide>::digits) {
+      constexpr wide most = static_cast<wide>(limits::max());
+      const wide above = select(x > least, x, least);  // from NaN, the least
+      const wide within = select(above < most, above, most);
+      if constexpr (std::is_unsigned_v<T>)
+        return static_cast<T>(within);
+      else
+        return static_cast<T>(select(x == x, within, wide{0}));  // NOLINT(misc-redundant-expression): a NaN
+    } else {
+      constexpr wide beyond = static_cast<wide>(limits::max() / 2 + 1) * 2;  // NOLINT(bugprone-integer-division)
+      const T whole = static_cast<T>(select((x >= least) & (x < beyond), x, wide{0}));
+      return select(x >= beyond, limits::max(), select(x < least, limits::min(), whole));
+    }
   }
 }
 

@@ -367,6 +367,17 @@ concept has_loop = requires(const T* from, T* to, std::size_t count) { Op::loop(
 template <class Op, class... T>
 concept can_fail = requires(T... value) { Op::fails(value...); };
 
+// What is computed for the elements of rows, in which check_all() has looked for those that make it throw.
+template <class Op>
+struct in_rows {
+  using type = Op;
+};
+template <class Op>
+  requires requires { typename Op::in_rows; }
+struct in_rows<Op> {
+  using type = typename Op::in_rows;
+};
+
 template <class T>
 inline constexpr bool is_leaf = false;
 template <class T, std::size_t Rank>
@@ -482,7 +493,8 @@ struct elementwise : expression_base {
       auto first = a.template row<Leaf, Slot + own, SlotBytes>(request);
       auto second = b.template row<Leaf + A::leaves, Slot + own + A::slots, SlotBytes>(request);
       auto third = c.template row<Leaf + A::leaves + B::leaves, Slot + own + A::slots + B::slots, SlotBytes>(request);
-      return computed_row<Op, decltype(first), decltype(second), decltype(third)>{first, second, third};
+      using operation_in_rows = typename in_rows<Op>::type;
+      return computed_row<operation_in_rows, decltype(first), decltype(second), decltype(third)>{first, second, third};
     }
   }
   [[nodiscard]] auto ready(std::pmr::memory_resource* memory) const {
@@ -752,9 +764,10 @@ template <class Node, std::size_t Rank, class X>
 
 // Writes a node that is ready into a target of the same shape, or to which it broadcasts, when write_one_row() has not
 // done it; false, with nothing done, where that would change elements that are still to be read, which is not looked at
-// when the target is known to be `apart` from all operands.
+// when the target is known to be `apart` from all operands. Throws what computing an element would, with nothing done.
 template <class T, std::size_t Rank, class Node, class Threads>
 [[nodiscard]] bool write_ready(const strided<T, Rank>& target, const Node& node, Threads, bool apart = false) {
+  check_all(node);
   const void* at[1 + Node::leaves];
   const std::size_t count = product(target.shape);
   bool in_one_row = false;

@@ -17,6 +17,7 @@ module;
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory_resource>
 #include <type_traits>
@@ -71,19 +72,41 @@ struct multiply_elements {
   }
 };
 
-struct divide {
+// By a divisor that is not zero, where they are integers.
+struct quotient {
   static auto apply(auto a, auto b) {
     using R = common<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
-    if constexpr (std::is_integral_v<R>) {
-      if (y == 0) [[unlikely]]
-        throw_division_by_zero();
+    if constexpr (!std::is_integral_v<R>) {
+      return x / y;
+    } else if constexpr (sizeof(R) > sizeof(std::int32_t)) {
       if constexpr (std::is_signed_v<R>)
         if (y == -1) return static_cast<R>(modular<R>{0} - static_cast<modular<R>>(x));
       return static_cast<R>(x / y);
     } else {
-      return x / y;
+      // Processors have no vectors for it. A floating-point number with more digits than x is never rounded up to a
+      // whole one: x / y is at least 1 / y below that, which is more than the x-th part of it.
+      constexpr bool are_small = sizeof(a) <= sizeof(std::int16_t) && sizeof(b) <= sizeof(std::int16_t);
+      using wide = std::conditional_t<are_small, float, double>;
+      const wide exact = static_cast<wide>(x) / static_cast<wide>(y);
+      if constexpr (are_small || !std::is_signed_v<R>) {
+        return static_cast<R>(exact);
+      } else {
+        using limits = std::numeric_limits<R>;
+        return static_cast<R>(select(exact > limits::max(), static_cast<wide>(limits::min()), exact));
+      }
     }
+  }
+};
+
+struct divide {
+  using in_rows = quotient;
+  static auto apply(auto a, auto b) {
+    using R = common<decltype(a), decltype(b)>;
+    if constexpr (std::is_integral_v<R>)
+      if (b == 0) [[unlikely]]
+        throw_division_by_zero();
+    return quotient::apply(a, b);
   }
   template <class A, class B>
     requires std::is_integral_v<common<A, B>>
@@ -105,8 +128,9 @@ struct square_root {
     using R = real<decltype(a)>;
 #if defined(__clang__)  // std::sqrt may set errno, and so is called one by one
     return static_cast<R>(__builtin_elementwise_sqrt(static_cast<R>(a)));
-#else
-    return static_cast<R>(std::sqrt(static_cast<R>(a)));
+#else  // ... of what is negative; this way it sees that nothing is
+    const R x = static_cast<R>(a);
+    return x < 0 ? std::numeric_limits<R>::quiet_NaN() : static_cast<R>(std::sqrt(x));
 #endif
   }
 };
@@ -166,11 +190,10 @@ struct larger {
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
-    const R chosen = y > x ? y : x;
     if constexpr (std::is_integral_v<R>)
-      return chosen;
+      return y > x ? y : x;
     else
-      return y == y ? chosen : y;  // NOLINT(misc-redundant-expression): a NaN
+      return select(y == y, select(y > x, y, x), y);  // NOLINT(misc-redundant-expression): a NaN
   }
   template <has_kernels R>
   static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {
@@ -183,11 +206,10 @@ struct smaller {
   static auto apply(auto a, auto b) {
     using R = std::common_type_t<decltype(a), decltype(b)>;
     const R x = static_cast<R>(a), y = static_cast<R>(b);
-    const R chosen = y < x ? y : x;
     if constexpr (std::is_integral_v<R>)
-      return chosen;
+      return y < x ? y : x;
     else
-      return y == y ? chosen : y;  // NOLINT(misc-redundant-expression): a NaN
+      return select(y == y, select(y < x, y, x), y);  // NOLINT(misc-redundant-expression): a NaN
   }
   template <has_kernels R>
   static void rows(const R* elements, std::size_t rows, std::size_t columns, std::ptrdiff_t stride, R* out) noexcept {

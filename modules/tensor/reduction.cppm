@@ -296,15 +296,20 @@ template <class Choice, class T>
   return !Choice::reaches(to, value) & (to == to);
 }
 
+// As wide as the elements, which suits vectors; see suits_whole_rows.
+template <class T>
+using place_type = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+
 // The first element that is `chosen`, which of all of them is what Choice comes to.
 template <class Choice, class T>
 [[nodiscard, gnu::always_inline]] inline std::size_t find_chosen(const T* row, std::size_t count, T chosen) {
   constexpr std::size_t several = 16;
   std::size_t first = 0;
   for (; count - first > several; first += several) {
-    bool is_here = false;
-    for (std::size_t i = 0; i < several; ++i) is_here |= Choice::reaches(row[first + i], chosen);
-    if (is_here) {
+    place_type<T> here = 0;
+    repeat<several>([&](std::size_t i)
+                        __attribute__((always_inline)) { here |= Choice::reaches(row[first + i], chosen) ? 1 : 0; });
+    if (here != 0) {
       count = first + several;
       break;
     }
@@ -357,9 +362,6 @@ class first_choice {
 };
 
 // Of each column: the rows at hand are the ones from `first` on, and `best` and `places` are those of the rows before.
-// Places are as wide as the elements, which suits vectors; see suits_whole_rows.
-template <class T>
-using place_type = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
 template <class Choice, class T>
 struct places_in_columns {
   matrix<T> from;
@@ -782,6 +784,7 @@ template <class R, class Node>
 // Not inlined: what it needs of the stack, elements that are neighbours in memory do not.
 template <class Op, class R, class Node>
 [[nodiscard, gnu::noinline]] R reduce_scattered(const Node& node) {
+  check_all(node);
   reading_pass<R, Node> here(node);
   return reducer<Op, R>::all(here.source(), here.loops());
 }
@@ -819,7 +822,9 @@ template <class Op, class X>
 template <bool Wanted, class X>
 [[nodiscard]] bool find_truth(X&& x) {
   const auto node = detail::as_node(std::forward<X>(x));
-  return has_element(detail::as_leaf(detail::ready(node, resource_for(nullptr, node))), Wanted);
+  const auto& now = detail::ready(node, resource_for(nullptr, node));
+  check_all(now);
+  return has_element(detail::as_leaf(now), Wanted);
 }
 
 // --- Some dimensions

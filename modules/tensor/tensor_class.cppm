@@ -386,7 +386,6 @@ class tensor {
         }
       } else {
         const auto& now = detail::ready(node, block_.resource());
-        detail::check_all(now);
         if (detail::write_ready(here, now, threads)) return block_.reshape(shape);
         if constexpr (!Node::is_ready) return take(detail::evaluated<T>(now, threads, block_.resource()));
       }

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -482,6 +483,118 @@ BOOST_AUTO_TEST_CASE(integers_at_their_limits) {
   BOOST_TEST(same(wrapped, tensor<std::uint8_t, 1>{144, 200}));
 }
 
+// x / y in rows, which is computed otherwise than C++ does, for each x with each y.
+template <class X, class Y>
+void check_quotients(const std::vector<X>& dividends, const std::vector<Y>& divisors) {
+  using R = decltype(X{} / Y{});
+  auto x = zeros<X>({dividends.size()});
+  std::ranges::copy(dividends, x.begin());
+  std::size_t wrong = 0;
+  for (const Y y : divisors) {
+    const auto got = evaluate(x / full<Y>({1}, y)), by_value = evaluate(x / y);
+    static_assert(std::is_same_v<element_of<decltype(got)>, R>);
+    for (std::size_t i = 0; i < dividends.size(); ++i) {
+      R wanted = static_cast<R>(dividends[i]);
+      if (static_cast<R>(y) == static_cast<R>(-1) && std::is_signed_v<R>)
+        wanted = static_cast<R>(std::make_unsigned_t<R>{0} - static_cast<std::make_unsigned_t<R>>(wanted));
+      else
+        wanted = static_cast<R>(wanted / static_cast<R>(y));
+      if (got[i] != wanted || by_value[i] != wanted)
+        BOOST_TEST_MESSAGE(+dividends[i] << " / " << +y << " = " << +got[i]);
+      wrong += (got[i] != wanted) + (by_value[i] != wanted);
+    }
+  }
+  BOOST_TEST(wrong == 0u);
+}
+// The least and the largest ones, and those around multiples of divisors, where rounding would show.
+template <class T>
+std::vector<T> telling_integers() {
+  using limits = std::numeric_limits<T>;
+  std::vector<T> telling;
+  for (int i = 0; i < 20; ++i) {
+    telling.push_back(static_cast<T>(limits::min() + static_cast<T>(i)));
+    telling.push_back(static_cast<T>(limits::max() - static_cast<T>(i)));
+    if (i > 0) telling.push_back(static_cast<T>(i)), telling.push_back(static_cast<T>(-i));
+  }
+  std::mt19937_64 random{5};
+  for (int i = 0; i < 300; ++i) {
+    const auto y = static_cast<T>(random() >> (random() % 64) | 1u);
+    const T whole = static_cast<T>(limits::max() / y);
+    const auto multiple = static_cast<std::make_unsigned_t<T>>(static_cast<std::make_unsigned_t<T>>(whole) *
+                                                               static_cast<std::make_unsigned_t<T>>(y));
+    for (const T each : {y, whole, static_cast<T>(multiple), static_cast<T>(multiple - 1)}) telling.push_back(each);
+  }
+  return telling;
+}
+template <class X, class Y>
+void check_telling_quotients() {
+  std::vector<Y> divisors = telling_integers<Y>();
+  std::erase(divisors, Y{0});
+  check_quotients(telling_integers<X>(), divisors);
+}
+
+BOOST_AUTO_TEST_CASE(integers_divided_in_rows) {
+  std::vector<std::uint8_t> bytes(256);
+  std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+  const std::vector<std::int8_t> signed_bytes(bytes.begin(), bytes.end());
+  check_quotients(bytes, std::vector(bytes.begin() + 1, bytes.end()));
+  check_quotients(signed_bytes, std::vector(signed_bytes.begin() + 1, signed_bytes.end()));
+  check_quotients(bytes, std::vector(signed_bytes.begin() + 1, signed_bytes.end()));
+  check_telling_quotients<std::uint16_t, std::uint16_t>();
+  check_telling_quotients<std::int16_t, std::uint16_t>();
+  check_telling_quotients<std::int32_t, std::int32_t>();
+  check_telling_quotients<std::uint32_t, std::uint32_t>();
+  check_telling_quotients<std::int32_t, std::uint32_t>();
+  check_telling_quotients<std::uint8_t, std::int32_t>();
+  check_telling_quotients<std::int64_t, std::int64_t>();
+  check_telling_quotients<std::uint64_t, std::uint64_t>();
+  check_telling_quotients<std::int32_t, std::uint64_t>();
+}
+
+// Of all elements at once, as vectors are, what would have been one by one.
+template <class T, class X>
+void check_conversion() {
+  using limits = std::numeric_limits<T>;
+  std::vector<X> values{0,
+                        X(-0.0),
+                        X(0.99),
+                        X(-0.99),
+                        X(1.5),
+                        X(-1.5),
+                        std::numeric_limits<X>::infinity(),
+                        -std::numeric_limits<X>::infinity(),
+                        std::numeric_limits<X>::quiet_NaN(),
+                        std::numeric_limits<X>::max(),
+                        std::numeric_limits<X>::lowest(),
+                        std::numeric_limits<X>::denorm_min()};
+  for (const X end : {static_cast<X>(limits::min()), static_cast<X>(limits::max())})
+    for (X each : {end, end + 1, end - 1, end + X(0.5), end - X(0.5), end + X(0.99), end - X(0.99), end * 2})
+      for (int i = 0; i < 3; ++i) {
+        values.push_back(each);
+        each = std::nextafter(each, i == 0 ? X(0) : each * 2);
+      }
+  auto x = zeros<X>({values.size()});
+  std::ranges::copy(values, x.begin());
+  const auto got = evaluate(cast<T>(x));
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const long double whole = std::trunc(static_cast<long double>(values[i]));
+    const T wanted = std::isnan(values[i])                              ? T{0}
+                     : whole <= static_cast<long double>(limits::min()) ? limits::min()
+                     : whole >= static_cast<long double>(limits::max()) ? limits::max()
+                                                                        : static_cast<T>(whole);
+    if (got[i] != wanted) BOOST_TEST_MESSAGE(values[i] << " as " << dtype_of<T> << " is " << +got[i]);
+    wrong += got[i] != wanted;
+  }
+  BOOST_TEST(wrong == 0u);
+}
+using integers = std::tuple<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t,
+                            std::int64_t, std::uint64_t>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(floating_point_as_integers, T, integers) {
+  check_conversion<T, float>();
+  check_conversion<T, double>();
+}
+
 BOOST_AUTO_TEST_CASE(integers_divided_by_zero) {
   test_resource r;
   {
@@ -492,6 +605,15 @@ BOOST_AUTO_TEST_CASE(integers_divided_by_zero) {
     BOOST_CHECK_THROW(((void)((a / zero)[1])), std::domain_error);
     BOOST_TEST(((a / zero)[0]) == 2);
     BOOST_CHECK_THROW(((void)sum(a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)all(a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)argmax(a / zero)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(argmin(reshape(a, {3, 1}) / zero, axes<1>), &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(a / (a / (zero * 100)), &r)), std::domain_error);  // a quotient that is zero
+    BOOST_CHECK_THROW(((void)evaluate(where(zero != 0, a / zero, 0), &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(concatenate<0>(a / zero, a), &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(transform(a / zero, [](int x) { return x; }), &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)evaluate(parallel, a / zero, &r)), std::domain_error);
+    BOOST_CHECK_THROW(((void)(a / zero).to_nested()), std::domain_error);
     BOOST_CHECK_THROW(((void)evaluate(pow(zero, -1), &r)), std::domain_error);
     tensor target({1, 2, 3}, &r);
     const int* const elements = target.data();

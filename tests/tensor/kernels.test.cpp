@@ -456,7 +456,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(infinities_and_nan_pass_through_sums, T, numbers) 
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(maxima_and_minima_look_at_each_element, T, numbers) {
   for (const auto* table : tables())
-    for (std::size_t n = 1; n < 200; n += 1 + n / 40)
+    for (std::size_t n = 1; n < 300; n += 1 + n / 40)
       for (const T special : {T(1000), T(-1000), std::numeric_limits<T>::quiet_NaN()}) {
         // in each row another element is not like the others, which would be seen between the rows
         const std::size_t stride = n + 3;

@@ -12,6 +12,18 @@ struct avx512 {
   using doubles = vec<double, bytes>;
   static inline floats fma(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
   static inline doubles fma(doubles a, doubles b, doubles c) { return _mm512_fmadd_pd(a, b, c); }
+  static inline floats larger(floats a, floats b) {
+    return _mm512_mask_max_ps(b, _mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), b, a);
+  }
+  static inline doubles larger(doubles a, doubles b) {
+    return _mm512_mask_max_pd(b, _mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), b, a);
+  }
+  static inline floats smaller(floats a, floats b) {
+    return _mm512_mask_min_ps(b, _mm512_cmp_ps_mask(b, b, _CMP_ORD_Q), b, a);
+  }
+  static inline doubles smaller(doubles a, doubles b) {
+    return _mm512_mask_min_pd(b, _mm512_cmp_pd_mask(b, b, _CMP_ORD_Q), b, a);
+  }
   static inline floats scale(floats a, floats n) { return _mm512_scalef_ps(a, n); }
   static inline doubles scale(doubles a, doubles n) { return _mm512_scalef_pd(a, n); }
   static inline bool any(vec<std::int32_t, bytes> mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }

@@ -3,6 +3,8 @@
 //   bytes                  the size of its registers
 //   fma(a, b, c)           a * b + c
 //   scale(a, n)            a * 2^n for whole n from -1080 to 1025, rounded once even where the result is denormal
+//   larger(a, b)           as choose(), and
+//   smaller(a, b)          left out where the compiler's way is as good
 //   any(mask)              whether any lane of a comparison's result is set
 //   stream(to, line)       stores 64 bytes to a multiple of 64, past the caches
 //   stream_end()           orders such stores before those that follow
@@ -258,19 +260,126 @@ void log(const T* x, T* y, std::size_t n, bool past_caches) {
   map<Machine>(x, y, n, past_caches, [](const T* from, T* to) { log_to<Machine>(from, to); });
 }
 
-// --- sums ------------------------------------------------------------------------------------------------------------
+// --- short rows ------------------------------------------------------------------------------------------------------
 
-// What sums are made of on every machine, so that all add in the same order: lines of 64 bytes. The compiler splits
-// them.
+// What rows are made of on every machine, so that sums add in the same order: lines of 64 bytes. The compiler splits
+// them; where they are to stay in registers, they are taken apart here, because GCC keeps such vectors in memory.
 template <class T>
 using line = vec<T, 64>;
 template <class T>
 inline constexpr std::size_t line_size = 64 / sizeof(T);
+template <class Machine>
+inline constexpr std::size_t line_parts = 64 / Machine::bytes;
 
 template <std::size_t From, class V, std::size_t... I>
 [[gnu::always_inline]] inline auto part_of(V v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, From + I...);
 }
+
+// The even or the odd lanes of both, by 16 bytes: what crosses those is slow.
+template <std::size_t Odd, class V, std::size_t... I>
+[[gnu::always_inline]] inline V every_other(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t all = sizeof...(I), here = 16 * all / sizeof(V);  // lanes of a vector, and of 16 bytes
+  return __builtin_shufflevector(a, b,
+                                 (I / here * here + I % here % (here / 2) * 2 + I % here / (here / 2) * all + Odd)...);
+}
+// The even or the odd 16 bytes of both.
+template <std::size_t Odd, class V, std::size_t... I>
+[[gnu::always_inline]] inline V every_other_16_bytes(V a, V b, std::index_sequence<I...>) {
+  constexpr std::size_t here = 16 * sizeof...(I) / sizeof(V);
+  return __builtin_shufflevector(a, b, ((I / here * 2 + Odd) * here + I % here)...);
+}
+template <class Op, class V, class Lanes>
+[[gnu::always_inline]] inline V pairs_combined(V a, V b, Lanes lanes) {
+  return Op::combine(every_other<0>(a, b, lanes), every_other<1>(a, b, lanes));
+}
+
+// The halves of a line in registers, combined: 32 bytes in one register, or in two where they have 16.
+template <class Op, class T, class P, std::size_t Parts, class V, std::size_t Halves>
+[[gnu::always_inline]] inline void combine_halves(const P (&line)[Parts], V (&out)[Halves]) {
+  if constexpr (Parts == 1) {
+    using half = std::make_index_sequence<line_size<T> / 2>;
+    out[0] = Op::combine(part_of<0>(line[0], half{}), part_of<line_size<T> / 2>(line[0], half{}));
+  } else {
+    for (std::size_t h = 0; h < Halves; ++h) out[h] = Op::combine(line[h], line[h + Halves]);
+  }
+}
+
+// The lanes of a last line that ends with the row which the lines before it do not hold, for rows of these columns.
+template <class Machine, class T>
+struct last_lanes {
+  bits_of<T, Machine::bytes> parts[line_parts<Machine>];
+  explicit last_lanes(std::size_t columns) {
+    constexpr std::size_t width = line_size<T>;
+    typename ieee<T>::bits lanes[width] = {};
+    for (std::size_t i = width - columns % width; i < width; ++i) lanes[i] = -1;
+    __builtin_memcpy(parts, lanes, sizeof parts);
+  }
+};
+
+// Rows of at least one line, as many as a line has lanes, a quarter of them at a time.
+template <class Machine, class Op, class T>
+[[gnu::always_inline]] inline void reduce_line_of_rows(const T* x, std::size_t columns, std::ptrdiff_t row_stride,
+                                                       const last_lanes<Machine, T>& last, T* out) {
+  constexpr std::size_t width = line_size<T>, rows = width / 4;
+  constexpr std::size_t parts = line_parts<Machine>, lanes = width / parts;
+  using P = vec<T, Machine::bytes>;
+  using V = vec<T, (Machine::bytes < 32 ? 16 : 32)>;
+  constexpr std::size_t halves = 32 / sizeof(V);
+  constexpr std::make_index_sequence<sizeof(V) / sizeof(T)> all{};
+  V results[4][halves];  // each has a part of a row's result in its low 16 bytes, and another one in its high
+  for (std::size_t quarter = 0; quarter < 4; ++quarter, x += static_cast<std::ptrdiff_t>(rows) * row_stride) {
+    const auto part_at = [&](std::size_t r, std::size_t p, std::size_t column) __attribute__((always_inline)) {
+      return load<P>(x + static_cast<std::ptrdiff_t>(r) * row_stride + column + p * lanes);
+    };
+    P a[rows][parts];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (std::size_t p = 0; p < parts; ++p) a[r][p] = Op::first(part_at(r, p, 0));
+    for (std::size_t column = width; column + width <= columns; column += width)
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (std::size_t p = 0; p < parts; ++p) a[r][p] = Op::combine(a[r][p], part_at(r, p, column));
+    if (columns % width != 0)
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (std::size_t p = 0; p < parts; ++p)
+          a[r][p] = Op::combine(a[r][p], Op::last(part_at(r, p, columns - width), last.parts[p]));
+    V v[rows][halves];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < rows; ++r) combine_halves<Op, T>(a[r], v[r]);
+#pragma GCC unroll 2
+    for (std::size_t h = 0; h < halves; ++h) {
+      results[quarter][h] = pairs_combined<Op>(v[0][h], v[1][h], all);
+      if constexpr (rows == 4)
+        results[quarter][h] = pairs_combined<Op>(results[quarter][h], pairs_combined<Op>(v[2][h], v[3][h], all), all);
+    }
+  }
+  if constexpr (halves == 1)
+    for (std::size_t q = 0; q < 4; q += 2)
+      store(out + q * rows, Op::combine(every_other_16_bytes<0>(results[q][0], results[q + 1][0], all),
+                                        every_other_16_bytes<1>(results[q][0], results[q + 1][0], all)));
+  else
+    for (std::size_t q = 0; q < 4; ++q) store(out + q * rows, Op::combine(results[q][0], results[q][1]));
+}
+
+// As many rows as come in such groups, of which the number is returned.
+template <class Machine, class Op, class T>
+[[gnu::always_inline]] inline std::size_t reduce_short_rows(const T* x, std::size_t rows, std::size_t columns,
+                                                            std::ptrdiff_t row_stride, T* out) {
+  constexpr std::size_t width = line_size<T>;
+  if (rows < width) return 0;
+  const last_lanes<Machine, T> last(columns);
+  std::size_t r = 0;
+  for (; r + width <= rows; r += width, x += static_cast<std::ptrdiff_t>(width) * row_stride)
+    reduce_line_of_rows<Machine, Op>(x, columns, row_stride, last, out + r);
+  return r;
+}
+
+// --- sums ------------------------------------------------------------------------------------------------------------
 
 // The sum of the lanes of one vector of doubles, in halves.
 template <std::size_t Size, class V>
@@ -366,34 +475,44 @@ template <std::size_t Lines, class T>
 }
 
 // The sum of all lines of up to a block; what is left behind them goes to `rest`.
-template <std::size_t Ahead = 0, class T>
+template <class Machine, std::size_t Ahead = 0, class T>
 [[gnu::always_inline]] inline line<T> sum_of_lines(const T* x, std::size_t n, double& rest) {
-  using V = line<T>;
-  constexpr std::size_t width = line_size<T>;
-  V a[8] = {};
+  using V = vec<T, Machine::bytes>;
+  constexpr std::size_t width = line_size<T>, parts = line_parts<Machine>, lanes = width / parts;
+  V a[8 * parts] = {};
   std::size_t i = 0;
   for (; i + 8 * width <= n; i += 8 * width)
-    for (std::size_t k = 0; k < 8; ++k) {
-      fetch_ahead<Ahead>(x + i + k * width);
-      a[k] += load<V>(x + i + k * width);
+#pragma GCC unroll 32
+    for (std::size_t k = 0; k < 8 * parts; ++k) {
+      if (k % parts == 0) fetch_ahead<Ahead>(x + i + k * lanes);
+      a[k] += load<V>(x + i + k * lanes);
     }
+#pragma GCC unroll 8
   for (std::size_t k = 0; k < 7; ++k)
     if (i + width <= n) {
-      a[k] += load<V>(x + i);
+#pragma GCC unroll 4
+      for (std::size_t p = 0; p < parts; ++p) a[k * parts + p] += load<V>(x + i + p * lanes);
       i += width;
     }
   for (; i < n; ++i) rest += x[i];
-  return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+  V sums[parts];
+#pragma GCC unroll 4
+  for (std::size_t p = 0; p < parts; ++p) {
+    const V* const b = a + p;
+    sums[p] = ((b[0] + b[4 * parts]) + (b[parts] + b[5 * parts])) +
+              ((b[2 * parts] + b[6 * parts]) + (b[3 * parts] + b[7 * parts]));
+  }
+  return load<line<T>>(sums);
 }
 
-template <std::size_t Ahead = 0, class T>
+template <class Machine, std::size_t Ahead = 0, class T>
 [[gnu::always_inline]] inline T sum_all(const T* x, std::size_t n) {
   double rest = 0;
-  if (n <= block_size<T>) return static_cast<T>(sum_of_line(sum_of_lines<Ahead>(x, n, rest)) + rest);
+  if (n <= block_size<T>) return static_cast<T>(sum_of_line(sum_of_lines<Machine, Ahead>(x, n, rest)) + rest);
   line_total<T> all;
   for (; n >= block_size<T>; x += block_size<T>, n -= block_size<T>)
-    all.add(sum_of_lines<Ahead>(x, block_size<T>, rest));
-  if (n > 0) all.add(sum_of_lines(x, n, rest));
+    all.add(sum_of_lines<Machine, Ahead>(x, block_size<T>, rest));
+  if (n > 0) all.add(sum_of_lines<Machine>(x, n, rest));
   return static_cast<T>(all.of_lanes() + rest);
 }
 
@@ -403,19 +522,26 @@ inline constexpr std::size_t streams = 4;
 inline constexpr std::size_t streamed_sum = 8 << 20;  // bytes from which on that pays
 
 // n elements of each stream, two lines at a time, at most sixteen times.
-template <class T>
+template <class Machine, class T>
 [[gnu::always_inline]] inline void add_streams(const T* x, std::size_t n, std::ptrdiff_t apart,
                                                line_total<T> (&totals)[streams], double (&rests)[streams]) {
-  using V = line<T>;
-  constexpr std::size_t width = line_size<T>;
+  using V = vec<T, Machine::bytes>;
+  constexpr std::size_t width = line_size<T>, parts = line_parts<Machine>, lanes = width / parts;
   std::size_t i = 0;
   while (i + 2 * width <= n) {
-    V a[streams][2] = {};
+    V a[streams][2 * parts] = {};
     for (std::size_t left = 16; left > 0 && i + 2 * width <= n; --left, i += 2 * width)
-      for (std::size_t k = 0; k < 2; ++k)
+#pragma GCC unroll 8
+      for (std::size_t k = 0; k < 2 * parts; ++k)
+#pragma GCC unroll 4
         for (std::size_t s = 0; s < streams; ++s)
-          a[s][k] += load<V>(x + static_cast<std::ptrdiff_t>(s) * apart + i + k * width);
-    for (std::size_t s = 0; s < streams; ++s) totals[s].add(a[s][0] + a[s][1]);
+          a[s][k] += load<V>(x + static_cast<std::ptrdiff_t>(s) * apart + i + k * lanes);
+#pragma GCC unroll 4
+    for (std::size_t s = 0; s < streams; ++s) {
+#pragma GCC unroll 4
+      for (std::size_t k = 0; k < parts; ++k) a[s][k] += a[s][parts + k];
+      totals[s].add(load<line<T>>(a[s]));
+    }
   }
   for (; i < n; ++i)
     for (std::size_t s = 0; s < streams; ++s) rests[s] += *(x + static_cast<std::ptrdiff_t>(s) * apart + i);
@@ -423,12 +549,12 @@ template <class T>
 
 template <class Machine, class T>
 T sum(const T* x, std::size_t n) {
-  if (n < fetched_ahead / sizeof(T)) return sum_all(x, n);
-  if (n < streamed_sum / sizeof(T)) return sum_all<Machine::lines_ahead>(x, n);
+  if (n < fetched_ahead / sizeof(T)) return sum_all<Machine>(x, n);
+  if (n < streamed_sum / sizeof(T)) return sum_all<Machine, Machine::lines_ahead>(x, n);
   const std::size_t quarter = n / streams;
   line_total<T> totals[streams];
   double rests[streams] = {};
-  add_streams(x, quarter, static_cast<std::ptrdiff_t>(quarter), totals, rests);
+  add_streams<Machine>(x, quarter, static_cast<std::ptrdiff_t>(quarter), totals, rests);
   for (std::size_t i = streams * quarter; i < n; ++i) rests[0] += x[i];
   for (std::size_t s = 1; s < streams; ++s) {
     totals[0].add(totals[s]);
@@ -437,50 +563,20 @@ T sum(const T* x, std::size_t n) {
   return static_cast<T>(totals[0].of_lanes() + rests[0]);
 }
 
-// The even or the odd lanes of both, by 16 bytes: what crosses those is slow.
-template <std::size_t Odd, class V, std::size_t... I>
-[[gnu::always_inline]] inline V every_other(V a, V b, std::index_sequence<I...>) {
-  constexpr std::size_t all = sizeof...(I), here = all / 2;  // lanes of a vector, and of 16 bytes
-  return __builtin_shufflevector(a, b,
-                                 (I / here * here + I % here % (here / 2) * 2 + I % here / (here / 2) * all + Odd)...);
-}
-template <class V, class Lanes>
-[[gnu::always_inline]] inline V pairs_added(V a, V b, Lanes lanes) {
-  return every_other<0>(a, b, lanes) + every_other<1>(a, b, lanes);
-}
-// The even or the odd 16 bytes of both.
-template <std::size_t Odd, class V, std::size_t... I>
-[[gnu::always_inline]] inline V every_other_16_bytes(V a, V b, std::index_sequence<I...>) {
-  constexpr std::size_t here = 16 * sizeof...(I) / sizeof(V);
-  return __builtin_shufflevector(a, b, ((I / here * 2 + Odd) * here + I % here)...);
-}
-
-// Rows of at least one and at most sixteen lines: as many rows as a line has lanes, a quarter of them at a time.
-// `rest` are the lanes of a last line that ends with the row which the lines before do not hold.
-template <class T>
-[[gnu::always_inline]] inline void sum_short_rows(const T* x, std::size_t columns, std::ptrdiff_t row_stride,
-                                                  const bits_of<T, 64>& rest, T* out) {
-  constexpr std::size_t width = line_size<T>, rows = width / 4;
-  using L = line<T>;
-  using V = vec<T, 32>;
-  using half = std::make_index_sequence<width / 2>;
-  V sums[4];  // each has a part of a row's sum in its low 16 bytes, and another one in its high
-  for (std::size_t quarter = 0; quarter < 4; ++quarter, x += static_cast<std::ptrdiff_t>(rows) * row_stride) {
-    L a[rows] = {};
-    for (std::size_t i = 0; i + width <= columns; i += width)
-      for (std::size_t r = 0; r < rows; ++r) a[r] += load<L>(x + static_cast<std::ptrdiff_t>(r) * row_stride + i);
-    if (columns % width != 0)
-      for (std::size_t r = 0; r < rows; ++r)
-        a[r] += (L)((bits_of<T, 64>)load<L>(x + static_cast<std::ptrdiff_t>(r) * row_stride + columns - width) & rest);
-    V v[rows];
-    for (std::size_t r = 0; r < rows; ++r) v[r] = part_of<0>(a[r], half{}) + part_of<width / 2>(a[r], half{});
-    sums[quarter] = pairs_added(v[0], v[1], half{});
-    if constexpr (rows == 4) sums[quarter] = pairs_added(sums[quarter], pairs_added(v[2], v[3], half{}), half{});
+struct sums_in_rows {
+  template <class V>
+  [[gnu::always_inline]] static V first(V v) {
+    return V{} + v;
   }
-  for (std::size_t i = 0; i < 4; i += 2)
-    store(out + i * rows, every_other_16_bytes<0>(sums[i], sums[i + 1], half{}) +
-                              every_other_16_bytes<1>(sums[i], sums[i + 1], half{}));
-}
+  template <class V>
+  [[gnu::always_inline]] static V combine(V a, V b) {
+    return a + b;
+  }
+  template <class V, class B>
+  [[gnu::always_inline]] static V last(V v, B lanes) {
+    return (V)((B)v & lanes);
+  }
+};
 
 template <class Machine, class T>
 void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
@@ -492,11 +588,9 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
     out[r] = static_cast<T>(sum);
   }
   if (columns >= width && columns <= 16 * width) {
-    bits_of<T, 64> rest{};
-    if (const std::size_t over = columns % width; over != 0) [[unlikely]]
-      for (std::size_t i = width - over; i < width; ++i) rest[i] = -1;
-    for (; r + width <= rows; r += width, x += static_cast<std::ptrdiff_t>(width) * row_stride)
-      sum_short_rows(x, columns, row_stride, rest, out + r);
+    const std::size_t done = reduce_short_rows<Machine, sums_in_rows>(x, rows, columns, row_stride, out);
+    r += done;
+    x += static_cast<std::ptrdiff_t>(done) * row_stride;
   }
   const std::size_t quarter = (rows - r) / streams;
   if (columns > 16 * width && quarter * streams * columns >= streamed_sum / sizeof(T)) {
@@ -504,16 +598,16 @@ void sum_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t 
       const std::ptrdiff_t apart = static_cast<std::ptrdiff_t>(quarter) * row_stride;
       line_total<T> totals[streams];
       double rests[streams] = {};
-      add_streams(x, columns, apart, totals, rests);
+      add_streams<Machine>(x, columns, apart, totals, rests);
       for (std::size_t s = 0; s < streams; ++s) out[r + s * quarter] = static_cast<T>(totals[s].of_lanes() + rests[s]);
     }
     r += (streams - 1) * quarter;
     x += static_cast<std::ptrdiff_t>((streams - 1) * quarter) * row_stride;
   }
   if ((rows - r) * columns < fetched_ahead / sizeof(T))
-    for (; r < rows; ++r, x += row_stride) out[r] = sum_all(x, columns);
+    for (; r < rows; ++r, x += row_stride) out[r] = sum_all<Machine>(x, columns);
   else
-    for (; r < rows; ++r, x += row_stride) out[r] = sum_all<Machine::lines_ahead>(x, columns);
+    for (; r < rows; ++r, x += row_stride) out[r] = sum_all<Machine, Machine::lines_ahead>(x, columns);
 }
 
 // Columns are added up in groups of so many rows, or of so many in each of four places, before totals take them.
@@ -671,33 +765,39 @@ void sum_columns(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff
 // --- maxima and minima ----------------------------------------------------------------------------------------------
 
 // In each lane the larger or the smaller one; not-a-number if either is.
-template <bool Larger, class V>
+template <class Machine, bool Larger, class V>
 [[gnu::always_inline]] inline V choose(V a, V b) {
-  const V chosen = (Larger ? b > a : b < a) ? b : a;
-  return b == b ? chosen : b;
+  if constexpr (requires { Machine::larger(a, b); }) {
+    return Larger ? Machine::larger(a, b) : Machine::smaller(a, b);
+  } else {
+    const V chosen = (Larger ? b > a : b < a) ? b : a;
+    return b == b ? chosen : b;
+  }
 }
 
-template <bool Larger, std::size_t Size, class V>
+template <class Machine, bool Larger, std::size_t Size, class V>
 [[gnu::always_inline]] inline auto choose_lane(V v) {
   if constexpr (Size == 1) {
     return v[0];
   } else {
     using half = std::make_index_sequence<Size / 2>;
-    return choose_lane<Larger, Size / 2>(choose<Larger>(part_of<0>(v, half{}), part_of<Size / 2>(v, half{})));
+    return choose_lane<Machine, Larger, Size / 2>(
+        choose<Machine, Larger>(part_of<0>(v, half{}), part_of<Size / 2>(v, half{})));
   }
 }
 
 // Of a row of at least one element. What is left behind full vectors is looked at together with what is before it.
-template <bool Larger, std::size_t Bytes, class T>
+template <class Machine, bool Larger, std::size_t Bytes = Machine::bytes, class T>
 [[gnu::always_inline]] inline T choose_of_row(const T* x, std::size_t n) {
   using V = vec<T, Bytes>;
   constexpr std::size_t width = Bytes / sizeof(T), at_once = 4;  // vectors, as each waits for the one before it
   if (n < width) {
     if constexpr (width > 4) {
-      return choose_of_row<Larger, Bytes / 2>(x, n);
+      return choose_of_row<Machine, Larger, Bytes / 2>(x, n);
     } else {
       T chosen = x[0];
-      for (std::size_t i = 1; i < n; ++i) chosen = choose<Larger>(vec<T, 16>{} + chosen, vec<T, 16>{} + x[i])[0];
+      for (std::size_t i = 1; i < n; ++i)
+        chosen = choose<Machine, Larger>(vec<T, 16>{} + chosen, vec<T, 16>{} + x[i])[0];
       return chosen;
     }
   }
@@ -707,18 +807,39 @@ template <bool Larger, std::size_t Bytes, class T>
     V parts[at_once];
     for (std::size_t k = 0; k < at_once; ++k) parts[k] = load<V>(x + k * width);
     for (i = at_once * width; i + at_once * width <= n; i += at_once * width)
-      for (std::size_t k = 0; k < at_once; ++k) parts[k] = choose<Larger>(parts[k], load<V>(x + i + k * width));
-    for (std::size_t k = 0; k < at_once; k += 2) parts[k] = choose<Larger>(parts[k], parts[k + 1]);
-    chosen = choose<Larger>(chosen, choose<Larger>(parts[0], parts[2]));
+      for (std::size_t k = 0; k < at_once; ++k)
+        parts[k] = choose<Machine, Larger>(parts[k], load<V>(x + i + k * width));
+    for (std::size_t k = 0; k < at_once; k += 2) parts[k] = choose<Machine, Larger>(parts[k], parts[k + 1]);
+    chosen = choose<Machine, Larger>(chosen, choose<Machine, Larger>(parts[0], parts[2]));
   }
-  for (; i + width < n; i += width) chosen = choose<Larger>(chosen, load<V>(x + i));
-  return choose_lane<Larger, width>(chosen);
+  for (; i + width < n; i += width) chosen = choose<Machine, Larger>(chosen, load<V>(x + i));
+  return choose_lane<Machine, Larger, width>(chosen);
 }
 
-template <bool Larger, class Machine, class T>
+template <class Machine, bool Larger>
+struct choices_in_rows {
+  template <class V>
+  [[gnu::always_inline]] static V first(V v) {
+    return v;
+  }
+  template <class V>
+  [[gnu::always_inline]] static V combine(V a, V b) {
+    return choose<Machine, Larger>(a, b);
+  }
+  template <class V, class B>
+  [[gnu::always_inline]] static V last(V v, B) {  // that some elements are looked at twice changes nothing
+    return v;
+  }
+};
+
+template <class Machine, bool Larger, class T>
 void choose_rows(const T* x, std::size_t rows, std::size_t columns, std::ptrdiff_t row_stride, T* out) {
-  for (std::size_t r = 0; r < rows; ++r)
-    out[r] = choose_of_row<Larger, Machine::bytes>(x + static_cast<std::ptrdiff_t>(r) * row_stride, columns);
+  std::size_t r = 0;
+  if (columns >= line_size<T> && columns <= 16 * line_size<T>) {
+    r = reduce_short_rows<Machine, choices_in_rows<Machine, Larger>>(x, rows, columns, row_stride, out);
+    x += static_cast<std::ptrdiff_t>(r) * row_stride;
+  }
+  for (; r < rows; ++r, x += row_stride) out[r] = choose_of_row<Machine, Larger>(x, columns);
 }
 
 // --- transposing -----------------------------------------------------------------------------------------------------
@@ -847,7 +968,7 @@ template <class Machine, class T>
 inline constexpr sums_of<T> sums_for = {sum<Machine, T>, sum_rows<Machine, T>, sum_columns<Machine, T>};
 template <class Machine, class T>
 inline constexpr kernels_of<T> kernels_for = {sums_for<Machine, T>, exp<Machine, T>, log<Machine, T>,
-                                              choose_rows<true, Machine, T>, choose_rows<false, Machine, T>};
+                                              choose_rows<Machine, true, T>, choose_rows<Machine, false, T>};
 
 template <class Machine>
 inline constexpr sum_table sums_without_fetching = {sums_for<without_fetching<Machine>, float>,
