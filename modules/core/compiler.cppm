@@ -116,6 +116,13 @@ class unwatched {
 /// Whether it does, and holds this byte to be out of bounds.
 [[nodiscard]] bool is_poisoned(const volatile void* byte) noexcept;
 
+/// Whether floating-point numbers are divided as IEEE says: -ffast-math may multiply by a reciprocal instead.
+#if defined(__RECIPROCAL_MATH__) || defined(__FAST_MATH__)
+inline constexpr bool divides_exactly = false;
+#else
+inline constexpr bool divides_exactly = true;
+#endif
+
 /// The same pointer, but the optimiser no longer knows where it came from.
 template <class T>
 [[nodiscard]] inline T* launder_origin(T* pointer) noexcept {

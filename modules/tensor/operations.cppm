@@ -79,7 +79,7 @@ struct quotient {
     const R x = static_cast<R>(a), y = static_cast<R>(b);
     if constexpr (!std::is_integral_v<R>) {
       return x / y;
-    } else if constexpr (sizeof(R) > sizeof(std::int32_t)) {
+    } else if constexpr (sizeof(R) > sizeof(std::int32_t) || !divides_exactly) {
       if constexpr (std::is_signed_v<R>)
         if (y == -1) return static_cast<R>(modular<R>{0} - static_cast<modular<R>>(x));
       return static_cast<R>(x / y);

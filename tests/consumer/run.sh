@@ -3,7 +3,8 @@
 #
 #   installed    the package installed from BUILD, in a folder that was moved afterwards
 #   built        the package that lies in BUILD itself
-#   sanitized    the same; its options ask for AddressSanitizer, which the package may have been built without
+#   sanitized    the same; its options ask for AddressSanitizer, which the package may have been built without, and for
+#                floating-point arithmetic that is not IEEE's
 #   subdirectory the sources, as shared libraries in Debug, by add_subdirectory; then the package that this project installs,
 #                in Release
 #   refused      no programs: generators, compilers and libraries that cannot work are refused with a sentence
