@@ -76,7 +76,7 @@ struct multiply_elements {
 struct quotient {
   static auto apply(auto a, auto b) {
     using R = common<decltype(a), decltype(b)>;
-    const R x = static_cast<R>(a), y = static_cast<R>(b);
+    const R x = static_cast<R>(a), y = static_cast<R>(b);  // NOLINT(bugprone-signed-char-misuse): numbers
     if constexpr (!std::is_integral_v<R>) {
       return x / y;
     } else if constexpr (sizeof(R) > sizeof(std::int32_t) || !divides_exactly) {

@@ -182,7 +182,7 @@ template <std::size_t Rank>
 void compute_with_random_views(std::mt19937& random) {
   const auto pick = [&](int from, int to) { return std::uniform_int_distribution<int>(from, to)(random); };
   std::array<std::size_t, Rank> shape;
-  for (std::size_t& extent : shape) extent = static_cast<std::size_t>(pick(1, 9) * (pick(0, 9) == 0 ? 0 : 1));
+  for (std::size_t& extent : shape) extent = pick(0, 9) == 0 ? 0 : static_cast<std::size_t>(pick(1, 9));
   std::vector<std::vector<int>> memory;
   const auto view = [&](bool may_repeat) {
     std::array<std::size_t, Rank> order, extents = shape;
@@ -494,7 +494,7 @@ void check_quotients(const std::vector<X>& dividends, const std::vector<Y>& divi
     const auto got = evaluate(x / full<Y>({1}, y)), by_value = evaluate(x / y);
     static_assert(std::is_same_v<element_of<decltype(got)>, R>);
     for (std::size_t i = 0; i < dividends.size(); ++i) {
-      R wanted = static_cast<R>(dividends[i]);
+      R wanted = static_cast<R>(dividends[i]);  // NOLINT(bugprone-signed-char-misuse): a number
       if (static_cast<R>(y) == static_cast<R>(-1) && std::is_signed_v<R>)
         wanted = static_cast<R>(std::make_unsigned_t<R>{0} - static_cast<std::make_unsigned_t<R>>(wanted));
       else

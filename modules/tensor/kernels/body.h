@@ -682,8 +682,11 @@ template <class T>
       errors[c] = error;
     }
   }
-  for (std::size_t c = 0; c < columns; ++c)  // the error of an infinite sum is not a number
-    out[c] = static_cast<T>(errors[c] - errors[c] == 0 ? sums[c] + errors[c] : sums[c]);
+  for (std::size_t c = 0; c < columns; ++c) {
+    const double error = errors[c];
+    const bool is_finite = error - error == 0;  // NOLINT(misc-redundant-expression): that of an infinite sum is a NaN
+    out[c] = static_cast<T>(is_finite ? sums[c] + error : sums[c]);
+  }
 }
 
 // The same without gaps between the rows: so many lines as there are columns hold so many rows as a line has lanes, and
@@ -771,7 +774,7 @@ template <class Machine, bool Larger, class V>
     return Larger ? Machine::larger(a, b) : Machine::smaller(a, b);
   } else {
     const V chosen = (Larger ? b > a : b < a) ? b : a;
-    return b == b ? chosen : b;
+    return b == b ? chosen : b;  // NOLINT(misc-redundant-expression): a NaN
   }
 }
 
