@@ -520,8 +520,8 @@ std::vector<T> telling_integers() {
   for (int i = 0; i < 300; ++i) {
     const auto y = static_cast<T>(random() >> (random() % 64) | 1u);
     const T whole = static_cast<T>(limits::max() / y);
-    const auto multiple = static_cast<std::make_unsigned_t<T>>(static_cast<std::make_unsigned_t<T>>(whole) *
-                                                               static_cast<std::make_unsigned_t<T>>(y));
+    using modular = std::make_unsigned_t<decltype(T{} + T{})>;
+    const modular multiple = static_cast<modular>(whole) * static_cast<modular>(y);
     for (const T each : {y, whole, static_cast<T>(multiple), static_cast<T>(multiple - 1)}) telling.push_back(each);
   }
   return telling;
