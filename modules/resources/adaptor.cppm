@@ -64,8 +64,7 @@ class shared_count {
     used = before + bytes;
     return true;
   }
-  /// Gives bytes back; returns how many were in use before.
-  inline std::size_t give_back(std::size_t bytes) noexcept { return used_.fetch_sub(bytes, std::memory_order_acq_rel); }
+  inline void give_back(std::size_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_acq_rel); }
 
   [[nodiscard]] inline std::size_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
   [[nodiscard]] inline std::size_t peak() const noexcept { return peak_.load(std::memory_order_relaxed); }

@@ -60,10 +60,10 @@ class limit_resource final : public detail::resource_base<limit_resource> {
   /// Gives the block upstream, and then its bytes back to the budget. Null is ignored.
   inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
     if (detail::is_nothing(block, bytes)) return;
-    upstream_->deallocate(block, bytes, alignment);
-    [[maybe_unused]] const std::size_t used = count_.give_back(bytes);
     if constexpr (detail::hardened)
-      if (used < bytes) detail::violate("deallocate: more bytes than this limit_resource has handed out");
+      if (used() < bytes) detail::violate("deallocate: more bytes than this limit_resource has handed out");
+    upstream_->deallocate(block, bytes, alignment);
+    count_.give_back(bytes);
   }
 
   /// The bytes handed out, and those that upstream is being asked for at this moment.

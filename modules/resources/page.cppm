@@ -58,8 +58,8 @@ class page_resource final : public detail::resource_base<page_resource> {
   }
 
   /// Gives the block's pages back to the system. Null is ignored.
-  inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
-    if (!detail::is_nothing(block, bytes)) unmap(block, bytes);
+  inline void deallocate(void* block, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    if (!detail::is_nothing(block, bytes)) unmap(block, bytes, alignment);
   }
 
   /// The bytes handed out.
@@ -74,12 +74,15 @@ class page_resource final : public detail::resource_base<page_resource> {
 
  private:
   void* map(std::size_t bytes, std::size_t alignment);
-  void unmap(void* block, std::size_t bytes) noexcept;
+  void unmap(void* block, std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* map_pages(std::size_t bytes, std::size_t boundary) const;
+  bool note_block(std::byte* first, std::size_t bytes, std::size_t alignment) const noexcept;
+  void strike_note(std::byte* first, std::size_t bytes, std::size_t alignment) const noexcept;
   bool prefault(std::byte* first, std::size_t bytes) const noexcept;
 
   page_options options_;
   std::size_t page_;
+  std::size_t in_front_, behind_;  // bytes of the pages around each block's: guards, and the hardened build's notes
   detail::shared_count count_;
   std::atomic<std::size_t> mapped_ = 0;
 };

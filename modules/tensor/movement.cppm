@@ -49,11 +49,11 @@ namespace buffers::detail {
 // large.
 [[nodiscard]] std::size_t inferred_extent(shape_span shape, const std::ptrdiff_t* wanted, std::size_t rank);
 
-template <std::size_t Rank, std::size_t N>
+template <std::size_t N, std::size_t Rank>
 [[nodiscard]] std::array<std::size_t, N> complete_shape(const std::array<std::size_t, Rank>& shape,
-                                                        const number (&wanted)[N]) {
+                                                        const auto& wanted) {
   std::array<std::ptrdiff_t, N> values{};
-  for (std::size_t d = 0; d < N; ++d) values[d] = wanted[d].value;
+  for (std::size_t d = 0; d < N; ++d) values[d] = number(wanted[d]).value;
   const std::size_t inferred = inferred_extent(shape, values.data(), N);
   std::array<std::size_t, N> result{};
   for (std::size_t d = 0; d < N; ++d) result[d] = values[d] < 0 ? inferred : static_cast<std::size_t>(values[d]);
@@ -321,7 +321,12 @@ export namespace buffers {
 template <class X, std::size_t N>
   requires detail::viewable<X>
 [[nodiscard]] auto reshape(X&& x, const detail::number (&shape)[N]) {
-  return detail::reshape_view(detail::view_of(x), detail::complete_shape(x.shape(), shape));
+  return detail::reshape_view(detail::view_of(x), detail::complete_shape<N>(x.shape(), shape));
+}
+template <class X, std::signed_integral I, std::size_t N>
+  requires detail::viewable<X>
+[[nodiscard]] auto reshape(X&& x, const std::array<I, N>& shape) {
+  return detail::reshape_view(detail::view_of(x), detail::complete_shape<N>(x.shape(), shape));
 }
 template <class X, std::size_t N = 0>
   requires detail::viewable<X>
@@ -338,7 +343,12 @@ template <element T, std::size_t Rank, std::size_t N>
 template <element T, std::size_t Rank, std::size_t N>
   requires(Rank > 0)
 [[nodiscard]] tensor<T, N> reshape(tensor<T, Rank>&& x, const detail::number (&shape)[N]) {
-  return buffers::reshape(std::move(x), detail::complete_shape(x.shape(), shape));
+  return buffers::reshape(std::move(x), detail::complete_shape<N>(x.shape(), shape));
+}
+template <element T, std::size_t Rank, std::signed_integral I, std::size_t N>
+  requires(Rank > 0 && N > 0)
+[[nodiscard]] tensor<T, N> reshape(tensor<T, Rank>&& x, const std::array<I, N>& shape) {
+  return buffers::reshape(std::move(x), detail::complete_shape<N>(x.shape(), shape));
 }
 
 /// The same elements, repeated: dimensions of size 1 have any size, and there may be more dimensions in front.

@@ -222,8 +222,7 @@ BOOST_AUTO_TEST_CASE(hardened_build_finds_a_size_that_is_too_large,
                      })) {
   const auto give_back = [](std::size_t bytes) {
     return run_in_child([bytes] {
-      buffers::page_resource pages;
-      limit_resource budget{1000, &pages};
+      limit_resource budget{1000};
       budget.deallocate(budget.allocate(100), bytes);
     });
   };

@@ -108,6 +108,30 @@ BOOST_AUTO_TEST_CASE(block_with_memory_of_its_own_freed_twice) {
   BOOST_TEST(dead.aborted("deallocate: the block is not from this resource"), dead);
 }
 
+BOOST_AUTO_TEST_CASE(pages) {
+  using buffers::page_resource;
+  const auto dies_of = [](auto mistake) {
+    for (const bool guard_pages : {false, true}) {
+      const child dead = run_in_child([&] {
+        page_resource pages{{.guard_pages = guard_pages}}, others;
+        mistake(pages, pages.allocate(10'000, 32), others);
+      });
+      BOOST_TEST(dead.aborted("deallocate: the "), dead);
+    }
+  };
+  dies_of([](page_resource& pages, void* block, page_resource&) {
+    pages.deallocate(block, 10'000, 32);
+    pages.deallocate(block, 10'000, 32);
+  });
+  dies_of([](page_resource& pages, void* block, page_resource&) { pages.deallocate(block, 9'999, 32); });
+  dies_of([](page_resource& pages, void* block, page_resource&) { pages.deallocate(block, 100'000, 32); });
+  dies_of([](page_resource& pages, void* block, page_resource&) { pages.deallocate(block, 10'000, 16); });
+  dies_of([](page_resource&, void* block, page_resource& others) { others.deallocate(block, 10'000, 32); });
+  dies_of([](page_resource& pages, void* block, page_resource&) {
+    pages.deallocate(static_cast<std::byte*>(block) + pages.page_bytes(), 5'000, 32);
+  });
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(scopes_closed_out_of_order, R, resources) {
   const child dead = run_in_child([] {
     R buffer;

@@ -51,6 +51,8 @@ BOOST_AUTO_TEST_CASE(reshape_is_a_view_where_strides_allow_it) {
   t[12] = 12;
   BOOST_TEST((reshape(t, {2, 3, -1}).shape() == std::array<std::size_t, 3>{2, 3, 4}));
   BOOST_TEST((reshape(t, {std::size_t{4}, 6L}).strides() == std::array<std::ptrdiff_t, 2>{6, 1}));
+  BOOST_TEST((reshape(t, std::array{4, -1}).strides() == std::array<std::ptrdiff_t, 2>{6, 1}));
+  BOOST_TEST((reshape(t.copy(), std::array{-1L, 8L}).shape() == std::array<std::size_t, 2>{3, 8}));
   BOOST_TEST(same(reshape(v, v.shape()), v));
   const auto cube = reshape(t, {2, 3, 4});
   // without gaps within what is merged or split
@@ -75,6 +77,7 @@ BOOST_AUTO_TEST_CASE(reshape_of_other_numbers) {
   BOOST_CHECK_THROW(((void)(reshape(t, {5, -1}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(reshape(t, {-1, -1}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(reshape(t, {-2, 6}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(reshape(t, std::array{-2, 6}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(reshape(t, {0, -1}))), std::invalid_argument);
   BOOST_CHECK_THROW(((void)(reshape(t, {}))), std::invalid_argument);
   auto one = full<int>({1, 1}, 5);
