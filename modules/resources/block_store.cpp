@@ -241,6 +241,7 @@ block_range block_store::carve(std::size_t size_class) {
   }
   std::byte* const first = from->memory() + from->carved * bytes;
   from->carved = static_cast<std::uint16_t>(from->carved + count);
+  // NOLINTNEXTLINE(clang-analyzer-security.ArrayBound): a whole run has one block, and none is left
   if (count != left) carving_[size_class] = from;
   in_use_[size_class] += count;
   unpoison_if_mixed(first, count * bytes);
@@ -335,7 +336,6 @@ void block_store::give(std::size_t size_class, void* const* blocks, std::size_t 
     void* const* row = blocks;
     while (row != end && !begins_row(row)) row = end - row > far ? row + far : end;
     mark_scattered(blocks, row, size_class);
-    blocks = row;
     if (row == end) break;
     const place at(page_heap::finder(heap_), row[0], reciprocals[size_class]);
     const std::size_t here = free_neighbours(*at.in, at.number, row, static_cast<std::size_t>(end - row), bytes);

@@ -37,6 +37,7 @@ bump_resource::~bump_resource() {
 
 void bump_resource::acquire() {
   if (capacity_ == 0) return;
+  // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): a buffer without upstream has its memory from the start
   memory_ = static_cast<std::byte*>(upstream_->allocate(owned_bytes(capacity_), base_alignment));
   meter_.settle(now_, 0);
   now_ = detail::region(detail::address(memory_), capacity_, 0);

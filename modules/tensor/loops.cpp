@@ -436,6 +436,7 @@ row_reader::row_reader(const row_source& source, const nest& loops) noexcept : s
   }
   // What is gathered fills its last line.
   const std::size_t most = in_chunks(source.functions) ? chunk : several_chunks;
+  // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is a target at least
   slot_bytes_ = std::min(most * largest + line, (room_bytes - used) / operands / line * line);
   pace_ = (slot_bytes_ - line) / largest;
 }
@@ -727,6 +728,7 @@ bool write_dense_rows(const row_source& source, const nest& loops) {
     down[k] = loops.stride(k, 0) * static_cast<std::ptrdiff_t>(source.operands[k].element_bytes);
   }
   // cppcheck-suppress uninitvar ; there is a target at least
+  // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
   compute(source, at, down, columns, rows, static_cast<std::byte*>(const_cast<void*>(at[0])), down[0]);
   return true;
 }

@@ -265,6 +265,7 @@ inline int writer::open(const char* path) noexcept {
   first.process = static_cast<uint64_t>(getpid());
   first.started = static_cast<int64_t>(nanoseconds_now(CLOCK_REALTIME));
   if (const int command = ::open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC); command >= 0) {
+    // NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection): that file is never waited for
     if (read(command, first.command, sizeof first.command - 1) < 0) first.command[0] = 0;
     ::close(command);
   }

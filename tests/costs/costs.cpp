@@ -110,6 +110,6 @@ int main(int argc, char** argv) {
     if (argc < 3)
       std::puts(name);
     else if (std::string_view(name) == argv[1])
-      return run(static_cast<std::size_t>(std::atoi(argv[2]))), 0;
+      return run(std::strtoul(argv[2], nullptr, 10)), 0;
   return argc < 3 ? 0 : 2;
 }

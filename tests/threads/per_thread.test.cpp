@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(slots_stay_at_hand) {
   };
   add(40);
   BOOST_TEST(are_at_hand());
-  for (std::size_t step : {2, 3, 5, 7}) {
+  for (std::size_t step : {2uz, 3uz, 5uz, 7uz}) {
     for (std::size_t i = 0; i < objects.size(); i += step) {
       std::swap(objects[i], objects.back());
       std::swap(slots[i], slots.back());
