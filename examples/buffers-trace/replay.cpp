@@ -110,7 +110,7 @@ constexpr contestant everybody[] = {
      [](std::size_t wanted) { return std::format("slab_resource{{{{.first_slab = {}}}}}", rounded(wanted)); }},
     {"bump_resource", false, false,
      [](const measuring& of) {
-       buffers::bump_resource bump{2 * of.recorded.total_bytes() + 4096};
+       buffers::bump_resource bump{of.recorded.total_bytes()};
        return measure_shared(
            of, bump, [&] { return bump.peak(); }, [&] { bump.reset(); });
      },
@@ -302,7 +302,7 @@ int replay_on_all(const replay_command& wanted) {
       all_well = false;
       continue;
     }
-    std::println("{:<40}{:>8.2f} ms{:>8.1f} ns{:>12}{:>13.2f}{}", who->name, 1e3 * result.seconds,
+    std::println("{:<40}{:>8.2f} ms {:>7.1f} ns {:>11}{:>13.2f}{}", who->name, 1e3 * result.seconds,
                  1e9 * result.seconds / steps, bytes_text(result.held),
                  static_cast<double>(result.held) / static_cast<double>(std::max<std::size_t>(all.peak_bytes, 1)),
                  wanted.free_running && !who->is_for_threads ? "   behind a mutex" : "");

@@ -141,6 +141,8 @@ class slab_resource final : public std::pmr::memory_resource {
   /// than those before gets other memory, and their views keep theirs. Throws invalid_argument for an alignment above
   /// that of the slabs, 64.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
+  /// Whether reshape() was called since the last reset().
+  [[nodiscard]] bool is_reshaped() const noexcept { return reshaped_ != 0; }
 
   /// The bytes in use, padding between blocks included. When the newest block is given back, up to 15 bytes of padding
   /// in front of it stay until the block before it goes as well.

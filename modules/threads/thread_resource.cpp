@@ -289,7 +289,7 @@ void thread_buffers::give_back(bool must_be_empty) {
   thread_slot* const slot = slots_.find();
   if (slot == nullptr || slot->entry == nullptr) return;
   if (slot->holds.load(std::memory_order_relaxed) != 0) throw order_error(still_held);
-  if (must_be_empty && shared_->functions.used(slot->entry->buffer) != 0)
+  if (must_be_empty && !shared_->functions.is_empty(slot->entry->buffer))
     throw order_error("buffers: release: this thread's buffer is not empty; reset() gives it back as it is");
   shared_->functions.reset(slot->entry->buffer);
   unbind(*slot, false);

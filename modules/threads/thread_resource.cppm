@@ -57,7 +57,7 @@ struct buffer_functions {
   void* (*make)(const void* factory);
   void (*destroy)(void* buffer) noexcept;
   void (*reset)(void* buffer);
-  std::size_t (*used)(const void* buffer);
+  bool (*is_empty)(const void* buffer);
 };
 
 /// thread_resource without the type of its buffers.
@@ -394,7 +394,12 @@ class thread_resource final : public std::pmr::memory_resource,
       },
       [](void* buffer) noexcept { delete static_cast<R*>(buffer); },
       [](void* buffer) { static_cast<R*>(buffer)->reset(); },
-      [](const void* buffer) -> std::size_t { return static_cast<const R*>(buffer)->used(); },
+      [](const void* its) -> bool {
+        const R& buffer = *static_cast<const R*>(its);
+        if constexpr (requires { buffer.is_reshaped(); })
+          if (buffer.is_reshaped()) return false;
+        return buffer.used() == 0;
+      },
   };
 
   [[gnu::cold]] void* allocate_slow(std::size_t bytes, std::size_t alignment) {

@@ -428,6 +428,7 @@ class dry_run {
     if (!holes_.empty() && holes_.back().last() > detail::granule_end(top_))
       holes_.back().bytes = detail::granule_end(top_) - (holes_.back().first - 1);
     reclaim();
+    peak_ = used() > peak_ ? used() : peak_;  // what had been given back is in use again
   }
 
   template <class T>
@@ -491,12 +492,12 @@ template <class T>
 class allocator<T, dry_run>;
 
 /// The bytes that a bump_resource(bytes) needs for `f(buffer, args...)`: one of this size suffices, and one byte less
-/// does not. Runs f on a dry_run. So does a bump_resource over storage of this size that is aligned to
-/// bump_resource::base_alignment (64), and a slab_resource with this first_slab has room for it in one slab.
-/// It may be too little for an f that aligns blocks to more than the buffer is, and also makes a block grow in place,
-/// or gives one back that is older than a checkpoint or an open scope and then goes back to that: what is free at the
-/// end then depends on where the memory lies. An f that calls trim() and then restores a checkpoint of when more was in
-/// use may need less, except over storage. Throws what f throws.
+/// does not, or not everywhere in memory when f aligns blocks to more than 64. Runs f on a dry_run. So does a
+/// bump_resource over storage of this size that is aligned to bump_resource::base_alignment (64), and a slab_resource
+/// with this first_slab has room for it in one slab. It may be too little for an f that aligns blocks to more than the
+/// buffer is, and also makes a block grow in place, or gives one back that is older than a checkpoint or an open scope
+/// and then goes back to that: what is free at the end then depends on where the memory lies. An f that calls trim()
+/// and then restores a checkpoint of when more was in use may need less, except over storage. Throws what f throws.
 template <class F, class... Args>
   requires std::invocable<F, dry_run&, Args...>
 [[nodiscard]] constexpr std::size_t peak_bytes(F&& f, Args&&... args) {

@@ -4,6 +4,9 @@
 
 namespace buffers::detail {
 
+/// Larger blocks, of which only a damaged file tells, count as this: 4 TiB, less a byte.
+inline constexpr std::uint64_t largest_block_followed = (std::uint64_t{1} << 42) - 1;
+
 /// Follows the events of a trace. Of each live block it keeps a Block.
 template <class Block>
 class live_blocks {

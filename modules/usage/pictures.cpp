@@ -120,8 +120,9 @@ class tracker {
       live_.follow(
           e,
           [&](const trace_event& of) {
-            const drawn_block made{of.bytes, time_, of.number, of.thread,
-                                   static_cast<std::uint8_t>(all.group_of(of.bytes, of.thread))};
+            const std::uint64_t bytes = std::min(of.bytes, detail::largest_block_followed);
+            const drawn_block made{bytes, time_, of.number, of.thread,
+                                   static_cast<std::uint8_t>(all.group_of(bytes, of.thread))};
             came(made);
             return made;
           },
@@ -145,10 +146,11 @@ overview::overview(file_path trace, const picture_options& options)
   std::map<std::uint32_t, std::uint64_t> bytes_of_thread;
   std::uint64_t bytes = 0, blocks = 0;
   const auto come = [&](const trace_event& of) {
-    bytes += of.bytes;
+    const std::uint64_t more = std::min(of.bytes, detail::largest_block_followed);
+    bytes += more;
     ++blocks;
-    bytes_of_thread[of.thread] += of.bytes;
-    return of.bytes;
+    bytes_of_thread[of.thread] += more;
+    return more;
   };
   const auto go = [&](std::uint64_t of) {
     bytes -= of;

@@ -475,7 +475,10 @@ std::string result(std::size_t buffers, const char* after) {
 void call_log::print(std::ostream& os, std::span<const buffer_usage> buffers) const {
   const rehearsal run(state_->events, buffers.size());
   const std::vector<std::size_t> needed = run.needed();
-  write(os, head(buffers, &needed) + "constexpr auto bytes_needed() {\n  buffers::dry_run " +
+  std::vector<buffer_usage> shown(buffers.begin(), buffers.end());
+  for (const event& e : state_->events)
+    if (e.what == call::reshape) shown[e.buffer].has_peak = false;  // it is only that of the blocks
+  write(os, head(shown, &needed) + "constexpr auto bytes_needed() {\n  buffers::dry_run " +
                 list_of(buffers.size(), "") + ";\n" + writer(run.taken(), buffers.size()).body() +
                 result(buffers.size(), ".peak()"));
 }

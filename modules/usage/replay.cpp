@@ -90,7 +90,7 @@ class page_vector {
 
 /// A block comes, or goes.
 struct step {
-  static constexpr std::uint64_t most_bytes = (std::uint64_t{1} << 42) - 1;
+  static constexpr std::uint64_t most_bytes = detail::largest_block_followed;
   std::uint64_t bytes : 42, log_alignment : 5, goes : 1, lane : 16;
   std::uint32_t slot;
   std::uint32_t event;  // its number, of which the upper half is cut off
@@ -98,6 +98,12 @@ struct step {
   std::size_t alignment() const { return std::size_t{1} << log_alignment; }
 };
 static_assert(sizeof(step) == 16);
+
+/// The most that a block takes of a bump_resource or slab_resource, wherever it comes to lie.
+std::size_t bytes_in_buffer(std::size_t bytes, std::size_t alignment) {
+  const std::size_t padding = alignment > detail::granule ? alignment - detail::granule : 0;
+  return detail::round_up(bytes, detail::granule) + padding;
+}
 
 /// Bytes of this process that are resident and no file's.
 std::size_t resident() {
@@ -319,7 +325,7 @@ class follower {
     step s{.goes = 0, .lane = 0, .slot = slot, .event = static_cast<std::uint32_t>(e.number)};
     s.bytes = bytes & step::most_bytes;
     s.log_alignment = static_cast<unsigned>(std::countr_zero(e.alignment)) & 31;
-    total = std::min(total, detail::largest_request) + detail::round_up(bytes, e.alignment);
+    total = std::min(total, detail::largest_request) + bytes_in_buffer(bytes, e.alignment);
     live_bytes_ += bytes;
     ++live_blocks_;
     add(thread, s);

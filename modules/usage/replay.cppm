@@ -94,7 +94,8 @@ class replayer {
 
   /// What is known without a run: all but seconds and peak_held.
   [[nodiscard]] const replay_summary& summary() const noexcept;
-  /// The bytes of all blocks together, each rounded up to its alignment: what a buffer needs that never reuses any.
+  /// The capacity with which a bump_resource has room for all blocks together, in any order: they begin at multiples of
+  /// 16, and stricter ones with the most padding that they can need.
   [[nodiscard]] std::size_t total_bytes() const noexcept;
   /// The most recorded threads at the same time.
   [[nodiscard]] std::uint32_t concurrent_threads() const noexcept;

@@ -92,8 +92,7 @@ include("${CURRENT_PORT_DIR}/portfile.cmake")
 expect(SOURCE_PATH STREQUAL SOURCE)
 file(GLOB_RECURSE installed RELATIVE "${CURRENT_PACKAGES_DIR}" "${CURRENT_PACKAGES_DIR}/*")
 foreach(file
-        include/buffers/buffers.cppm include/buffers/core/core.cppm lib/libbuffers.a lib/libbuffers_testing.a
-        debug/lib/libbuffers.a debug/lib/libbuffers_testing.a
+        include/buffers/buffers.cppm include/buffers/core/core.cppm lib/libbuffers.a debug/lib/libbuffers.a
         share/buffers/usage share/buffers/copyright share/buffers/buffersConfig.cmake share/buffers/buffersTargets.cmake
         share/buffers/buffersTargets-release.cmake share/buffers/buffersTargets-debug.cmake
         share/buffers/cxx-modules/target-buffers-Release.cmake share/buffers/cxx-modules/target-buffers-Debug.cmake)

@@ -442,6 +442,17 @@ BOOST_AUTO_TEST_CASE(a_thread_outlives_the_resource) {
 
 // --- giving back -----------------------------------------------------------------------------------------------------
 
+BOOST_AUTO_TEST_CASE(a_reshaped_buffer_is_not_empty) {
+  thread_resource<> t;
+  const auto numbers = buffers::reshape_buffer<double>(t, 100);
+  numbers[0] = 5;
+  BOOST_CHECK_THROW(t.release(), order_error);
+  on_thread([&] { BOOST_TEST(static_cast<void*>(alloc<double>(t, 10).data_handle()) != numbers.data_handle()); });
+  BOOST_TEST(numbers[0] == 5);
+  t.reset();
+  t.release();
+}
+
 BOOST_AUTO_TEST_CASE(release_is_for_an_empty_buffer) {
   thread_resource<> t;
   slab_resource* const mine = &t.local();

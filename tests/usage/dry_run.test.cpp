@@ -240,6 +240,22 @@ BOOST_AUTO_TEST_CASE(its_views_can_be_read_and_written_by_index) {
   BOOST_CHECK_THROW(drop(dry, b), std::invalid_argument);
 }
 
+BOOST_AUTO_TEST_CASE(the_peak_is_never_below_what_is_in_use) {
+  const auto at_the_end = [](auto& buffer) {
+    void* const block = buffer.allocate(870);
+    const auto before = buffer.checkpoint();
+    buffer.deallocate(block, 870);
+    buffer.reset_peak();
+    buffer.restore(before);
+    BOOST_TEST(buffer.used() == 870u);
+    return buffer.peak();
+  };
+  dry_run dry;
+  bump_resource bump;
+  BOOST_TEST(at_the_end(dry) == 870u);
+  BOOST_TEST(at_the_end(bump) == 870u);
+}
+
 BOOST_AUTO_TEST_CASE(elements_of_any_type_at_compile_time) {
   struct no_default {
     int value;

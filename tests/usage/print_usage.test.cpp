@@ -247,6 +247,13 @@ BOOST_AUTO_TEST_CASE(drops_with_the_alignment_that_is_said) {
   BOOST_TEST(text.contains("//   buffer             488   ("), text);
 }
 
+BOOST_AUTO_TEST_CASE(a_peak_of_blocks_is_not_that_of_a_reshaped_buffer) {
+  const auto f = [](auto& b) { (void)buffers::reshape_buffer<double>(b, 100); };
+  bump_resource buffer{1000};
+  const std::string text = printed(f, buffer);
+  BOOST_TEST(text.contains("//   buffer             800   (a bump_resource)\n"), text);
+}
+
 BOOST_AUTO_TEST_CASE(a_block_that_is_shrunk_to_its_size) {
   const auto f = [](auto& b) {
     void* const block = b.allocate(100);

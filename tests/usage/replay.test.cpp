@@ -158,7 +158,25 @@ BOOST_AUTO_TEST_CASE(the_summary_is_exact) {
   std::ostringstream text;
   text << summary;
   BOOST_TEST(text.str().contains("150 bytes in 2 blocks"), text.str());
-  BOOST_TEST(replayer(file).total_bytes() == 112u + 64u + 80u);
+  BOOST_TEST(replayer(file).total_bytes() == 112u + (64u + 48u) + 80u);
+}
+
+BOOST_AUTO_TEST_CASE(total_bytes_are_enough_for_a_buffer) {
+  const temporary_file file;
+  const std::size_t alignments[] = {1, 8, 16, 64, 256, 4096};
+  for (std::size_t bytes : {1uz, 24uz, 100uz}) {
+    {
+      recording_resource recording{file, std::pmr::new_delete_resource()};
+      std::vector<void*> blocks;
+      for (std::size_t i = 0; i < 300; ++i)
+        blocks.push_back(recording.allocate(bytes, alignments[i % (bytes == 1 ? 1 : 6)]));
+      for (std::size_t i = 0; i < 300; ++i)
+        recording.deallocate(blocks[i], bytes, alignments[i % (bytes == 1 ? 1 : 6)]);
+    }
+    const replayer recorded(file);
+    buffers::bump_resource buffer{recorded.total_bytes()};
+    BOOST_TEST(recorded.run(buffer).allocations == 300u);
+  }
 }
 
 // What realloc moves is in two places for a moment, but not at any event.
@@ -257,7 +275,7 @@ BOOST_AUTO_TEST_CASE(on_every_resource) {
   };
   buffers::slab_resource slab;
   on(slab);
-  buffers::bump_resource bump{2 * recorded.total_bytes() + 200 * 256};
+  buffers::bump_resource bump{2 * recorded.total_bytes()};  // for two runs
   on(bump);
   buffers::pool_resource pool;
   on(pool);
