@@ -3,8 +3,8 @@
 //
 //     weights = softmax(q k' / sqrt(depth)), of positions that are not later         result = weights v
 //
-// Everything that a batch needs comes from a slab, which is reset when the batch is done: after the first batch, no
-// memory is asked for. Matrix products are sums over broadcast operands here, so that no product is ever stored. The
+// Everything that a batch needs comes from a slab, which is reset when the batch is done. The first batch makes it
+// grow, the second gets one slab as large as the peak, and later ones ask for no memory. Matrix products are sums over broadcast operands here, so that no product is ever stored. The
 // results are compared with those of NumPy for the same numbers.
 //
 //     attention [BATCHES]     3 when it is not given; those from the fourth on have nothing to be compared with
@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
   meter_resource heap;
   slab_resource scratch{{}, &heap};
   bool right = true;
-  std::size_t requests_of_first = 0;
+  std::size_t requests_of_two = 0;
   for (std::size_t batch = 0; batch < batches; ++batch) {
     {
       const auto q = make_input(batch, 0, scratch), k = make_input(batch, 1, scratch),
@@ -110,9 +110,9 @@ int main(int argc, char** argv) {
                    scratch.used());
     }
     scratch.reset();
-    if (batch == 1) requests_of_first = requests(heap);  // after a reset, there is one slab as large as the peak
+    if (batch == 1) requests_of_two = requests(heap);  // after a reset, there is one slab as large as the peak
   }
-  const std::size_t later = batches > 1 ? requests(heap) - requests_of_first : 0;
+  const std::size_t later = batches > 1 ? requests(heap) - requests_of_two : 0;
   std::println("{} requests for memory, {} of them after the second batch", requests(heap), later);
   return end_of_output(right && later == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }

@@ -166,7 +166,7 @@ void important_notes() {
       if (square[] > limit) return square[];
     }
   };
-  std::println("return out of a block: {}, {} bytes", first_square_above(50), buffer.used());
+  std::println("returned from within a block: {}, and {} bytes are in use", first_square_above(50), buffer.used());
   check(first_square_above(50) == 64 && buffer.used() == 0);
 
   // An array that is allocated outside of any block stays until the buffer is reset.

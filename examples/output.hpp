@@ -1,4 +1,4 @@
-// Whether what a program prints has arrived.
+// Checks that all that a program prints has been written.
 #pragma once
 #include <cstdio>
 #include <cstdlib>

@@ -4,7 +4,7 @@
 //                           │ block                │ unused  │            whole pages
 //                           └──────────────────────┴─────────┘
 //     with guard pages      ╳╳╳╳╳╳╳╳╳┌─────────┬─────────────┐╳╳╳╳╳╳╳╳╳
-//                           ╳ guard ╳│ unused  │ block       │╳ guard ╳   who touches a guard page dies
+//                           ╳ guard ╳│ unused  │ block       │╳ guard ╳   touching a guard page is fatal
 //                           ╳╳╳╳╳╳╳╳╳└─────────┴─────────────┘╳╳╳╳╳╳╳╳╳
 //
 //   operation     cost                             what it does
