@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
   if (argc > 1) {
     const char* const end = argv[1] + std::strlen(argv[1]);
     if (argc > 2 || std::from_chars(argv[1], end, batches) != std::from_chars_result{end, std::errc{}}) {
-      std::println(stderr, "attention [BATCHES]");
+      std::println(stderr, "usage: attention [BATCHES]");
       return 2;
     }
   }

@@ -93,7 +93,7 @@ void benchmarks() {
   check(sum == 3 * 201 * calls * g(x));
 
   const auto row = [&](std::string_view what, double time) {
-    std::println("  {:<28}{:>8.1f} ns a call {:>8.2f}", what, 1e9 * time / calls, time / on_heap);
+    std::println("  {:<28}{:>8.1f} ns a call, {:.2f} of g(x)'s", what, 1e9 * time / calls, time / on_heap);
   };
   row("f(x), the default buffer", with_default);
   row("f(x, buffer)", with_explicit);

@@ -194,7 +194,7 @@ bool is_right(const picture& image, const picture& blurred, const picture& edge)
 
 int main(int argc, char** argv) {
   if (argc != 1 && argc != 4) {
-    std::println(stderr, "image_filter [PICTURE BLURRED EDGES]");
+    std::println(stderr, "usage: image_filter [PICTURE BLURRED EDGES]");
     return 2;
   }
   try {
@@ -213,6 +213,7 @@ int main(int argc, char** argv) {
     std::println("{}: {} x {}, {} colours, brightness {:.1f}; strongest edge {:.1f}; {:.1f} MB of scratch", paths[0],
                  image.shape()[1], image.shape()[0], image.shape()[2], mean(image), max(edge),
                  static_cast<double>(scratch.peak()) / 1e6);
+    std::println("wrote {} and {}", paths[1], paths[2]);
     if (is_right(image, blurred, edge)) return end_of_output(EXIT_SUCCESS);
     std::println(stderr, "the results are not those of plain loops");
   } catch (const std::exception& error) {

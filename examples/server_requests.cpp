@@ -151,12 +151,18 @@ class progress {
     std::println("    requests   resident MiB   pool MiB");
   }
 
+  /// Of what was printed: the system's own peak comes a little late.
+  std::size_t most_resident() const { return most_resident_; }
+
   void step(std::uint64_t more) {
     const std::lock_guard locked{mutex_};
     done_ += more;
-    for (; done_ >= steps_ * (tenths_ + 1) / 10 && tenths_ < 10; ++tenths_)
+    for (; done_ >= steps_ * (tenths_ + 1) / 10 && tenths_ < 10; ++tenths_) {
+      const std::size_t resident = resident_bytes();
+      most_resident_ = std::max(most_resident_, resident);
       std::println("{}{:>12}{:>15.1f}{:>11.1f}", on_terminal ? "\r\x1b[K" : "", steps_ * (tenths_ + 1) / 10,
-                   mebibytes(resident_bytes()), mebibytes(pool_.capacity()));
+                   mebibytes(resident), mebibytes(pool_.capacity()));
+    }
     const std::size_t filled = done_ * width / steps_;
     if (!on_terminal || filled == filled_) return;
     filled_ = filled;
@@ -168,6 +174,7 @@ class progress {
   static constexpr std::size_t width = 50;
   std::mutex mutex_;
   std::uint64_t steps_, done_ = 0, tenths_ = 0;
+  std::size_t most_resident_ = 0;
   std::size_t filled_ = 0;
   const buffers::concurrent_pool_resource& pool_;
 };
@@ -254,7 +261,7 @@ int run(std::uint64_t requests) {
   progress shown{requests, pool};
   bool right = serve(requests, lines, &pool, [&](std::uint64_t more) { shown.step(more); });
   right &= pool.used() == 0;
-  const std::size_t peak = peak_resident_bytes();
+  const std::size_t peak = std::max(peak_resident_bytes(), shown.most_resident());
   std::println("{}, {} bytes left in use", right ? "all was received as it was sent" : "NOT all was received as sent",
                pool.used());
   std::println("peak resident {:.1f} MiB, of which the pool's {:.1f}", mebibytes(peak), mebibytes(pool.capacity()));

@@ -265,8 +265,8 @@ bool index_and_report(std::span<const std::string> texts, int rounds) {
       });
   progress::clear_line();
   std::println("slab            {:>10.1f} ms to build and destroy the index", 1e3 * slab_time);
-  std::println("new and delete  {:>10.1f} ms, {:.2f} times as long (medians of {} rounds)", 1e3 * heap_time,
-               heap_time / slab_time, rounds);
+  std::println("new and delete  {:>10.1f} ms, {:.2f} times as long ({})", 1e3 * heap_time, heap_time / slab_time,
+               rounds == 1 ? "one round" : std::format("medians of {} rounds", rounds));
   return agree;
 }
 
