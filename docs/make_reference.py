@@ -246,6 +246,20 @@ def sources():
             yield module, sorted(folder.glob("*.cppm"))
 
 
+def contents(text):
+    """For each module its names, linked to where they stand first: a heading's address is its text, with a number from the second one on."""
+    lists, seen = {}, {}
+    for heading in re.finditer(r"^(#+) (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M):
+        level, title = len(heading[1]), heading[2]
+        address = re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
+        number = seen[address] = seen.get(address, -1) + 1
+        if level == 2:
+            links = lists[title] = {}
+        elif level == 4:
+            links.setdefault(title, f"[`{title}`](#{address}{f'-{number}' if number else ''})")
+    return "\n".join(f"- {module}: {' '.join(links.values())}" for module, links in lists.items())
+
+
 def reference():
     out = ["# Reference", "", "Made from the comments in `modules/` by `docs/make_reference.py`. All names are in namespace `buffers`;",
            "`import buffers;` brings all modules but `buffers.testing`. The examples leave out the usual standard includes; the tests",
@@ -256,7 +270,8 @@ def reference():
             text, entries = partition(path)
             if entries:
                 out += [f"### {path.stem}", "", *as_markdown(opening(text)), *entries, ""]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).rstrip("\n") + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(out)).rstrip("\n") + "\n"
+    return text.replace("compile and run them.\n", "compile and run them.\n\n" + contents(text) + "\n", 1)
 
 
 def without_comment():
