@@ -77,6 +77,7 @@ case $way in
     refused "CMAKE_CXX_STANDARD is 20: set it to 23 before find_package" -G Ninja -DCMAKE_CXX_STANDARD=20 "$@"
     refused "buffers has no component tensor" -G Ninja -DWANTED_COMPONENTS=tensor "$@"
     refused "its errors are exceptions, which -fno-exceptions leaves out" -G Ninja -DCONSUMER_FLAGS=-fno-exceptions "$@"
+    refused "its errors are exceptions, which -fno-exceptions leaves out" -G Ninja -DCONSUMER_OPTIONS=-fno-exceptions "$@"
     refused "it needs a standard library with <mdspan>" -G Ninja -DCMAKE_CXX_FLAGS=-nostdinc++ "$@"
     # With other options the same folder is asked again.
     cmake -S "$here" -B "$work/refused" -UCMAKE_CXX_FLAGS > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
