@@ -1,4 +1,4 @@
-// The one place where sizes are added and multiplied: every request of the library goes through here.
+// Sums and products of what a program asks for, which could overflow. Sizes of memory that exists are added without.
 module;
 #include <bit>
 #include <concepts>

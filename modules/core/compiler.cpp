@@ -29,11 +29,6 @@ void poison_in_program(const volatile void* first, std::size_t bytes) noexcept {
 constinit const bool library_is_sanitized = address_sanitizer;
 constinit void (*const asan_unpoison)(const volatile void*, std::size_t) = buffers_asan_unpoison;
 
-void* unpoisoned_in_program(void* first, std::size_t bytes) noexcept {
-  unpoison_in_program(first, bytes);
-  return first;
-}
-
 void unpoison_in_program(const volatile void* first, std::size_t bytes) noexcept {
   if (buffers_asan_unpoison) buffers_asan_unpoison(first, bytes);
   static_cast<void>(VALGRIND_MAKE_MEM_DEFINED(first, bytes));

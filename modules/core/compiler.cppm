@@ -66,14 +66,12 @@ inline void unpoison_if_mixed(const volatile void* first, std::size_t bytes) noe
 
 /// AddressSanitizer's function in the running program; null when it does not watch.
 extern void (*const asan_unpoison)(const volatile void* first, std::size_t bytes);
-/// unpoison_in_program(), and the same pointer.
-[[nodiscard]] void* unpoisoned_in_program(void* first, std::size_t bytes) noexcept;
 /// The same for virtual functions. They are compiled once, into the library, and call what was written for each
 /// program.
 [[nodiscard]] inline void* unpoisoned_in_virtual(void* first, std::size_t bytes) noexcept {
   if constexpr (!hardened && !address_sanitizer)
     if (asan_unpoison != nullptr) [[unlikely]]
-      return unpoisoned_in_program(first, bytes);
+      asan_unpoison(first, bytes);
   return first;
 }
 /// poison_in_program() for virtual functions, of a block that may be null.

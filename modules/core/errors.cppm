@@ -7,7 +7,8 @@
 //    ├─ std::invalid_argument      an alignment, an option, a shape, a view
 //    └─ buffers::order_error       a checkpoint, scope or view at the wrong time
 //
-// Whatever of these a resource throws, the resource is as it was before the call.
+// Whatever of these a resource throws, the resource is as it was before the call. Only memory that lay idle in a slab
+// or pool may have gone back to an upstream that was exhausted.
 module;
 #include <cstddef>
 #include <new>
@@ -20,6 +21,7 @@ export namespace buffers {
 /// making one allocates nothing.
 class exhausted : public std::bad_alloc {
  public:
+  /// All three in bytes.
   exhausted(std::size_t requested, std::size_t available, std::size_t capacity) noexcept;
 
   /// "buffers: exhausted: 64 bytes requested, 20 available, capacity 4096".

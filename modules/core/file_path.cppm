@@ -17,6 +17,7 @@ class file_path {
       { path.c_str() } -> std::convertible_to<const char*>;
     }
   inline file_path(const Path& path) noexcept : path_(path.c_str()) {}
+  /// Never null.
   [[nodiscard]] inline const char* c_str() const noexcept { return path_; }
 
  private:

@@ -1,14 +1,17 @@
 // allocator<T, Resource> lets standard containers call a resource of known type directly, where std::pmr's goes through
 // a virtual function.
 //
-//     buffers::slab_resource scratch;
-//     std::vector<int, buffers::allocator<int, buffers::slab_resource>> ids{{1, 2, 3}, scratch};
+//     std::pmr::vector<T>         ──▶ memory_resource's virtual function ──▶ Resource
+//     vector<T, allocator<T, R>>  ─────────────────────────────────────────▶ R::allocate, inlined
 //
 //   operation    cost              what it does
 //   allocate     as the resource   an array of n elements
 //   construct    as T              hands itself on to elements that take an allocator, as std::pmr's does
 //
 // Threads: as the resource.
+//
+//     buffers::slab_resource scratch;
+//     std::vector<int, buffers::allocator<int, buffers::slab_resource>> ids{{1, 2, 3}, scratch};
 module;
 #include <cstddef>
 #include <type_traits>

@@ -10,7 +10,6 @@
 // 16 bytes, so `top | 15` is the byte before the next one: one `or` and one add are all that the next request has to
 // wait for.
 module;
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 export module buffers.resources:arena;
@@ -253,7 +252,7 @@ struct checkpoint_order : open_scope_link, serial_history {
 struct peak_meter {
   std::uintptr_t high = 0;  // greatest top in the current region since the last settle()
   std::size_t round = 0;    // greatest use since the last reset
-  std::size_t earlier = 0;  // greatest use of the rounds before
+  std::size_t most = 0;     // greatest use since the last restart()
 
   inline void falling(std::uintptr_t top) noexcept {
     if (top > high) high = top;
@@ -262,18 +261,19 @@ struct peak_meter {
     falling(now.top);
     const std::size_t use = high - now.zero + elsewhere;
     round = use > round ? use : round;
+    most = use > most ? use : most;
     high = 0;
   }
   [[nodiscard]] std::size_t peak(const region& now, std::size_t elsewhere) const noexcept {
     peak_meter then = *this;
     then.settle(now, elsewhere);
-    return then.round > earlier ? then.round : earlier;
+    return then.most;
   }
-  void next_round() noexcept {
-    earlier = round > earlier ? round : earlier;
-    round = 0;
+  void next_round() noexcept { round = 0; }
+  void restart(const region& now, std::size_t elsewhere) noexcept {
+    settle(now, elsewhere);
+    most = now.top - now.zero + elsewhere;
   }
-  void restart(std::size_t use) noexcept { *this = {0, use, 0}; }
 };
 
 /// A pointer for a request of no bytes: aligned, not null, and to no memory at all.

@@ -19,7 +19,6 @@ module;
 export module buffers.resources:block_store;
 import buffers.core;
 import buffers.std;
-import :arena;
 import :page_heap;
 import :size_classes;
 

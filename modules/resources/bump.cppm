@@ -55,14 +55,15 @@ class bump_resource final : public std::pmr::memory_resource {
   ~bump_resource() override;
 
   /// Uninitialised memory for `bytes` bytes, aligned to `alignment`.
-  /// Throws: exhausted when it does not fit; invalid_argument when alignment is no power of two; order_error while the
-  /// buffer is reshaped.
+  /// Throws: exhausted when it does not fit; after release() or trim(), what upstream throws; invalid_argument when
+  /// alignment is no power of two; order_error while the buffer is reshaped.
   [[nodiscard]] inline void* allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (void* block = now_.take(bytes, alignment)) [[likely]]
       return block;
     return allocate_slow(bytes, alignment);
   }
-  /// The same, but null instead of `exhausted`.
+  /// The same, but null instead of `exhausted` when it does not fit. What upstream throws, after release() or trim(),
+  /// passes.
   [[nodiscard]] inline void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
     if (void* block = now_.take(bytes, alignment)) [[likely]]
       return block;
@@ -107,6 +108,7 @@ class bump_resource final : public std::pmr::memory_resource {
     std::uint64_t serial;
     std::size_t height;  // of top above base: after a trim() the memory lies elsewhere
   };
+  /// This moment, for restore(). Until it is restored, no block from before it can be expanded.
   [[nodiscard]] inline checkpoint_type checkpoint() noexcept {
     checkpoint_type cp;
     cp.owner = this;
@@ -142,7 +144,8 @@ class bump_resource final : public std::pmr::memory_resource {
   /// The greatest used() since construction or reset_peak(): a buffer of this capacity would have been enough for the
   /// blocks. What reshape() hands out, without a block, does not count.
   [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, 0); }
-  void reset_peak() noexcept { meter_.restart(used()); }
+  /// peak() is used() from now on.
+  void reset_peak() noexcept { meter_.restart(now_, 0); }
   /// The bytes that the buffer has in total.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
   /// Whether the byte lies in this buffer's memory.

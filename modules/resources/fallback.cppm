@@ -95,6 +95,7 @@ class fallback_resource final : public detail::resource_base<fallback_resource> 
   [[nodiscard]] inline std::size_t second_blocks() const noexcept { return from_second_.size(); }
   /// First.
   [[nodiscard]] inline std::pmr::memory_resource* upstream_resource() const noexcept { return first_; }
+  /// Second.
   [[nodiscard]] inline std::pmr::memory_resource* second_resource() const noexcept { return second_; }
 
  private:

@@ -70,6 +70,7 @@ class limit_resource final : public detail::resource_base<limit_resource> {
   [[nodiscard]] inline std::size_t used() const noexcept { return count_.used(); }
   /// The greatest used() with a request that was granted, since construction or reset_peak().
   [[nodiscard]] inline std::size_t peak() const noexcept { return count_.peak(); }
+  /// peak() is used() from now on.
   inline void reset_peak() noexcept { count_.reset_peak(); }
   /// The bytes that are left.
   [[nodiscard]] inline std::size_t available() const noexcept { return limit_ - count_.used(); }

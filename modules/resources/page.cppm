@@ -66,6 +66,7 @@ class page_resource final : public detail::resource_base<page_resource> {
   [[nodiscard]] inline std::size_t used() const noexcept { return count_.used(); }
   /// The greatest used() since construction or reset_peak().
   [[nodiscard]] inline std::size_t peak() const noexcept { return count_.peak(); }
+  /// peak() is used() from now on.
   inline void reset_peak() noexcept { count_.reset_peak(); }
   /// The bytes of the pages behind them, guard pages not included.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return mapped_.load(std::memory_order_relaxed); }

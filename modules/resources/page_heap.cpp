@@ -24,6 +24,9 @@ std::size_t table_pages(std::size_t others) noexcept {
 // What taking a run from another size costs, what a page more earns, and what is saved at most: see reclaim.
 constexpr std::int64_t run_price = 64, page_credit = 16, most_credit = 1024 * run_price;
 
+// How much upstream has left, where it did not say.
+constexpr std::size_t not_said = SIZE_MAX;
+
 }  // namespace
 
 page_heap::page_heap(const store_options& options, std::pmr::memory_resource* upstream, user& its_user)
@@ -44,7 +47,7 @@ run* page_heap::allocate(std::uint32_t pages, std::uint32_t kind, std::uint32_t 
   if (found == nullptr) found = borrow(pages, kind);
   if (found == nullptr) found = extend(pages, kind);
   if (found == nullptr && kind == 0 && is_worth_gathering(pages * page_bytes)) found = gather(pages, false);
-  std::size_t left = 0;
+  std::size_t left = not_said;
   if (found == nullptr) try {
       found = in_new_chunk(pages, kind, fewest, left);
     } catch (...) {
@@ -520,11 +523,11 @@ void page_heap::give_upstream(std::size_t index) noexcept {
   }
 }
 
-// When no block is in use but all chunks, together with what upstream has left, are more than is asked for: upstream
-// may have it in one piece once it has them back.
+// When no block is in use but all chunks, together with what upstream says that it has left, are more than is asked
+// for: upstream may have it in one piece once it has them back.
 bool page_heap::give_all_upstream(std::uint32_t pages, std::size_t left) noexcept {
   const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
-  if (needed > left + capacity() || releasable() != capacity()) return false;
+  if (left == not_said || needed > left + capacity() || releasable() != capacity()) return false;
   free_all_idle();
   give_spare(0);
   return true;

@@ -130,20 +130,11 @@ void pool_resource::handed_out(void* block, std::size_t bytes) noexcept {
 
 void pool_resource::deallocate_slow(void* block, std::size_t bytes, std::size_t alignment) noexcept {
   if (block == nullptr || bytes == 0) return;
-  if (is_oversize(bytes, alignment)) {
-    oversize_.deallocate(block, bytes, *store_.upstream());
-    below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-    return;
-  }
-  give(block, detail::classes, bytes);
-}
-
-// `classes` stands for a large block.
-void pool_resource::give(void* block, std::size_t size_class, std::size_t bytes) noexcept {
   below_peak_ += static_cast<std::ptrdiff_t>(bytes);
-  if (size_class == classes) return store_.give_large(block);
-  detail::poison_unless_mixed(block, bytes_of(size_class));
-  hold(block, size_class);
+  if (is_oversize(bytes, alignment))
+    oversize_.deallocate(block, bytes, *store_.upstream());
+  else
+    store_.give_large(block);
 }
 
 void pool_resource::hold(void* block, std::size_t size_class) noexcept {
@@ -223,7 +214,10 @@ void pool_resource::put(std::span<std::byte> block) {
     if (store_.note_given(block.data(), 0) != detail::block_store::giving::right)
       throw std::invalid_argument("buffers: put: the block is in the pool already");
   }
-  give(block.data(), bytes > detail::largest_listed ? classes : detail::class_of(bytes), block.size());
+  below_peak_ += static_cast<std::ptrdiff_t>(block.size());
+  if (bytes > detail::largest_listed) return store_.give_large(block.data());
+  detail::poison_unless_mixed(block.data(), bytes);
+  hold(block.data(), detail::class_of(bytes));
 }
 
 // --- all of it

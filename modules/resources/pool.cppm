@@ -22,13 +22,11 @@
 //     for (const char* word : {"to", "be", "or", "not", "to", "be"}) ++counts[std::pmr::string{word, &pool}];
 //     assert(counts.size() == 4);
 module;
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 export module buffers.resources:pool;
 import buffers.core;
 import buffers.std;
-import :arena;
 import :block_store;
 import :magazines;
 import :oversize;
@@ -39,9 +37,10 @@ export namespace buffers {
 
 /// How a pool gets and keeps memory. Sizes are in bytes.
 struct pool_options {
-  /// The first chunk from upstream. At least 64 KiB. Each further one is as large as all before it together.
+  /// The first chunk from upstream: 64 KiB to 1 TiB, less where upstream has less left. Each further one is as large as
+  /// all before it together.
   std::size_t first_chunk = 64 * 1024;
-  /// ... but no larger than this, unless one block needs it. At least first_chunk.
+  /// ... but no larger than this, unless one block needs it: first_chunk to 1 TiB.
   std::size_t largest_chunk = std::size_t{64} << 20;
   /// How many idle bytes it keeps. What is above this goes back: chunks without a block in use to upstream, and free
   /// memory for blocks above 32 KiB to the operating system (by madvise: the addresses stay). Memory with free blocks
@@ -150,11 +149,13 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   [[nodiscard]] inline std::size_t used() const noexcept { return peak_ - static_cast<std::size_t>(below_peak_); }
   /// The greatest used() since construction or reset_peak().
   [[nodiscard]] inline std::size_t peak() const noexcept { return peak_; }
+  /// peak() is used() from now on.
   void reset_peak() noexcept;
   /// The bytes that it holds from upstream.
   [[nodiscard]] std::size_t capacity() const noexcept { return store_.capacity() + oversize_.bytes(); }
   /// Whether the byte lies in memory that this holds. O(log chunks), and O(blocks) above 128 MiB.
   [[nodiscard]] bool owns(const void* byte) const noexcept;
+  /// Counts since construction; live and free blocks as of now. One pass over the sizes.
   [[nodiscard]] pool_stats stats() const noexcept;
   /// Where the memory is from.
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept { return store_.upstream(); }
@@ -172,7 +173,6 @@ class pool_resource final : public std::pmr::memory_resource, private detail::bl
   void note_given(void* block, std::size_t bytes, std::size_t alignment) noexcept;
 
   void* take(std::size_t size_class);
-  void give(void* block, std::size_t size_class, std::size_t bytes) noexcept;
   void handed_out(void* block, std::size_t bytes) noexcept;
 
   std::size_t held_whole_bytes() const noexcept override;

@@ -2,6 +2,17 @@
 // exception alike. no_escape runs a function in a scope, and does not compile where the result's type shows that it
 // could point into the buffer; what a struct of yours, a closure or a std::function holds is not seen.
 //
+//     ┌──────────────┬────────────────────┬──────┐
+//     │ used before  │ used in the scope  │ free │
+//     └──────────────┴────────────────────┴──────┘
+//           opened here ▲ ◀── closed: back to there
+//
+//   operation    cost   what it does
+//   scope        O(1)   a checkpoint, restored by the destructor
+//   no_escape    O(1)   a scope around a call
+//
+// Scopes of one resource are nested; those of different resources are independent. Threads: as the resource.
+//
 //     buffers::slab_resource scratch;
 //     const int total = buffers::no_escape(scratch, [&](auto& buffer) {
 //       std::pmr::vector<int> squares{&buffer};
@@ -9,12 +20,6 @@
 //       return std::accumulate(squares.begin(), squares.end(), 0);
 //     });
 //     assert(total == 285 && scratch.used() == 0);
-//
-//   operation    cost   what it does
-//   scope        O(1)   a checkpoint, restored by the destructor
-//   no_escape    O(1)   a scope around a call
-//
-// Scopes of one resource are nested; those of different resources are independent. Threads: as the resource.
 module;
 #include <concepts>
 #include <cstddef>

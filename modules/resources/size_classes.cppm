@@ -13,7 +13,6 @@ module;
 #include <cstdint>
 export module buffers.resources:size_classes;
 import buffers.core;
-import :arena;
 
 export namespace buffers::detail {
 

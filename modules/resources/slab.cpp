@@ -291,8 +291,11 @@ slab_resource::oversize** slab_resource::find_oversize(const void* block) noexce
 
 void slab_resource::deallocate_slow(void* block, std::size_t bytes) noexcept {
   step_back();  // where the current slab is empty, the newest block is in the one below
-  if (give_newest(block, bytes) || bytes < smallest_oversize_) return;
-  if (now_.contains(block)) return;  // as most large blocks that are not the newest: nothing to look for
+  if (now_.contains(block)) {  // a block from elsewhere may end where this slab begins
+    give_newest(block, bytes);
+    return;
+  }
+  if (bytes < smallest_oversize_) return;
   oversize** const at = find_oversize(block);
   oversize* const found = *at;
   if (found == nullptr) return;
@@ -536,8 +539,9 @@ std::byte* slab_resource::reshape(std::size_t bytes, std::size_t alignment) {
   if (reshaped_ == 0 && used() != 0) detail::throw_reshape_of_a_used_buffer();
   if (alignment > slab_alignment) detail::throw_reshape_alignment();
   if (wanted_ != 0 && bytes <= wanted_) gather();
-  if (current_ == nullptr || now_.last - now_.base < bytes) {
-    slab* next = kept_slab(bytes, 1);
+  if (current_ == nullptr || now_.last - now_.base < bytes || (now_.base + 1) % alignment != 0) {
+    slab* next = kept_slab(bytes, alignment);
+    if (next != nullptr && next->first() % alignment != 0) next = nullptr;  // an initial buffer
     if (next == nullptr) {
       if (!options_.extendable && (first_ != nullptr || bytes > options_.first_slab)) throw_exhausted(bytes);
       next = new_slab(std::max(detail::round_up(bytes, slab_alignment), next_payload()));

@@ -11,7 +11,7 @@
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
 //   try_allocate           O(1)   the same; null when it must not grow
 //   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
-//                          O(k)   a block with memory of its own, k younger ones of these live
+//                          O(k)   a block with memory of its own, k younger ones of these live, or kept in allocate
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
 //   reset                  O(1)   forgets all blocks; the next round runs in one slab, 1/16 above the peak
@@ -40,12 +40,13 @@ export namespace buffers {
 
 /// How a slab_resource grows. Sizes are in bytes, and rounded up to multiples of 64.
 struct slab_options {
-  /// The size of the first slab. At least 1.
+  /// The size of the first slab. From 1 to 2^61 - 1.
   std::size_t first_slab = 16 * 1024;
   /// How many times larger each slab is than the one before. From 1 to 1024.
   double growth = 2;
-  /// No slab grows larger than this, or than the first one. A block that is larger than the next slab would be gets
-  /// memory of its own. Where upstream is exhausted before that, the next slab is what is left there.
+  /// From 1 to 2^61 - 1. No slab grows larger than this, or than the first one. A block that is larger than the next
+  /// slab would be gets memory of its own. Where upstream is exhausted before that, the next slab is what is left
+  /// there.
   std::size_t largest_slab = 1024 * 1024;
   /// Whether it may get more memory than its first slab or initial buffer.
   bool extendable = true;
@@ -86,7 +87,9 @@ class slab_resource final : public std::pmr::memory_resource {
   inline void deallocate(void* block, std::size_t bytes, std::size_t = alignof(std::max_align_t)) noexcept {
     if constexpr (detail::hardened) note_freed(block, bytes);
     detail::poison(block, bytes);
-    if (!give_newest(block, bytes) && (bytes >= smallest_oversize_ || now_.top == now_.base)) [[unlikely]]
+    if (now_.top == now_.base) [[unlikely]]  // the newest block is in a slab below
+      deallocate_slow(block, bytes);
+    else if (!give_newest(block, bytes) && bytes >= smallest_oversize_) [[unlikely]]
       deallocate_slow(block, bytes);
   }
 
@@ -113,6 +116,7 @@ class slab_resource final : public std::pmr::memory_resource {
 
   /// A moment to go back to.
   class checkpoint_type;
+  /// This moment, for restore(). Until it is restored, no block from before it can be expanded.
   [[nodiscard]] checkpoint_type checkpoint() noexcept;
   /// Gives back all that was allocated after the checkpoint, which can be restored again. The slabs are kept.
   /// Throws order_error for a checkpoint of another resource, one from before a reset, one that is older than an open
@@ -149,7 +153,8 @@ class slab_resource final : public std::pmr::memory_resource {
   [[nodiscard]] inline std::size_t used() const noexcept { return now_.top - now_.zero + oversize_used_; }
   /// The greatest used() since construction or reset_peak(). What reshape() hands out, without a block, does not count.
   [[nodiscard]] std::size_t peak() const noexcept { return meter_.peak(now_, oversize_used_); }
-  void reset_peak() noexcept { meter_.restart(used()); }
+  /// peak() is used() from now on.
+  void reset_peak() noexcept { meter_.restart(now_, oversize_used_); }
   /// The bytes that it holds, in use or not.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
   /// Whether the byte lies in memory that this holds. O(slabs and blocks with memory of their own).

@@ -92,6 +92,7 @@ class concurrent_pool_resource final : public std::pmr::memory_resource, private
   /// The greatest number of bytes that were out of the central store, in use or in a thread's stacks, since
   /// construction or reset_peak(): used() was never more.
   [[nodiscard]] std::size_t peak() const noexcept;
+  /// peak() is what is out of the central store now.
   void reset_peak() noexcept;
   /// The bytes that it holds from upstream.
   [[nodiscard]] std::size_t capacity() const noexcept;

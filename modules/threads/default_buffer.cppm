@@ -1,6 +1,17 @@
 // Each thread has a default buffer, made when it is first asked for; with_default puts another in its place for the
 // time of a call.
 //
+//     thread 1   default_buffer() ──▶ the thread's own slab
+//     thread 2   default_buffer() ──▶ the thread's own slab
+//                in with_default(b, f) ──▶ b
+//
+//   operation        cost   what it does
+//   default_buffer   O(1)   this thread's buffer of that type
+//   with_default     O(1)   another buffer as the default, inside a call
+//   no_escape(f)     O(1)   a call in a scope of the default slab_resource
+//
+// Threads: each has its own; nothing is shared.
+//
 //     const auto median = [](std::span<const double> x) {
 //       return buffers::no_escape([&](auto& buffer) {        // this thread's default buffer
 //         std::pmr::vector<double> y(x.begin(), x.end(), &buffer);
@@ -9,13 +20,6 @@
 //       });
 //     };
 //     assert(median(std::array{3.0, 1.0, 2.0}) == 2);
-//
-//   operation        cost   what it does
-//   default_buffer   O(1)   this thread's buffer of that type
-//   with_default     O(1)   another buffer as the default, inside a call
-//   no_escape(f)     O(1)   a call in a scope of the default slab_resource
-//
-// Threads: each has its own; nothing is shared.
 module;
 #include <concepts>
 #include <cstddef>
