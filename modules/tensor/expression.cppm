@@ -12,9 +12,9 @@
 // A row whose elements are not neighbours, or all the same, is brought into memory on the stack first, so that there is
 // one loop over plain pointers, which compilers vectorise, whatever the strides are. That loop is all that is compiled
 // for each expression, for few operands with another one for each that may repeat an element along the rows; what leads
-// to it is compiled once, into the library (see :loops). Reductions inside of a larger
-// expression are computed before, into memory of the resource that evaluation uses. An expression of more than 127
-// operands or 64 dimensions does not compile.
+// to it is compiled once, into the library (see :loops). Reductions inside of a larger expression are computed before,
+// into memory of the resource that evaluation uses. An expression of more than 127 operands or 64 dimensions does not
+// compile.
 //
 //   operation               cost                       what it does
 //   shape, numel, rank      O(1)                       of the result
@@ -86,13 +86,17 @@ struct expression_base {
   [[nodiscard]] std::size_t numel(this const Self& self) noexcept {
     return detail::product(self.shape());
   }
-  /// Computes one element. Negative indices count from the end; not checked.
+  /// Computes one element. Negative indices count from the end. In the hardened build, an index beside the shape ends
+  /// the program.
   template <class Self, std::integral... I>
     requires(sizeof...(I) == Self::rank)
   [[nodiscard]] auto operator[](this const Self& self, I... index) {
     [[maybe_unused]] std::size_t d = 0;
     const std::array<std::size_t, sizeof...(I)> at{
         static_cast<std::size_t>(detail::place(index, self.shape()[d++]))...};
+    if constexpr (detail::hardened)
+      for (d = 0; d < at.size(); ++d)
+        if (at[d] >= self.shape()[d]) detail::violate("an index is beside the tensor");
     return self.element(at.data());
   }
   /// ... throws std::out_of_range for an index beside the shape.
@@ -217,8 +221,14 @@ template <class Op, class A, class B>
   return Op::apply(a, b);
 }
 
+// Whether a row, or a node, calls a function of the user's, whose calls may depend on each other: it is called once for
+// each element that is computed, and not at once.
+template <class X>
+inline constexpr bool calls_user = requires { requires X::calls_users_function; };
+
 template <class Op, class A, class B, class C>
 struct computed_row {
+  static constexpr bool calls_users_function = calls_user<Op> || calls_user<A> || calls_user<B> || calls_user<C>;
   [[no_unique_address]] A a;
   [[no_unique_address]] B b;
   [[no_unique_address]] C c;
@@ -233,7 +243,11 @@ struct computed_row {
 // The loop. Nothing else writes elements. An element may be where operands of the same index are.
 template <class Row, class T>
 [[gnu::always_inline]] inline void write_each(const Row& row, T* out, std::size_t count) {
-  for_each_independent(count, [&](std::size_t i) __attribute__((always_inline)) { out[i] = converted<T>(row.at(i)); });
+  const auto write = [&](std::size_t i) __attribute__((always_inline)) { out[i] = converted<T>(row.at(i)); };
+  if constexpr (calls_user<Row>)
+    for (std::size_t i = 0; i < count; ++i) write(i);
+  else
+    for_each_independent(count, write);
 }
 // ... for rows, each as neighbours.
 template <class Row, class T>
@@ -440,7 +454,10 @@ struct elementwise : expression_base {
   static constexpr std::size_t largest = larger(larger(A::largest, sizeof(value_type)), larger(B::largest, C::largest));
   static constexpr bool loops = has_own_loop || A::loops || B::loops || C::loops;
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
-  static constexpr bool can_fail_itself = can_fail<Op, typename A::value_type, typename B::value_type>;
+  static constexpr bool calls_users_function = calls_user<Op> || calls_user<A> || calls_user<B> || calls_user<C>;
+  // A divisor that the user's function gives is looked at when it is divided by, and not before.
+  static constexpr bool can_fail_itself =
+      !calls_users_function && can_fail<Op, typename A::value_type, typename B::value_type>;
   static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
 
   elementwise(A&& first, B&& second, C&& third)
@@ -493,7 +510,7 @@ struct elementwise : expression_base {
       auto first = a.template row<Leaf, Slot + own, SlotBytes>(request);
       auto second = b.template row<Leaf + A::leaves, Slot + own + A::slots, SlotBytes>(request);
       auto third = c.template row<Leaf + A::leaves + B::leaves, Slot + own + A::slots + B::slots, SlotBytes>(request);
-      using operation_in_rows = typename in_rows<Op>::type;
+      using operation_in_rows = std::conditional_t<calls_users_function, Op, typename in_rows<Op>::type>;
       return computed_row<operation_in_rows, decltype(first), decltype(second), decltype(third)>{first, second, third};
     }
   }

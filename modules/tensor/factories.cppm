@@ -124,6 +124,14 @@ template <std::floating_point T, std::size_t N, random_engine G>
 }
 
 template <element T>
+[[nodiscard]] constexpr T arange_element(T first, T step, std::size_t i) noexcept {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::uint64_t>(first) + i * static_cast<std::uint64_t>(step));
+  else
+    return static_cast<T>(first + static_cast<T>(i) * step);
+}
+
+template <element T>
 [[nodiscard]] std::size_t arange_count(T first, T last, T step) {
   if (step == T{0}) throw_arange("the step is 0");
   if (step != step) throw_arange("the step is not a number");  // NOLINT(misc-redundant-expression)
@@ -138,7 +146,10 @@ template <element T>
     const double count =
         std::ceil((static_cast<double>(last) - static_cast<double>(first)) / static_cast<double>(step));
     if (!(count < 9e18)) throw_arange("there is no such number of elements");
-    return static_cast<std::size_t>(count);
+    auto n = static_cast<std::size_t>(count);
+    const auto is_before_last = [&](T value) { return step > T{0} ? value < last : value > last; };
+    while (n > 0 && !is_before_last(arange_element(first, step, n - 1))) --n;  // it is `last` in T, by rounding
+    return n;
   }
 }
 
@@ -261,12 +272,7 @@ template <element T>
                                   const std::pmr::polymorphic_allocator<>& allocator = {}) {
   auto result = detail::make_uninitialised<T>(std::array{detail::arange_count<T>(first, last, step)}, allocator);
   std::size_t i = 0;
-  for (T& value : result) {
-    if constexpr (std::is_integral_v<T>)
-      value = static_cast<T>(static_cast<std::uint64_t>(first) + i++ * static_cast<std::uint64_t>(step));
-    else
-      value = static_cast<T>(first + static_cast<T>(i++) * step);
-  }
+  for (T& value : result) value = detail::arange_element(first, step, i++);
   return result;
 }
 /// ... with a step of 1 ...

@@ -9,6 +9,7 @@ module;
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <utility>
 export module buffers.tensor:index;
 import buffers.core;
@@ -29,21 +30,28 @@ inline constexpr struct keepdims_t {
 
 namespace buffers::detail {
 
-// One of the numbers in braces that say a shape or an order of dimensions, of any integer type.
+// One of the numbers in braces that say a shape or an order of dimensions, or a step, of any integer type.
 struct number {
-  std::ptrdiff_t value;
+  std::ptrdiff_t value;  // the greatest there is for those that do not fit
+  bool fits = true;
 
   template <std::integral I>
-  constexpr number(I i) : value(static_cast<std::ptrdiff_t>(i)) {
-    if (!std::in_range<std::ptrdiff_t>(i)) [[unlikely]]
+  constexpr number(I i) noexcept
+      : value(std::in_range<std::ptrdiff_t>(i) ? static_cast<std::ptrdiff_t>(i)
+                                               : std::numeric_limits<std::ptrdiff_t>::max()),
+        fits(std::in_range<std::ptrdiff_t>(i)) {}
+
+  [[nodiscard]] constexpr std::ptrdiff_t extent() const {
+    if (!fits) [[unlikely]]
       throw_bad_array_new_length();
+    return value;
   }
 };
 
 template <std::size_t N>
 [[nodiscard]] constexpr std::array<std::size_t, N> shape_of(const number (&extents)[N]) {
   std::array<std::size_t, N> shape{};
-  for (std::size_t d = 0; d < N; ++d) shape[d] = to_size(extents[d].value);
+  for (std::size_t d = 0; d < N; ++d) shape[d] = to_size(extents[d].extent());
   return shape;
 }
 

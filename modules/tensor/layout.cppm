@@ -45,6 +45,11 @@ class shape_span {
 // "buffers: <what>: shapes (2, 3) and (4, 3) <why>".
 [[noreturn]] void throw_shapes(const char* what, shape_span one, shape_span other, const char* why);
 
+// The absolute value, that of the least number as well.
+[[nodiscard]] constexpr std::size_t magnitude(std::ptrdiff_t number) noexcept {
+  return number < 0 ? 0 - static_cast<std::size_t>(number) : static_cast<std::size_t>(number);
+}
+
 }  // namespace buffers::detail
 
 export namespace buffers {
@@ -143,8 +148,7 @@ template <std::size_t N>
   std::size_t span = 1;
   for (std::size_t d = 0; d < N; ++d) {
     if (shape[d] == 0) return 0;
-    span += (shape[d] - 1) *
-            (strides[d] < 0 ? 0 - static_cast<std::size_t>(strides[d]) : static_cast<std::size_t>(strides[d]));
+    span += (shape[d] - 1) * detail::magnitude(strides[d]);
   }
   return span;
 }

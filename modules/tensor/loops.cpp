@@ -33,7 +33,7 @@ class equation {
       if (used_ == terms_.size()) return false;
       const std::ptrdiff_t stride = sign * array.strides[d] * static_cast<std::ptrdiff_t>(array.element_bytes);
       if (stride < 0) wanted -= stride * static_cast<std::ptrdiff_t>(extent - 1);  // count from the other end
-      terms_[used_++] = {static_cast<std::size_t>(std::abs(stride)), extent - 1};
+      terms_[used_++] = {magnitude(stride), extent - 1};
     }
     return true;
   }
@@ -103,7 +103,7 @@ byte_range bytes_of(const operand& array) noexcept {
   auto first = reinterpret_cast<std::uintptr_t>(array.data), last = first;
   for (std::size_t d = 0; d < array.rank; ++d) {
     if (array.shape[d] == 0) return {0, 0};
-    const auto way = (array.shape[d] - 1) * static_cast<std::size_t>(std::abs(array.strides[d])) * array.element_bytes;
+    const auto way = (array.shape[d] - 1) * magnitude(array.strides[d]) * array.element_bytes;
     if (array.strides[d] < 0)
       first -= way;
     else
@@ -174,7 +174,7 @@ struct dims {
   // How far apart the elements of all operands but the target are: small where memory is dense.
   std::size_t cost(std::size_t d) const noexcept {
     std::size_t sum = 0;
-    for (std::size_t k = 1; k < loops.operands; ++k) sum += static_cast<std::size_t>(std::abs(stride(k, d)));
+    for (std::size_t k = 1; k < loops.operands; ++k) sum += magnitude(stride(k, d));
     return sum;
   }
 };
@@ -323,12 +323,12 @@ bool are_apart(const operand& elements) noexcept {
   for (std::size_t round = 0; round < elements.rank; ++round) {
     std::size_t least = elements.rank;
     for (std::size_t d = 0; d < elements.rank; ++d)
-      if (!done[d] && (least == elements.rank || std::abs(elements.strides[d]) < std::abs(elements.strides[least])))
+      if (!done[d] && (least == elements.rank || magnitude(elements.strides[d]) < magnitude(elements.strides[least])))
         least = d;
     done[least] = true;
     if (elements.shape[least] == 0) return true;
     if (elements.shape[least] == 1) continue;
-    const auto stride = static_cast<std::size_t>(std::abs(elements.strides[least]));
+    const std::size_t stride = magnitude(elements.strides[least]);
     if (stride <= reach) return false;
     reach += stride * (elements.shape[least] - 1);
   }
@@ -385,7 +385,7 @@ void arrange(nest& loops, row_source& source) noexcept {
       all.append(target.shape, target.rank, d, operands);
       // where the target's stride is larger is further out
       for (std::size_t e = loops.rank - 1; e > 0; --e) {
-        if (std::abs(all.stride(0, e)) <= std::abs(all.stride(0, e - 1))) break;
+        if (magnitude(all.stride(0, e)) <= magnitude(all.stride(0, e - 1))) break;
         all.swap(e, e - 1);
       }
     }
@@ -677,7 +677,7 @@ void write_part(const row_source& source, const nest& loops, bool in_place, std:
   row_reader here(source, loops);
   const std::size_t inner = loops.rank - 1, bytes = source.functions.element_bytes;
   bool crosswise = false;
-  for (std::size_t k = 0; k < loops.operands; ++k) crosswise |= std::abs(loops.stride(k, inner)) > far;
+  for (std::size_t k = 0; k < loops.operands; ++k) crosswise |= magnitude(loops.stride(k, inner)) > far;
   const std::ptrdiff_t step = loops.stride(0, inner);
   const bool plain = step == 1;
   const bool past_caches =

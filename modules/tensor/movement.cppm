@@ -53,7 +53,7 @@ template <std::size_t N, std::size_t Rank>
 [[nodiscard]] std::array<std::size_t, N> complete_shape(const std::array<std::size_t, Rank>& shape,
                                                         const auto& wanted) {
   std::array<std::ptrdiff_t, N> values{};
-  for (std::size_t d = 0; d < N; ++d) values[d] = number(wanted[d]).value;
+  for (std::size_t d = 0; d < N; ++d) values[d] = number(wanted[d]).extent();
   const std::size_t inferred = inferred_extent(shape, values.data(), N);
   std::array<std::size_t, N> result{};
   for (std::size_t d = 0; d < N; ++d) result[d] = values[d] < 0 ? inferred : static_cast<std::size_t>(values[d]);

@@ -119,7 +119,8 @@ void save_npy(file_path path, const tensor_view<T, Rank>& view) {
   detail::write_npy(path.c_str(), detail::npy_kind<std::remove_const_t<T>>, sizeof(T), view.data(), Rank,
                     view.shape().data(), view.strides().data());
 }
-/// ... those of a tensor, or of an expression, which is computed into memory of the default resource.
+/// ... those of a tensor, or of an expression, which is computed into memory of the default resource. What computing it
+/// throws passes, and nothing is written.
 template <expression E>
   requires detail::npy_element<typename E::value_type>
 void save_npy(file_path path, const E& elements) {

@@ -181,7 +181,7 @@ class tensor_view {
   /// broadcasts. Results are converted to T as cast<T>() does. Throws: std::invalid_argument, naming both shapes, when
   /// x does not broadcast; what computing x throws; what the resource throws. Memory is taken only for reductions in x,
   /// and where an element would be overwritten before x needs it. All or nothing: after an error the elements are as
-  /// they were.
+  /// they were, but where a function given to transform() has thrown, some may be new.
   template <class X>
     requires(!std::is_const_v<T> && detail::update_of<X, tensor_view>)
   [[gnu::always_inline]] inline const tensor_view& operator+=(X&& x) const {

@@ -128,8 +128,8 @@ class [[nodiscard]] default_resource_guard {
 
 /// Runs `code(resource)` on a fresh test_resource with an allocation limit of 0, 1, 2, ... until it runs without being
 /// refused one: code that handles a failure itself is run with the later ones, too. Throws std::logic_error when a run
-/// made a mistake or left something allocated, and when more than `most_runs` runs were not enough; exceptions other
-/// than std::bad_alloc pass. Returns the number of runs.
+/// made a mistake or left something allocated, and when more than `most_runs` runs were not enough; other exceptions
+/// pass, a std::bad_alloc that is not from the limit included. Returns the number of runs.
 template <std::invocable<std::pmr::memory_resource&> F>
 std::size_t exception_test_loop(F&& code, std::size_t most_runs = 10'000) {
   return detail::exception_test_loop(std::ref(code), most_runs);

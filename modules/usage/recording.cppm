@@ -4,7 +4,7 @@
 //   operation    cost                    what it does
 //   allocate     upstream and 50 ns      ... a failed one as well
 //   deallocate   upstream and 50 ns
-//   flush        a write for each thread all events so far are in the file
+//   flush        a write per thread      all events so far are in the file
 //
 // An event takes about 11 bytes of the file. Each thread that allocates has 64 KiB. What all of them hold is written
 // when one is full, by flush() and the destructor, and when this program reads the trace.

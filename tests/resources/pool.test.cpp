@@ -593,6 +593,18 @@ BOOST_AUTO_TEST_CASE(a_request_that_upstream_refuses_changes_nothing) {
   }
 }
 
+// Nor when nothing is in use and upstream has said nothing of what it has left.
+BOOST_AUTO_TEST_CASE(an_idle_pool_that_upstream_refuses_keeps_its_memory) {
+  test_resource upstream;
+  pool_resource pool{{}, &upstream};
+  std::vector<std::byte*> all = blocks(pool, 48, 40'000);
+  give_back(pool, all, 40'000);
+  const state before(pool);
+  upstream.set_allocation_limit(0);
+  BOOST_CHECK_THROW((void)pool.allocate(pool.capacity() / 2 + 1'000'000), std::bad_alloc);
+  BOOST_TEST(state(pool) == before);
+}
+
 // What lies in the lists is gathered before upstream's refusal is passed on; what is in use is not touched.
 BOOST_AUTO_TEST_CASE(a_refusal_with_free_blocks_leaves_what_is_in_use) {
   test_resource upstream;

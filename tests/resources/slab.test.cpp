@@ -1093,6 +1093,48 @@ BOOST_AUTO_TEST_CASE(owns_slabs_and_own_blocks) {
   BOOST_TEST(!buffer.owns(nullptr));
 }
 
+BOOST_AUTO_TEST_CASE(a_block_from_elsewhere_that_ends_where_an_empty_slab_begins) {
+  alignas(64) std::byte storage[2][4096];
+  slab_resource there{{.extendable = false, .initial_buffer = storage[0]}};
+  slab_resource here{{.initial_buffer = storage[1]}};
+  void* const block = there.allocate(4096);
+  void* const first = here.allocate(64);
+  here.deallocate(first, 64);
+  here.deallocate_if_own(block, 4096);
+  here.deallocate_if_own(block, 4096);
+  BOOST_TEST(here.used() == 0u);
+  BOOST_TEST(here.allocate(64) == first);
+  there.deallocate_if_own(block, 4096);
+  BOOST_TEST(there.used() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(reshape_where_an_initial_buffer_is_not_aligned) {
+  alignas(64) std::byte storage[4096];
+  slab_resource buffer{{.initial_buffer = std::span(storage).subspan(16)}};
+  (void)buffer.allocate(1);
+  buffer.reset();
+  for (int i = 0; i < 2; ++i) {
+    std::byte* const memory = buffer.reshape(1000, 64);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(memory) % 64 == 0u);
+    buffer.reset();
+  }
+  slab_resource fixed{{.extendable = false, .initial_buffer = std::span(storage).subspan(16)}};
+  BOOST_CHECK_THROW((void)fixed.reshape(1000, 64), buffers::exhausted);
+  BOOST_TEST(fixed.reshape(1000, 16) == storage + 16);
+}
+
+BOOST_AUTO_TEST_CASE(reset_peak_does_not_change_what_reset_does) {
+  const auto capacity_after = [](bool look) {
+    slab_resource buffer{{.first_slab = 1024}};
+    for (int i = 0; i < 500; ++i) (void)buffer.allocate(100);
+    if (look) buffer.reset_peak();
+    buffer.reset();
+    (void)buffer.allocate(1);
+    return buffer.capacity();
+  };
+  BOOST_TEST(capacity_after(true) == capacity_after(false));
+}
+
 BOOST_AUTO_TEST_CASE(peak_counts_slabs_and_own_blocks_together) {
   slab_resource buffer{slabs_of(1024)};
   void* const large = buffer.allocate(5000);

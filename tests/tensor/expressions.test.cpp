@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/same.hpp"
 import buffers;
 import buffers.testing;
@@ -379,6 +380,50 @@ BOOST_AUTO_TEST_CASE(functions_of_functions) {
     check_functions_of_functions([&] { return a.copy() + a; }, a);
     check_functions_of_functions([&] { return a - min(a, axes<1>, keepdims) + 1.5f; }, a);
   }
+}
+
+// One thread calls it once for each element, and what it changes outside is what a loop would have changed.
+BOOST_AUTO_TEST_CASE(functions_of_ones_own_that_remember) {
+  const tensor x = arange<int>(0, 1000);
+  int calls = 0;
+  const tensor y(transform(x, [&](int v) { return ++calls, v; }) + 1);
+  BOOST_TEST(calls == 1000);
+  BOOST_TEST(same(y, x + 1));
+  long histogram[4] = {};
+  const tensor ones(transform(x, [&](int v) { return ++histogram[v & 3], 1.0f; }));
+  BOOST_TEST((histogram[0] == 250 && histogram[1] == 250 && histogram[2] == 250 && histogram[3] == 250));
+  int sum_so_far = 0;
+  const tensor sums(transform(x, [&](int v) { return sum_so_far += v; }));
+  BOOST_TEST(sums[-1] == 499'500);
+  calls = 0;
+  BOOST_TEST(sum(transform(x, [&](int v) { return ++calls, v; })) == 499'500);
+  BOOST_TEST(calls == 1000);
+
+  // A divisor that changes its mind is looked at when it is used.
+  const auto check_divisor = [&]<class T>(T) {
+    const tensor<T, 1> a({8, 6, 4, 2}), b({1, 2, 3, 4});
+    int asked = 0;
+    tensor<T, 1> quotients({0, 0, 0, 0});
+    quotients = a / transform(b, [&](T v) { return ++asked, v; });
+    BOOST_TEST(asked == 4);
+    BOOST_TEST(same(quotients, tensor<T, 1>({8, 3, 1, 0})));
+    asked = 0;
+    BOOST_CHECK_THROW((void)evaluate(a / transform(b, [&](T) { return T(++asked < 3); })), std::domain_error);
+  };
+  check_divisor(int{});
+  check_divisor(std::int64_t{});
+  check_divisor(std::uint8_t{});
+}
+
+BOOST_AUTO_TEST_CASE(an_index_beside_an_expression, *boost::unit_test::precondition([](boost::unit_test::test_unit_id) {
+                       return boost::test_tools::assertion_result(hardened);
+                     })) {
+  const child dead = run_in_child([] {
+    const tensor a{1, 2, 3};
+    volatile int seen = (a + a)[3];
+    (void)seen;
+  });
+  BOOST_TEST(dead.aborted("an index is beside the tensor"), dead);
 }
 
 BOOST_AUTO_TEST_CASE(functions_of_ones_own) {

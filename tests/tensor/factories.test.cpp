@@ -41,6 +41,15 @@ BOOST_AUTO_TEST_CASE(ranges_of_numbers) {
   BOOST_TEST(same(arange<int>(5, 2, -1), tensor{5, 4, 3}));
   BOOST_TEST(same(arange<double>(0, 1, 0.25), tensor{0.0, 0.25, 0.5, 0.75}));
   BOOST_TEST(arange<int>(5, 2).numel() == 0u);
+  // 1 + 3 * 0.1 is 1.3, and 3 * 0.1f is 0.3f, by rounding.
+  BOOST_TEST(same(arange<double>(1, 1.3, 0.1), tensor{1.0, 1.1, 1.2}));
+  BOOST_TEST(arange<float>(0, 0.3f, 0.1f).numel() == 3u);
+  BOOST_TEST(arange<double>(0, -0.3, -0.1).numel() == 3u);
+  for (int k = 1; k < 1000; ++k) {
+    const auto elements = arange<float>(0, 0.1f * static_cast<float>(k), 0.1f);
+    BOOST_TEST(elements[-1] < 0.1f * static_cast<float>(k));
+    BOOST_TEST((elements.numel() == static_cast<std::size_t>(k)));
+  }
   BOOST_TEST(arange<float>(1, 2, -1).numel() == 0u);
   constexpr auto least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
   BOOST_TEST(same(arange<std::int64_t>(least, most, most), tensor<std::int64_t, 1>{least, -1, most - 1}));

@@ -170,6 +170,7 @@ BOOST_AUTO_TEST_CASE(permute_and_transpose) {
   BOOST_TEST((permute(t, {-1, 0, 1})[3, 1, 2]) == 23);
   BOOST_TEST(same(permute(t, std::array<std::size_t, 3>{2, 0, 1}), permute(t, {2, 0, 1})));
   BOOST_CHECK_THROW(((void)(permute(t, std::array<std::size_t, 3>{0, 1, 3}))), std::invalid_argument);
+  BOOST_CHECK_THROW(((void)(permute(t, std::array<std::size_t, 3>{0, 1, SIZE_MAX}))), std::invalid_argument);
   BOOST_TEST((transpose(t)[3, 2, 1]) == 23);
   BOOST_TEST((transpose(t, 0, -1)[3, 2, 1]) == 23);
   BOOST_TEST((transpose(t, 0, 1).shape() == std::array<std::size_t, 3>{3, 2, 4}));
