@@ -9,8 +9,8 @@ module buffers.core;
 
 namespace buffers {
 
-exhausted::exhausted(std::size_t requested, std::size_t available, std::size_t capacity) noexcept
-    : requested_(requested), available_(available), capacity_(capacity) {
+exhausted::exhausted(std::size_t requested, std::size_t available, std::size_t capacity, bool is_budget) noexcept
+    : requested_(requested), available_(available), capacity_(capacity), is_budget_(is_budget) {
   std::snprintf(what_, sizeof what_, "buffers: exhausted: %zu bytes requested, %zu available, capacity %zu", requested,
                 available, capacity);
 }

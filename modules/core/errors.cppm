@@ -7,8 +7,8 @@
 //    ├─ std::invalid_argument      an alignment, an option, a shape, a view
 //    └─ buffers::order_error       a checkpoint, scope or view at the wrong time
 //
-// Whatever of these a resource throws, the resource is as it was before the call. Only memory that lay idle in a slab
-// or pool may have gone back to an upstream that was exhausted.
+// Whatever of these a resource throws, the resource is as it was before the call. Only what lay idle in a slab or pool
+// may have gone back to a limit_resource, if that makes room for the request there.
 module;
 #include <cstddef>
 #include <new>
@@ -22,7 +22,7 @@ export namespace buffers {
 class exhausted : public std::bad_alloc {
  public:
   /// All three in bytes.
-  exhausted(std::size_t requested, std::size_t available, std::size_t capacity) noexcept;
+  exhausted(std::size_t requested, std::size_t available, std::size_t capacity, bool is_budget = false) noexcept;
 
   /// "buffers: exhausted: 64 bytes requested, 20 available, capacity 4096".
   [[nodiscard]] const char* what() const noexcept override;
@@ -32,12 +32,15 @@ class exhausted : public std::bad_alloc {
   [[nodiscard]] inline std::size_t available() const noexcept { return available_; }
   /// The bytes that the buffer or budget has in total.
   [[nodiscard]] inline std::size_t capacity() const noexcept { return capacity_; }
+  /// Whether it is a budget, of which what is given back can be asked for again, whichever block it was.
+  [[nodiscard]] inline bool is_budget() const noexcept { return is_budget_; }
 
  private:
   std::size_t requested_;
   std::size_t available_;
   std::size_t capacity_;
-  char what_[128];
+  bool is_budget_;
+  char what_[127];
 };
 
 /// A checkpoint of another resource, restored out of order or older than a reset; a scope still open; a buffer that is

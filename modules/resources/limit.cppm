@@ -92,7 +92,7 @@ class limit_resource final : public detail::resource_base<limit_resource> {
     return block;
   }
   [[noreturn, gnu::cold]] void throw_exhausted(std::size_t requested, std::size_t used) const {
-    throw exhausted(requested, limit_ - used, limit_);
+    throw exhausted(requested, limit_ - used, limit_, true);
   }
 
   detail::shared_count count_;

@@ -24,7 +24,7 @@ std::size_t table_pages(std::size_t others) noexcept {
 // What taking a run from another size costs, what a page more earns, and what is saved at most: see reclaim.
 constexpr std::int64_t run_price = 64, page_credit = 16, most_credit = 1024 * run_price;
 
-// How much upstream has left, where it did not say.
+// How much is left of upstream's budget, where it did not say.
 constexpr std::size_t not_said = SIZE_MAX;
 
 }  // namespace
@@ -437,7 +437,7 @@ run* page_heap::run_in_use_at(const void* byte) const noexcept {
   return !r->is_free() && page - first < r->pages ? r : nullptr;
 }
 
-// The first run of a new chunk. Says what upstream has left, where it does not have it and says so.
+// The first run of a new chunk. Says what is left of upstream's budget, where it is too little and upstream says so.
 run* page_heap::in_new_chunk(std::uint32_t pages, std::uint32_t kind, std::uint32_t fewest, std::size_t& left) {
   const auto bytes_for = [](std::uint32_t n) { return (n + table_pages(n)) * page_bytes; };
   const std::size_t usual = std::clamp(capacity_, options_.first_chunk, options_.largest_chunk) & ~(page_bytes - 1);
@@ -457,9 +457,9 @@ chunk* page_heap::add_chunk(std::size_t wanted, std::size_t needed, std::size_t&
   while (memory == nullptr) try {
       memory = upstream_->allocate(bytes, page_bytes);
     } catch (const exhausted& full) {
-      left = full.available();
+      if (full.is_budget()) left = full.available();
       if (bytes == needed) throw;
-      const std::size_t most = left & ~(page_bytes - 1);
+      const std::size_t most = full.available() & ~(page_bytes - 1);
       bytes = std::max(most < bytes ? most : bytes / 2 & ~(page_bytes - 1), needed);
     } catch (const std::bad_alloc&) {
       if (bytes == needed) throw;
@@ -523,8 +523,8 @@ void page_heap::give_upstream(std::size_t index) noexcept {
   }
 }
 
-// When no block is in use but all chunks, together with what upstream says that it has left, are more than is asked
-// for: upstream may have it in one piece once it has them back.
+// When no block is in use but all chunks, together with what is left of upstream's budget, are more than is asked for:
+// it is there in one piece once upstream has them back.
 bool page_heap::give_all_upstream(std::uint32_t pages, std::size_t left) noexcept {
   const std::size_t needed = (pages + table_pages(pages)) * page_bytes;
   if (left == not_said || needed > left + capacity() || releasable() != capacity()) return false;

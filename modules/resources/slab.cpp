@@ -120,11 +120,12 @@ slab_resource::slab* slab_resource::next_slab(std::size_t bytes, std::size_t ali
   return made;
 }
 
-// Where upstream has too little left, but enough together with what lies unused here, it gets that back first.
+// Where a budget has too little left, but enough together with what lies unused here, it gets that back first.
 std::byte* slab_resource::take_upstream(std::size_t bytes, std::size_t alignment) {
   try {
     return static_cast<std::byte*>(upstream_->allocate(bytes, alignment));
   } catch (const exhausted& full) {
+    if (!full.is_budget()) throw;
     leave_empty_slabs();
     const std::size_t unused = unused_bytes();
     if (unused == 0 || full.available() + unused < bytes) throw;
@@ -144,14 +145,15 @@ slab_resource::slab* slab_resource::new_slab(std::size_t payload) {
 }
 
 // The next slab, or, where upstream has less left than that, one of all it has, if that is enough, or becomes enough
-// with what lies unused here.
+// with what lies unused here and counts in its budget.
 slab_resource::slab* slab_resource::new_slab_of_budget(std::size_t payload) {
   std::size_t left;
   try {
     return new_slab(next_payload());
   } catch (const exhausted& full) {
     const std::size_t least = payload + sizeof(slab);
-    left = full.available() < least ? full.available() + unused_bytes() : full.available();
+    left = full.available();
+    if (left < least && full.is_budget()) left += unused_bytes();
     left &= ~(slab_alignment - 1);
     if (left < least) throw;
   }
@@ -290,7 +292,7 @@ slab_resource::oversize** slab_resource::find_oversize(const void* block) noexce
 }
 
 void slab_resource::deallocate_slow(void* block, std::size_t bytes) noexcept {
-  step_back();  // where the current slab is empty, the newest block is in the one below
+  step_back();                 // where the current slab is empty, the newest block is in the one below
   if (now_.contains(block)) {  // a block from elsewhere may end where this slab begins
     give_newest(block, bytes);
     return;

@@ -605,6 +605,17 @@ BOOST_AUTO_TEST_CASE(an_idle_pool_that_upstream_refuses_keeps_its_memory) {
   BOOST_TEST(state(pool) == before);
 }
 
+BOOST_AUTO_TEST_CASE(an_idle_pool_over_a_fixed_buffer_keeps_its_memory) {
+  buffers::bump_resource memory{1 << 20};
+  pool_resource pool{{.first_chunk = 65536, .largest_chunk = 65536}, &memory};
+  give_back(pool, blocks(pool, 600, 1000), 1000);
+  (void)memory.allocate(16);
+  const state before(pool);
+  BOOST_CHECK_THROW((void)pool.allocate(800'000), buffers::exhausted);
+  BOOST_TEST(state(pool) == before);
+  (void)blocks(pool, 600, 1000);
+}
+
 // What lies in the lists is gathered before upstream's refusal is passed on; what is in use is not touched.
 BOOST_AUTO_TEST_CASE(a_refusal_with_free_blocks_leaves_what_is_in_use) {
   test_resource upstream;

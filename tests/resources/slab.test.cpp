@@ -1135,6 +1135,33 @@ BOOST_AUTO_TEST_CASE(reset_peak_does_not_change_what_reset_does) {
   BOOST_TEST(capacity_after(true) == capacity_after(false));
 }
 
+// What it has is not given to a buffer that cannot reuse it.
+BOOST_AUTO_TEST_CASE(a_refusal_by_a_fixed_buffer_changes_nothing) {
+  bump_resource memory{64 * 1024};
+  slab_resource buffer{{.first_slab = 4096, .growth = 1, .largest_slab = 4096}, &memory};
+  {
+    scope inner{buffer};
+    for (int i = 0; i < 10; ++i) (void)buffer.allocate(4096);
+  }
+  (void)memory.allocate(16);  // so that the slabs are not its newest blocks
+  const std::size_t capacity = buffer.capacity();
+  BOOST_CHECK_THROW((void)buffer.allocate(40'000), exhausted);
+  BOOST_TEST(buffer.capacity() == capacity);
+  for (int i = 0; i < 10; ++i) (void)buffer.allocate(4096);
+}
+
+BOOST_AUTO_TEST_CASE(the_next_round_over_a_fixed_buffer_fits_as_the_first_did) {
+  bump_resource memory{32 * 1024};
+  slab_resource buffer{{.first_slab = 1024}, &memory};
+  for (int i = 0; i < 200; ++i) (void)buffer.allocate(100);
+  (void)memory.allocate(16);
+  for (int round = 0; round < 3; ++round) {
+    buffer.reset();
+    for (int i = 0; i < 200; ++i) (void)buffer.allocate(100);
+  }
+  BOOST_TEST(buffer.used() >= 200 * 100);
+}
+
 BOOST_AUTO_TEST_CASE(peak_counts_slabs_and_own_blocks_together) {
   slab_resource buffer{slabs_of(1024)};
   void* const large = buffer.allocate(5000);
