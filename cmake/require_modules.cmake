@@ -5,6 +5,8 @@ set(buffers_cannot_build "")
 set(buffers_standard_library "")
 if(NOT CMAKE_GENERATOR MATCHES "^Ninja")
   set(buffers_cannot_build "only the Ninja generators build it: cmake -G Ninja, not ${CMAKE_GENERATOR}")
+elseif(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR CMAKE_SIZEOF_VOID_P LESS 8)
+  set(buffers_cannot_build "it is for 64-bit Linux, not for ${CMAKE_SYSTEM_NAME} with ${CMAKE_SIZEOF_VOID_P} bytes to a pointer")
 elseif(NOT CMAKE_CXX_COMPILER_ID)
   set(buffers_cannot_build "CXX is not among the languages of the project")
 elseif(NOT (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 20
@@ -28,7 +30,7 @@ else()
     unset(BUFFERS_HAVE_EXCEPTIONS CACHE)
     set(BUFFERS_ASKED_WITH "${_buffers_asked_with}" CACHE INTERNAL "The options of BUFFERS_HAVE_MDSPAN")
   endif()
-  string(APPEND CMAKE_REQUIRED_FLAGS " -std=c++23")
+  string(APPEND CMAKE_REQUIRED_FLAGS " -std=c++23 -w") # a warning that is an error would be taken for the answer
   check_cxx_source_compiles("#include <mdspan>\nint main() { return std::mdspan<int, std::dextents<int, 1>>().rank() != 1; }"
                             BUFFERS_HAVE_MDSPAN)
   if(BUFFERS_HAVE_MDSPAN)

@@ -225,6 +225,9 @@ template <class Op, class A, class B>
 // each element that is computed, and not at once.
 template <class X>
 inline constexpr bool calls_user = requires { requires X::calls_users_function; };
+// Whether a node may find only while elements are written that there is an error which is not the user's.
+template <class X>
+inline constexpr bool fails_late = requires { requires X::fails_while_written; };
 
 template <class Op, class A, class B, class C>
 struct computed_row {
@@ -456,9 +459,11 @@ struct elementwise : expression_base {
   static constexpr bool is_ready = A::is_ready && B::is_ready && C::is_ready;
   static constexpr bool calls_users_function = calls_user<Op> || calls_user<A> || calls_user<B> || calls_user<C>;
   // A divisor that the user's function gives is looked at when it is divided by, and not before.
-  static constexpr bool can_fail_itself =
-      !calls_users_function && can_fail<Op, typename A::value_type, typename B::value_type>;
-  static constexpr bool may_fail = can_fail_itself || A::may_fail || B::may_fail || C::may_fail;
+  static constexpr bool operation_fails = can_fail<Op, typename A::value_type, typename B::value_type>;
+  static constexpr bool can_fail_itself = operation_fails && !calls_users_function;
+  static constexpr bool fails_while_written =
+      (operation_fails && calls_users_function) || fails_late<A> || fails_late<B> || fails_late<C>;
+  static constexpr bool may_fail = operation_fails || A::may_fail || B::may_fail || C::may_fail;
 
   elementwise(A&& first, B&& second, C&& third)
       : shape_(broadcast_shapes(broadcast_shapes(first.shape(), second.shape()), third.shape())),
@@ -560,7 +565,7 @@ template <class N>
 inline constexpr bool is_value = N::rank == 0 && N::leaves == 0;
 template <class Node, class Result>
 inline constexpr bool is_as_much =
-    std::is_same_v<Result, owned<typename Node::value_type, Node::rank>> && !Node::can_fail_itself;
+    std::is_same_v<Result, owned<typename Node::value_type, Node::rank>> && !Node::operation_fails;
 
 template <class N>
 [[nodiscard]] N completed(N&& node) {
@@ -864,7 +869,8 @@ template <class E>
 struct borrowed : borrowed_base<E> {
   using value_type = typename E::value_type;
   static constexpr std::size_t rank = E::rank, leaves = E::leaves, largest = E::largest;
-  static constexpr bool may_fail = E::may_fail;
+  static constexpr bool may_fail = E::may_fail, calls_users_function = calls_user<E>,
+                        fails_while_written = fails_late<E>;
 
   explicit borrowed(const E& expression) noexcept { this->of = &expression; }
 

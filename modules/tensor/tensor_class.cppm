@@ -377,7 +377,7 @@ class tensor {
   template <class Node, class Threads>
   void write_any(const Node& node, Threads threads) {
     const shape_type shape = node.shape();
-    if (buffers::numel(shape) == numel()) {
+    if (!detail::fails_late<Node> && buffers::numel(shape) == numel()) {
       const detail::strided<T, Rank> here{data(), shape, row_major(shape)};
       if constexpr (detail::self_evaluating<Node>) {
         if (!Node::may_fail && detail::overlap_with(here.as_operand(), node) == detail::overlap::none) {

@@ -489,7 +489,8 @@ void assign(const strided<T, Rank>& target, const Node& node, Threads threads, s
   } else {
     std::pmr::memory_resource* resource = Node::is_ready ? nullptr : resource_for(memory, node);
     const auto& now = detail::ready(node, resource);
-    if (write_ready(target, now, threads)) return;
+    if constexpr (!fails_late<Node>)
+      if (write_ready(target, now, threads)) return;
     if constexpr (Node::is_ready) resource = resource_for(memory, node);
     const block<T, Node::rank> result = evaluated<T>(now, threads, resource);
     evaluate_into(target, leaf<T, Node::rank>(result.data(), shape, row_major(shape), resource), threads, resource);

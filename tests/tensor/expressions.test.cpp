@@ -415,6 +415,31 @@ BOOST_AUTO_TEST_CASE(functions_of_ones_own_that_remember) {
   check_divisor(std::uint8_t{});
 }
 
+// A division by what such a function gives fails when others have been computed: not in the target.
+BOOST_AUTO_TEST_CASE(a_late_division_by_zero_leaves_the_target) {
+  using namespace buffers;
+  const tensor m = arange<int>(12);
+  const tensor before = full<int>({12}, 7);
+  const auto shifted = [](int x) { return x - 6; };
+  const auto fails = [&](auto assignment) {
+    tensor z = before.copy();
+    BOOST_CHECK_THROW(assignment(z), std::domain_error);
+    BOOST_TEST(same(z, before));
+  };
+  fails([&](auto& z) { z = 100 / transform(m, shifted); });
+  fails([&](auto& z) { z[all] = 100 / transform(m, shifted); });
+  fails([&](auto& z) { z /= transform(m, shifted); });
+  fails([&](auto& z) { z += 100 / transform(m, shifted); });
+  fails([&](auto& z) { z = where(m != 6, 100 / transform(m, shifted), 1); });
+  fails([&](auto& z) { z = pow(transform(m, shifted), -1); });
+  fails([&](auto& z) { assign(parallel, z, 100 / transform(m, shifted)); });
+  fails([&](auto& z) { z = concatenate<0>(m[range{0, 6}], 100 / transform(m[range{3, 9}], shifted)); });
+  fails([&](auto& z) { z = transform(m, shifted) / m[range{all, all, -1}]; });
+  fails([&](auto& z) { z = tensor(z / transform(m, shifted)); });
+  const auto named = 100 / transform(m, shifted);
+  fails([&](auto& z) { z = named + 1; });
+}
+
 BOOST_AUTO_TEST_CASE(an_index_beside_an_expression, *boost::unit_test::precondition([](boost::unit_test::test_unit_id) {
                        return boost::test_tools::assertion_result(hardened);
                      })) {
