@@ -371,6 +371,7 @@ BOOST_AUTO_TEST_CASE(each_operation_of_a_tensor_fails_cleanly) {
     made([&] { return buffers::arange<int>(0, 10, 3, &own); });
     made([&] { return buffers::uniform<float>({3, 4}, std::minstd_rand(1), &own); });
     made([&] { return buffers::normal<double>({3, 4}, std::minstd_rand(1), &own); });
+    made([&] { return buffers::uniform<float>({3, 4}, &own); });
     inject(state_of, [&] { target = a; });
     inject(state_of, [&] { target = concatenate<1>(a, b); });
     inject(state_of, [&] { target = a - sum(b, axes<0>); });
