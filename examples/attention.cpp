@@ -4,8 +4,9 @@
 //     weights = softmax(q k' / sqrt(depth)), of positions that are not later         result = weights v
 //
 // Everything that a batch needs comes from a slab, which is reset when the batch is done. The first batch makes it
-// grow, the second gets one slab as large as the peak, and later ones ask for no memory. Matrix products are sums over broadcast operands here, so that no product is ever stored. The
-// results are compared with those of NumPy for the same numbers.
+// grow, the second gets one slab as large as the peak, and later ones ask for no memory. Matrix products are sums over
+// broadcast operands here, so that no product is ever stored. The results are compared with those of NumPy for the same
+// numbers.
 //
 //     attention [BATCHES]     3 when it is not given; those from the fourth on have nothing to be compared with
 //

@@ -135,7 +135,7 @@ class bump_resource final : public std::pmr::memory_resource {
   /// The buffer's memory, at least `bytes` of it, as it is: see buffers::reshape_buffer. Throws invalid_argument when
   /// it does not begin at a multiple of `alignment`, a power of two.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
-  /// Whether reshape() was called since the last reset().
+  /// Whether reshape() has been called, and no reset(), nor what goes back to before it.
   [[nodiscard]] bool is_reshaped() const noexcept { return reshaped_ != 0; }
 
   /// The bytes from the start of the buffer to the end of the newest block, padding included. When that block is given

@@ -9,9 +9,10 @@
 //
 //   operation              cost   what it does
 //   allocate               O(1)   moves the end in the current slab, or goes to the next slab
+//                          O(k)   a block with memory of its own, k of these kept
 //   try_allocate           O(1)   the same; null when it must not grow
 //   deallocate             O(1)   gives back the newest block; any other stays in use until a scope, restore or reset
-//                          O(k)   a block with memory of its own, k younger ones of these live, or kept in allocate
+//                          O(k)   a block with memory of its own, k younger ones of these live
 //   try_expand, shrink     O(1)   the newest block, in place
 //   checkpoint, restore    O(1)   notes the end, and goes back to it; the slabs after it are kept
 //   reset                  O(1)   forgets all blocks; the next round runs in one slab, 1/16 above the peak
@@ -145,7 +146,7 @@ class slab_resource final : public std::pmr::memory_resource {
   /// than those before gets other memory, and their views keep theirs. Throws invalid_argument for an alignment above
   /// that of the slabs, 64.
   [[nodiscard]] std::byte* reshape(std::size_t bytes, std::size_t alignment = 1);
-  /// Whether reshape() was called since the last reset().
+  /// Whether reshape() has been called, and no reset(), nor what goes back to before it.
   [[nodiscard]] bool is_reshaped() const noexcept { return reshaped_ != 0; }
 
   /// The bytes in use, padding between blocks included. When the newest block is given back, up to 15 bytes of padding
